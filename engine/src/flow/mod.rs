@@ -1,0 +1,5 @@
+//! Rectified flow: the noise that a picture starts from, and Euler steps along a velocity.
+
+pub mod noise;
+
+pub mod euler;

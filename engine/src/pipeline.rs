@@ -1,0 +1,1 @@
+//! open and draw, synchronously

@@ -1,0 +1,250 @@
+//! CLIP's byte-level BPE: the ids of Transformers' fast tokenizer, padded and cut to what the text encoder takes.
+//!
+//! From `vocab.json` and `merges.txt` the tokenizer is put together as Transformers' `CLIPConverter` does it: NFC,
+//! white space to single spaces, lower case, CLIP's own word pattern, bytes to characters, merges with `</w>` at the
+//! end of words. HTML is not unescaped, and a literal `<|endoftext|>` in a prompt is the special token. A folder's
+//! `tokenizer.json` is taken as it stands.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers, replace::ReplacePattern};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior};
+
+use crate::protocol::TokenCount;
+use crate::{Error, Result};
+
+/// What CLIP's text encoders take, and the limit where neither the text encoder nor the tokenizer names one.
+const CLIP_LIMIT: usize = 77;
+
+/// As many merges as Transformers reads from a `merges.txt`: those of CLIP's 49,152 symbols that are neither bytes
+/// (twice: inside and at the end of a word, less two) nor special tokens.
+const MOST_MERGES: usize = 49_152 - 256 - 2;
+
+const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// The contents of a `tokenizer/` folder: `tokenizer.json`, or `vocab.json` and `merges.txt`; the rest where present.
+#[derive(Clone, Debug, Default)]
+pub struct TokenizerFiles {
+    /// Where they come from, for messages.
+    pub folder: PathBuf,
+    /// `tokenizer.json`; goes before `vocab.json` and `merges.txt`.
+    pub tokenizer_json: Option<Vec<u8>>,
+    /// `vocab.json`: token to id.
+    pub vocab: Option<Vec<u8>>,
+    /// `merges.txt`: one pair a line, most frequent first.
+    pub merges: Option<Vec<u8>>,
+    /// `tokenizer_config.json`: special tokens and `model_max_length`.
+    pub config: Option<Vec<u8>>,
+    /// `special_tokens_map.json`: special tokens, for older folders.
+    pub special_tokens: Option<Vec<u8>>,
+}
+
+/// Turns prompts into token ids.
+#[derive(Debug)]
+pub struct Tokenizer {
+    bpe: tokenizers::Tokenizer,
+    start: u32,
+    end: u32,
+    pad: u32,
+    limit: usize,
+}
+
+impl Tokenizer {
+    /// Builds the tokenizer of one folder. `positions` is the text encoder's `max_position_embeddings`; the ids end
+    /// there or at the tokenizer's own `model_max_length`, whichever is less.
+    pub fn new(files: &TokenizerFiles, positions: Option<usize>) -> Result<Self> {
+        let special = Special::read(files)?;
+        let (bpe, start, end, pad) = match &files.tokenizer_json {
+            Some(json) => ready_made(files, json, &special)?,
+            None => from_vocabulary(files, &special)?,
+        };
+        let limit = match (positions, special.longest) {
+            (Some(positions), Some(longest)) => positions.min(longest),
+            (positions, longest) => positions.or(longest).unwrap_or(CLIP_LIMIT),
+        };
+        if limit < 2 {
+            let message = format!("takes {limit} tokens, which leaves no room for the start and end marks");
+            return Err(files.fault("tokenizer_config.json", message));
+        }
+        Ok(Self { bpe, start, end, pad, limit })
+    }
+
+    /// The ids as the text encoder gets them: start mark, prompt, end mark, padding; always [`Self::limit`] of them.
+    pub fn encode(&self, prompt: &str) -> Vec<u32> {
+        let encoding = self.tokens(prompt);
+        let kept = encoding.get_ids().iter().copied().take(self.limit - 2);
+        let mut ids = Vec::with_capacity(self.limit);
+        ids.push(self.start);
+        ids.extend(kept);
+        ids.push(self.end);
+        ids.resize(self.limit, self.pad);
+        ids
+    }
+
+    /// How many tokens a prompt has, and from where on it is cut.
+    pub fn count(&self, prompt: &str) -> TokenCount {
+        let encoding = self.tokens(prompt);
+        let room = self.limit - 2;
+        let mut cut_at = prompt.len();
+        if encoding.len() > room {
+            cut_at = if room == 0 { 0 } else { encoding.get_offsets()[room - 1].1.min(prompt.len()) };
+            // A character of several tokens may be cut in the middle; what is seen of it counts as seen.
+            while !prompt.is_char_boundary(cut_at) {
+                cut_at += 1;
+            }
+        }
+        TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at }
+    }
+
+    /// How many ids [`Self::encode`] gives: 77 with CLIP.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// One more than the largest id: what the text encoder's embedding must at least hold.
+    pub fn vocabulary_size(&self) -> usize {
+        let largest = self.bpe.get_vocab(true).into_values().max().unwrap_or(0);
+        largest as usize + 1
+    }
+
+    /// The prompt's own tokens, without marks, with byte offsets into the prompt.
+    fn tokens(&self, prompt: &str) -> tokenizers::Encoding {
+        // The pipeline fails only where a BPE has no token for an unknown byte; such a prompt counts as empty.
+        self.bpe.encode(prompt, false).unwrap_or_default()
+    }
+}
+
+impl TokenizerFiles {
+    fn fault(&self, file: &str, message: impl Into<String>) -> Error {
+        Error::Checkpoint { path: self.folder.join(file), message: message.into() }
+    }
+}
+
+/// A tokenizer and its start, end and padding ids.
+type Parts = (tokenizers::Tokenizer, u32, u32, u32);
+
+/// Takes `tokenizer.json` as it is, apart from its own padding and truncation.
+fn ready_made(files: &TokenizerFiles, json: &[u8], special: &Special) -> Result<Parts> {
+    let fault = |message: String| files.fault("tokenizer.json", message);
+    let mut bpe = tokenizers::Tokenizer::from_bytes(json)
+        .map_err(|error| fault(format!("is no tokenizer that can be read ({error})")))?;
+    let own_pad = bpe.get_padding().map(|padding| padding.pad_id);
+    bpe.with_padding(None);
+    bpe.with_truncation(None).map_err(|error| fault(format!("has a truncation that cannot be undone ({error})")))?;
+    let marks = bpe.encode("", true).map_err(|error| fault(format!("cannot encode an empty prompt ({error})")))?;
+    let &[start, end] = marks.get_ids() else {
+        return Err(fault("must add one start and one end mark to a prompt, as CLIP's tokenizer does".into()));
+    };
+    let pad = special.pad.as_ref().and_then(|pad| bpe.token_to_id(&pad.content)).or(own_pad).unwrap_or(end);
+    Ok((bpe, start, end, pad))
+}
+
+/// Puts the tokenizer together from `vocab.json` and `merges.txt`.
+fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<Parts> {
+    let missing = || files.fault("", "needs vocab.json and merges.txt, or tokenizer.json: one of them is missing");
+    let vocab = files.vocab.as_deref().ok_or_else(missing)?;
+    let merges = files.merges.as_deref().ok_or_else(missing)?;
+
+    let vocab: HashMap<String, u32> = serde_json::from_slice(vocab)
+        .map_err(|error| files.fault("vocab.json", format!("is no table from tokens to ids ({error})")))?;
+    let start_mark = special.start.clone().unwrap_or_else(|| mark("<|startoftext|>"));
+    let end_mark = special.end.clone().unwrap_or_else(|| mark("<|endoftext|>"));
+    let pad_mark = special.pad.clone().unwrap_or_else(|| end_mark.clone());
+    let id_of = |token: &AddedToken| {
+        let id = vocab.get(&token.content).copied();
+        id.ok_or_else(|| files.fault("vocab.json", format!("lacks the special token {}", token.content)))
+    };
+    let (start, end, pad) = (id_of(&start_mark)?, id_of(&end_mark)?, id_of(&pad_mark)?);
+
+    let merges = parse_merges(merges).map_err(|message| files.fault("merges.txt", message))?;
+    let model = BPE::builder()
+        .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
+        .unk_token(end_mark.content.clone())
+        .continuing_subword_prefix(String::new())
+        .end_of_word_suffix("</w>".into())
+        .build()
+        .map_err(|error| files.fault("merges.txt", format!("does not belong to vocab.json beside it ({error})")))?;
+
+    let build = || -> tokenizers::Result<tokenizers::Tokenizer> {
+        let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
+        let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true)?;
+        let mut bpe = tokenizers::Tokenizer::new(model);
+        bpe.with_normalizer(Some(Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()])))?;
+        bpe.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), ByteLevel::new(false, true, true).into()])));
+        bpe.add_special_tokens([start_mark, end_mark, pad_mark])?;
+        Ok(bpe)
+    };
+    let bpe = build().map_err(|error| files.fault("vocab.json", format!("gives no tokenizer ({error})")))?;
+    Ok((bpe, start, end, pad))
+}
+
+/// The pairs of `merges.txt`, after its version line.
+fn parse_merges(text: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let text = str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
+    let mut merges = Vec::new();
+    for (index, line) in text.trim().split('\n').enumerate() {
+        let line = line.trim_end_matches('\r');
+        if line.is_empty() || (index == 0 && line.starts_with("#version")) {
+            continue;
+        }
+        if merges.len() == MOST_MERGES {
+            break;
+        }
+        let Some((left, right)) = line.split_once(' ').filter(|(_, right)| !right.contains(' ')) else {
+            return Err(format!("line {}: two symbols with a space between them are expected", index + 1));
+        };
+        merges.push((left.to_owned(), right.to_owned()));
+    }
+    Ok(merges)
+}
+
+/// What `tokenizer_config.json` and `special_tokens_map.json` say.
+#[derive(Default)]
+struct Special {
+    start: Option<AddedToken>,
+    end: Option<AddedToken>,
+    pad: Option<AddedToken>,
+    longest: Option<usize>,
+}
+
+impl Special {
+    fn read(files: &TokenizerFiles) -> Result<Self> {
+        let parse = |name: &str, bytes: &Option<Vec<u8>>| match bytes {
+            Some(bytes) => serde_json::from_slice::<Value>(bytes)
+                .map_err(|error| files.fault(name, format!("is not valid JSON ({error})"))),
+            None => Ok(Value::Null),
+        };
+        let config = parse("tokenizer_config.json", &files.config)?;
+        let map = parse("special_tokens_map.json", &files.special_tokens)?;
+        let token = |key: &str| special_token(&config[key]).or_else(|| special_token(&map[key]));
+        // Transformers writes 1e30 where there is no limit.
+        let longest = config["model_max_length"].as_f64().filter(|&length| (0.0..1e9).contains(&length));
+        Ok(Self {
+            start: token("bos_token"),
+            end: token("eos_token"),
+            pad: token("pad_token"),
+            longest: longest.map(|length| length as usize),
+        })
+    }
+}
+
+/// A special token written as a string, or as an object with its flags.
+fn special_token(value: &Value) -> Option<AddedToken> {
+    let flag = |key: &str| value[key].as_bool();
+    let token = mark(value.as_str().or_else(|| value["content"].as_str())?)
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false))
+        .single_word(flag("single_word").unwrap_or(false));
+    Some(token.normalized(flag("normalized").unwrap_or(true)))
+}
+
+/// CLIP's marks are looked for after normalisation: capitals do not hide them.
+fn mark(content: &str) -> AddedToken {
+    AddedToken::from(content, true).normalized(true)
+}

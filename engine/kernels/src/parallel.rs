@@ -1,0 +1,72 @@
+//! Sharing work over cores.
+
+use rayon::prelude::*;
+
+/// How many tasks can run at once.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Calls `task` with 0 … `count`, in any order; on the calling thread where there is nothing to share.
+pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync + Send) {
+    if count <= 1 || threads() == 1 {
+        (0..count).for_each(task);
+    } else {
+        (0..count).into_par_iter().for_each(task);
+    }
+}
+
+/// Like [`for_each`], and adds up the f32 buffers of length `len` that the tasks write into.
+pub(crate) fn sum_over(count: usize, len: usize, task: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
+    if count <= 1 || threads() == 1 {
+        let mut sum = vec![0.0; len];
+        (0..count).for_each(|index| task(index, &mut sum));
+        return sum;
+    }
+    (0..count)
+        .into_par_iter()
+        .fold(
+            || vec![0.0; len],
+            |mut sum, index| {
+                task(index, &mut sum);
+                sum
+            },
+        )
+        .reduce_with(|mut a, b| {
+            a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
+            a
+        })
+        .unwrap_or_else(|| vec![0.0; len])
+}
+
+/// A slice that several tasks write to at once, each to a part of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    borrow: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: only `slice` reaches the data, and its contract forbids overlap.
+#[allow(unsafe_code)]
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: std::marker::PhantomData }
+    }
+
+    /// The part `from .. from + len`.
+    ///
+    /// # Safety
+    /// No two parts that are alive at once may overlap.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn slice(self, from: usize, len: usize) -> &'a mut [f32] {
+        assert!(from + len <= self.len, "part {from}..{} of a slice of {}", from + len, self.len);
+        // SAFETY: in bounds by the check above, disjoint by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
+    }
+}

@@ -1,0 +1,197 @@
+//! Every operation against its plain reference at odd sizes: values and, through candle's own differentiation of the
+//! reference, gradients.
+
+use candle_core::{Device, Result, Tensor, Var};
+use instaflow_kernels as fast;
+use instaflow_kernels::reference as plain;
+
+/// Largest difference allowed, relative to the largest value.
+const TOLERANCE: f32 = 1e-5;
+
+/// Numbers in −1 … 1 that depend on `seed` alone.
+fn random(shape: &[usize], seed: u64) -> Result<Var> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect();
+    Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)
+}
+
+fn assert_close(what: &str, got: &Tensor, want: &Tensor) -> Result<()> {
+    assert_eq!(got.dims(), want.dims(), "{what}: shape");
+    let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1e-3);
+    let difference = (got - want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
+    assert!(difference <= TOLERANCE * scale, "{what}: {difference} off, largest value {scale}");
+    Ok(())
+}
+
+/// Runs both versions on the same inputs and compares outputs and the gradients of every input.
+fn check(
+    what: &str,
+    inputs: &[Var],
+    fast: impl Fn(&[Var]) -> Result<Tensor>,
+    plain: impl Fn(&[Var]) -> Result<Tensor>,
+) -> Result<()> {
+    let (got, want) = (fast(inputs)?, plain(inputs)?);
+    assert_close(what, &got, &want)?;
+    // A loss whose gradient differs from value to value.
+    let weights = random(want.dims(), 99)?;
+    let (got, want) =
+        ((got * weights.as_tensor())?.sum_all()?.backward()?, (want * weights.as_tensor())?.sum_all()?.backward()?);
+    for (index, input) in inputs.iter().enumerate() {
+        let got = got.get(input).unwrap_or_else(|| panic!("{what}: no gradient for input {index}"));
+        assert_close(&format!("{what}, gradient {index}"), got, want.get(input).expect("the reference has gradients"))?;
+    }
+    Ok(())
+}
+
+/// The gradients of Σ dy · conv2d(x, w), by the definition. (candle's own refuses strides that leave a rest.)
+fn conv2d_gradients(x: &Tensor, w: &Tensor, dy: &Tensor, stride: usize, padding: usize) -> Result<(Tensor, Tensor)> {
+    let ((b, c, height, width), (o, _, kh, kw), (_, _, oh, ow)) = (x.dims4()?, w.dims4()?, dy.dims4()?);
+    let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+    let (xs, ws, dys) = (values(x)?, values(w)?, values(dy)?);
+    let (mut dx, mut dw) = (vec![0.0f32; xs.len()], vec![0.0f32; ws.len()]);
+    for (at, dy) in dys.iter().enumerate() {
+        let (sample, channel, y, column) = (at / (o * oh * ow), at / (oh * ow) % o, at / ow % oh, at % ow);
+        for patch in 0..c * kh * kw {
+            let (from, ky, kx) = (patch / (kh * kw), patch / kw % kh, patch % kw);
+            let (Some(y), Some(x)) =
+                ((y * stride + ky).checked_sub(padding), (column * stride + kx).checked_sub(padding))
+            else {
+                continue;
+            };
+            if y < height && x < width {
+                let source = ((sample * c + from) * height + y) * width + x;
+                dx[source] += dy * ws[channel * c * kh * kw + patch];
+                dw[channel * c * kh * kw + patch] += dy * xs[source];
+            }
+        }
+    }
+    Ok((Tensor::from_vec(dx, x.shape(), x.device())?, Tensor::from_vec(dw, w.shape(), w.device())?))
+}
+
+#[test]
+fn conv2d() -> Result<()> {
+    for (b, c, o, h, w, kernel, stride, padding) in [
+        (1, 1, 1, 1, 1, 1, 1, 0),
+        (1, 3, 5, 7, 11, 3, 1, 1),
+        (2, 5, 7, 13, 9, 3, 2, 1),
+        (3, 4, 8, 8, 8, 3, 2, 0),
+        (2, 17, 3, 5, 5, 1, 1, 0),
+        (5, 6, 9, 4, 4, 3, 1, 1),
+        (1, 2, 3, 31, 37, 3, 1, 1),
+        (2, 3, 4, 1, 2, 3, 1, 1),
+        (1, 3, 2, 40, 33, 3, 2, 1),
+        (1, 2, 2, 9, 9, 5, 3, 2),
+        (7, 13, 19, 2, 2, 3, 1, 1),
+    ] {
+        let inputs = [random(&[b, c, h, w], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
+        let name = format!("conv2d {b}x{c}x{h}x{w} to {o}, kernel {kernel}, stride {stride}, padding {padding}");
+        let got = fast::conv2d(&inputs[0], &inputs[1], Some(&inputs[2]), stride, padding)?;
+        assert_close(&name, &got, &plain::conv2d(&inputs[0], &inputs[1], Some(&inputs[2]), stride, padding)?)?;
+
+        let weights = random(got.dims(), 99)?;
+        let grads = (got * weights.as_tensor())?.sum_all()?.backward()?;
+        let (dx, dw) = conv2d_gradients(&inputs[0], &inputs[1], &weights, stride, padding)?;
+        assert_close(&format!("{name}, dx"), grads.get(&inputs[0]).expect("dx"), &dx)?;
+        assert_close(&format!("{name}, dw"), grads.get(&inputs[1]).expect("dw"), &dw)?;
+        let db = weights.sum((0, 2, 3))?;
+        assert_close(&format!("{name}, db"), grads.get(&inputs[2]).expect("db"), &db)?;
+
+        let got = fast::conv2d(&inputs[0], &inputs[1], None, stride, padding)?;
+        assert_close(
+            &format!("{name}, no bias"),
+            &got,
+            &plain::conv2d(&inputs[0], &inputs[1], None, stride, padding)?,
+        )?;
+        let grads = (got * weights.as_tensor())?.sum_all()?.backward()?;
+        assert_close(&format!("{name}, no bias, dx"), grads.get(&inputs[0]).expect("dx"), &dx)?;
+        assert_close(&format!("{name}, no bias, dw"), grads.get(&inputs[1]).expect("dw"), &dw)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn group_norm() -> Result<()> {
+    for (b, c, h, w, groups) in [(1, 4, 3, 5, 2), (2, 6, 7, 7, 3), (3, 5, 1, 1, 1), (2, 8, 17, 3, 8)] {
+        for silu in [false, true] {
+            let inputs = [random(&[b, c, h, w], 1)?, random(&[c], 2)?, random(&[c], 3)?];
+            check(
+                &format!("group_norm {b}x{c}x{h}x{w}, {groups} groups, silu {silu}"),
+                &inputs,
+                |i| fast::group_norm(&i[0], &i[1], &i[2], groups, 1e-5, silu),
+                |i| plain::group_norm(&i[0], &i[1], &i[2], groups, 1e-5, silu),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn layer_norm() -> Result<()> {
+    for (b, n, d) in [(1, 1, 3), (2, 5, 17), (3, 77, 16), (1, 2, 129)] {
+        let inputs = [random(&[b, n, d], 1)?, random(&[d], 2)?, random(&[d], 3)?];
+        check(
+            &format!("layer_norm {b}x{n}x{d}"),
+            &inputs,
+            |i| fast::layer_norm(&i[0], &i[1], &i[2], 1e-5),
+            |i| plain::layer_norm(&i[0], &i[1], &i[2], 1e-5),
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn attention() -> Result<()> {
+    for (b, h, n, m, d) in [(1, 1, 1, 1, 1), (2, 3, 5, 7, 4), (1, 2, 65, 77, 40), (2, 1, 130, 13, 17)] {
+        let inputs = [random(&[b, h, n, d], 1)?, random(&[b, h, m, d], 2)?, random(&[b, h, m, d], 3)?];
+        check(
+            &format!("attention {b}x{h}, {n} queries, {m} keys of {d}"),
+            &inputs,
+            |i| fast::attention(&i[0], &i[1], &i[2], 1.7),
+            |i| plain::attention(&i[0], &i[1], &i[2], 1.7),
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn geglu() -> Result<()> {
+    for (b, n, f) in [(1, 1, 1), (2, 5, 7), (1, 3, 130)] {
+        // Far enough out to reach both tails.
+        let inputs = [Var::from_tensor(&(random(&[b, n, 2 * f], 1)?.as_tensor() * 6.0)?)?];
+        check(&format!("geglu {b}x{n}x{f}"), &inputs, |i| fast::geglu(&i[0]), |i| plain::geglu(&i[0]))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn upsample_nearest2x() -> Result<()> {
+    for (b, c, h, w) in [(1, 1, 1, 1), (2, 3, 5, 7)] {
+        let inputs = [random(&[b, c, h, w], 1)?];
+        check("upsample", &inputs, |i| fast::upsample_nearest2x(&i[0]), |i| plain::upsample_nearest2x(&i[0]))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pool_of_one_thread_gives_the_same() -> Result<()> {
+    let inputs = [random(&[3, 5, 12, 12], 1)?, random(&[7, 5, 3, 3], 2)?, random(&[7], 3)?];
+    let conv = |i: &[Var]| fast::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+    check("conv2d on one thread", &inputs, |i| pool.install(|| conv(i)), conv)
+}
+
+#[test]
+fn wrong_shapes_are_refused() -> Result<()> {
+    let x = random(&[1, 3, 4, 4], 1)?;
+    assert!(fast::conv2d(&x, random(&[2, 4, 3, 3], 2)?.as_tensor(), None, 1, 1).is_err());
+    assert!(fast::group_norm(&x, &x, &x, 2, 1e-5, false).is_err());
+    assert!(fast::geglu(&x.narrow(3, 0, 3)?).is_err());
+    Ok(())
+}

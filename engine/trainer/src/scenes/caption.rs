@@ -2,29 +2,14 @@
 //!
 //! A caption names terrain and nearly always the time of day; the rest may be missing. It is a sentence ("a cabin near
 //! a snowy mountain at sunset under clouds"), begins with the time ("sunset over a lake") or is a list ("lake, snow,
-//! sunset"). Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,` and `.` only.
+//! sunset"). Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,` and `.` only. The words lie in `lexicon`.
 
-use std::collections::BTreeSet;
-
+use super::lexicon::{
+    AMONG, BEAUTY, CLEAR, FRONT, LAKE_MOUNTAIN, MOUNTAIN_LAKE, OPENINGS, OVER, SUNNY, front_nouns, plural,
+    season_adjectives, season_nouns, season_phrases, singular, sky_nouns, sky_phrases, time_nouns, time_phrases,
+};
 use super::random::Random;
-use super::{Attributes, Foreground, Season, SkyObject, Terrain, Time};
-
-/// Every word that a caption can contain, sorted.
-pub fn words() -> Vec<String> {
-    let mut phrases: Vec<&str> =
-        [OPENINGS, BEAUTY, FRONT, AMONG, MOUNTAIN_LAKE, LAKE_MOUNTAIN, SINGULAR, PLURAL, CLEAR, SUNNY, OVER].concat();
-    phrases.extend(Terrain::ALL.iter().flat_map(|&terrain| [singular(terrain), plural(terrain)].concat()));
-    phrases.extend(
-        Season::ALL
-            .iter()
-            .flat_map(|&season| [season_adjectives(season), season_phrases(season), season_nouns(season)].concat()),
-    );
-    phrases.extend(Time::ALL.iter().flat_map(|&time| [time_phrases(time), time_nouns(time)].concat()));
-    phrases.extend(SkyObject::ALL.iter().flat_map(|&object| [sky_phrases(object), sky_nouns(object)].concat()));
-    phrases.extend(Foreground::ALL.iter().flat_map(|&object| front_nouns(object)));
-    let words: BTreeSet<&str> = phrases.into_iter().flat_map(str::split_whitespace).collect();
-    words.into_iter().map(str::to_owned).collect()
-}
+use super::{Attributes, Season, SkyObject, Terrain, Time};
 
 /// One caption.
 pub(super) fn write(attributes: &Attributes, random: &mut Random) -> String {
@@ -46,137 +31,6 @@ enum Form {
     Sentence,
     TimeFirst,
     List,
-}
-
-const OPENINGS: &[&str] =
-    &["a photo of", "a photograph of", "a picture of", "an image of", "a painting of", "a view of", "a landscape with"];
-const BEAUTY: &[&str] = &["beautiful", "serene", "majestic", "peaceful", "calm", "scenic", "lovely", "quiet"];
-/// Between the object in front and the terrain.
-const FRONT: &[&str] = &["near", "by", "in front of", "beside", "next to"];
-/// Between the terrain and the object in front.
-const AMONG: &[&str] = &["with", "and"];
-/// Between the mountains and their lake.
-const MOUNTAIN_LAKE: &[&str] = &["near", "by", "behind", "above", "over", "and", "with"];
-/// Between the lake and its mountains.
-const LAKE_MOUNTAIN: &[&str] = &["near", "below", "under", "with", "and"];
-const SINGULAR: &[&str] = &["a", "an", "the"];
-const PLURAL: &[&str] = &["the"];
-const CLEAR: &[&str] = &["under a clear sky", "with a clear sky"];
-/// For the sun at noon only.
-const SUNNY: &[&str] = &["on a sunny day", "on a sunny afternoon"];
-/// Between the time of day and the terrain; the last not before water.
-const OVER: &[&str] = &["over", "above", "at", "in"];
-
-/// Nouns that take an article.
-fn singular(terrain: Terrain) -> &'static [&'static str] {
-    match terrain {
-        Terrain::Mountains => &["mountain", "mountain", "mountain range", "mountain landscape", "peak"],
-        Terrain::Hills => &["countryside", "hill", "meadow", "valley"],
-        Terrain::Dunes => &["desert", "desert", "dune", "sand dune"],
-        Terrain::Sea => &["sea", "ocean", "coast", "sea", "seaside"],
-        Terrain::Lake => &["lake", "lake", "mountain lake", "lake with reflections", "lake with a reflection"],
-        Terrain::Forest => &["forest", "pine forest", "forest", "fir forest"],
-        Terrain::City => &["city", "city skyline", "skyline", "town"],
-    }
-}
-
-/// Nouns that need none; a lake is always one.
-fn plural(terrain: Terrain) -> &'static [&'static str] {
-    match terrain {
-        Terrain::Mountains => &["mountains", "mountains", "peaks", "high mountains"],
-        Terrain::Hills => &["hills", "rolling hills", "fields"],
-        Terrain::Dunes => &["dunes", "sand dunes", "desert dunes"],
-        Terrain::Sea => &["waves", "sea waves"],
-        Terrain::Lake => &[],
-        Terrain::Forest => &["woods", "fir trees"],
-        Terrain::City => &["skyscrapers", "tall buildings", "city buildings"],
-    }
-}
-
-fn season_adjectives(season: Season) -> &'static [&'static str] {
-    match season {
-        Season::Snow => &["snowy", "snowy", "snow covered", "winter", "white"],
-        Season::Grass => &["green", "green", "grassy", "lush", "summer"],
-        Season::Autumn => &["autumn", "autumn", "golden", "orange", "fall"],
-        Season::Sand => &["sandy", "golden"],
-    }
-}
-
-fn season_phrases(season: Season) -> &'static [&'static str] {
-    match season {
-        Season::Snow => &["in winter", "in the snow", "with snow"],
-        Season::Grass => &["in summer", "in spring", "with green grass"],
-        Season::Autumn => &["in autumn", "in fall", "with autumn colors"],
-        Season::Sand => &["with golden sand"],
-    }
-}
-
-fn season_nouns(season: Season) -> &'static [&'static str] {
-    match season {
-        Season::Snow => &["snow", "winter"],
-        Season::Grass => &["grass", "summer"],
-        Season::Autumn => &["autumn", "fall"],
-        Season::Sand => &["sand"],
-    }
-}
-
-fn time_phrases(time: Time) -> &'static [&'static str] {
-    match time {
-        Time::Dawn => &["at dawn", "at sunrise", "in the early morning", "in the morning", "at daybreak"],
-        Time::Noon => &["at noon", "in daylight", "on a bright day", "at midday", "during the day", "in the afternoon"],
-        Time::Sunset => &["at sunset", "at sunset", "at dusk", "in the evening", "in the evening glow"],
-        Time::Night => &["at night", "at night", "in the night", "at midnight", "in the dark"],
-        Time::Aurora => &["under the aurora", "under northern lights", "with an aurora", "with the northern lights"],
-    }
-}
-
-fn time_nouns(time: Time) -> &'static [&'static str] {
-    match time {
-        Time::Dawn => &["dawn", "sunrise", "early morning", "morning"],
-        Time::Noon => &["day", "bright day", "noon", "daylight"],
-        Time::Sunset => &["sunset", "a red sunset", "dusk", "evening"],
-        Time::Night => &["night", "a dark night", "midnight"],
-        Time::Aurora => &["aurora", "northern lights", "an aurora"],
-    }
-}
-
-fn sky_phrases(object: SkyObject) -> &'static [&'static str] {
-    match object {
-        SkyObject::Sun => &["under sunshine", "in sunlight", "with the sun", "under the sun", "with a bright sun"],
-        SkyObject::FullMoon => {
-            &["under a full moon", "with a full moon", "in moonlight", "under the moon", "on a moonlit night"]
-        }
-        SkyObject::CrescentMoon => &["under a crescent moon", "with a crescent moon", "with a crescent"],
-        SkyObject::Stars => {
-            &["under the stars", "with stars", "under a starry sky", "with a starry sky", "on a starry night"]
-        }
-        SkyObject::Clouds => &["with clouds", "under a cloudy sky", "with white clouds", "under clouds"],
-        SkyObject::Rainbow => &["with a rainbow", "under a rainbow", "and a rainbow"],
-    }
-}
-
-fn sky_nouns(object: SkyObject) -> &'static [&'static str] {
-    match object {
-        SkyObject::Sun => &["sun", "sunshine"],
-        SkyObject::FullMoon => &["full moon", "moonlight"],
-        SkyObject::CrescentMoon => &["crescent moon"],
-        SkyObject::Stars => &["stars", "starry sky"],
-        SkyObject::Clouds => &["clouds", "cloudy sky"],
-        SkyObject::Rainbow => &["rainbow"],
-    }
-}
-
-/// The object in front, with its article.
-fn front_nouns(object: Foreground) -> &'static [&'static str] {
-    match object {
-        Foreground::Cabin => &["a cabin", "a wooden cabin", "a little house", "a cottage", "a house", "a hut"],
-        Foreground::Lighthouse => &["a lighthouse", "a tall lighthouse", "a red lighthouse"],
-        Foreground::Sailboat => &["a sailboat", "a boat", "a sailing boat", "a sailing ship"],
-        Foreground::Pines => &["pine trees", "tall pines", "trees", "pines"],
-        Foreground::Tent => &["a tent", "a camping tent", "an orange tent"],
-        Foreground::Flowers => &["flowers", "colorful flowers", "wildflowers", "blooming flowers"],
-        Foreground::None => &[],
-    }
 }
 
 /// "[a photo of] a cabin near a snowy mountain [at sunset] [with clouds]", the phrases in any order.

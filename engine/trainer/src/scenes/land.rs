@@ -4,7 +4,7 @@ use super::canvas::{Canvas, Curve};
 use super::objects::pine;
 use super::palette::{Colour, mix, scale, smoothstep};
 use super::random::Random;
-use super::{Foreground, Terrain, View, city, palette, peaks, water};
+use super::{Foreground, Season, Terrain, View, city, palette, peaks, water};
 
 /// Paints land and water.
 pub(super) fn paint(canvas: &mut Canvas, view: &View, random: &mut Random) {
@@ -19,8 +19,9 @@ pub(super) fn paint(canvas: &mut Canvas, view: &View, random: &mut Random) {
             rise(canvas, view, random, horizon + 0.08, 0.02, grass, 0.0);
         }
         Terrain::Hills => {
-            rise(canvas, view, random, horizon, 0.075, mix(grass, wood, 0.45), 0.50);
-            rise(canvas, view, random, horizon + 0.10, 0.075, mix(grass, wood, 0.22), 0.25);
+            let far_woods = if season == Season::Snow { 0.06 } else { 0.22 };
+            rise(canvas, view, random, horizon, 0.075, mix(grass, wood, 2.0 * far_woods), 0.50);
+            rise(canvas, view, random, horizon + 0.10, 0.075, mix(grass, wood, far_woods), 0.25);
             rise(canvas, view, random, horizon + 0.24, 0.055, grass, 0.0);
         }
         Terrain::Dunes => peaks::dunes(canvas, view, random),
@@ -45,7 +46,7 @@ pub(super) fn paint(canvas: &mut Canvas, view: &View, random: &mut Random) {
 
 /// Woods, or woods under snow.
 fn wood_or_snow(view: &View, wood: Colour) -> Colour {
-    if view.attributes.season == super::Season::Snow { mix(wood, palette::SNOW, 0.35) } else { wood }
+    if view.attributes.season == Season::Snow { mix(wood, palette::SNOW, 0.35) } else { wood }
 }
 
 /// A rolling layer from about `y` down, brightest along its crest.

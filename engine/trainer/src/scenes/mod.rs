@@ -12,6 +12,7 @@ mod canvas;
 mod caption;
 mod city;
 mod land;
+mod lexicon;
 mod objects;
 mod palette;
 mod peaks;
@@ -22,7 +23,7 @@ mod tests;
 mod water;
 
 pub use attributes::{Attributes, Foreground, Season, SkyObject, Terrain, Time};
-pub use caption::words;
+pub use lexicon::words;
 
 use canvas::Canvas;
 use palette::Palette;

@@ -62,7 +62,7 @@ impl Palette {
                 cloud_top: rgb(255, 196, 140),
                 cloud_under: rgb(166, 76, 116),
                 glow: rgb(255, 206, 110),
-                sparkle: 0.5,
+                sparkle: 0.62,
                 lamps: true,
             },
             Time::Night => Self {

@@ -137,14 +137,12 @@ fn rainbow(canvas: &mut Canvas, view: &View, random: &mut Random) {
     });
 }
 
-/// A cloud on either side of the light, so that neither hides it, and sometimes a third.
+/// A cloud on either side of the light, so that neither hides it.
 fn clouds(canvas: &mut Canvas, view: &View, random: &mut Random) {
-    let count = if random.chance(0.5) { 3 } else { 2 };
-    for index in 0..count {
-        let away = [0.36, -0.36, 0.62][index] + random.range(-0.05, 0.05);
-        let x = (view.light[0] + away).rem_euclid(1.0);
-        let y = view.horizon * [0.26, 0.42, 0.52][index] + random.range(-0.03, 0.03);
-        cloud(canvas, view, random, [x, y], [0.20, 0.17, 0.13][index]);
+    for (away, height, half) in [(0.36, 0.26, 0.20), (-0.36, 0.42, 0.17)] {
+        let x = (view.light[0] + away + random.range(-0.05, 0.05)).rem_euclid(1.0);
+        let y = view.horizon * height + random.range(-0.03, 0.03);
+        cloud(canvas, view, random, [x, y], half);
     }
 }
 

@@ -1,1 +1,7 @@
-//! Placeholder.
+//! InstaFlow for the desktop: the window and the command line, as a library that `main` and the tests call.
+
+pub mod app;
+pub mod commands;
+
+mod panels;
+mod theme;

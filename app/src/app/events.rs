@@ -1,0 +1,147 @@
+//! What comes in: the engine's events and finished jobs.
+
+use std::time::Instant;
+
+use crossbeam_channel::TryRecvError;
+use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Source, Task};
+
+use super::jobs::Done;
+use super::{App, Opening, Question, Run};
+
+impl App {
+    /// Takes in everything the engine has said since the last frame.
+    pub(super) fn take_events(&mut self, ctx: &egui::Context) {
+        loop {
+            match self.engine.events().try_recv() {
+                Ok(event) => self.take_event(ctx, event),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) if self.engine_ended => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.engine_ended = true;
+                    self.opening = None;
+                    self.under_way.clear();
+                    self.complain(
+                        Failure { message: "The drawing engine has ended.".to_owned(), causes: Vec::new() },
+                        Some("Save what you need, then start InstaFlow again."),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Takes in everything that dialogs and files have brought.
+    pub(super) fn take_jobs(&mut self, ctx: &egui::Context) {
+        while let Some(done) = self.jobs.next() {
+            match done {
+                Done::Folder { path, as_teacher } => self.open_folder(path, as_teacher),
+                Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
+                Done::Copied => self.notify(ctx, "Picture copied".to_owned()),
+                Done::Settings { file, restored } => {
+                    let mine = &self.controls.prompt;
+                    if mine.trim().is_empty() || *mine == restored.settings.prompt {
+                        self.restore(ctx, *restored);
+                    } else {
+                        self.question = Some(Question { file, restored: *restored });
+                    }
+                }
+                Done::Failed { failure, advice } => self.complain(failure, advice),
+            }
+        }
+    }
+
+    fn take_event(&mut self, ctx: &egui::Context, event: Event) {
+        match event {
+            Event::Begin { id, task: Task::Draw(lane) } => {
+                let total = self.wanted(lane).steps;
+                self.pane_mut(lane).run = Some(Run { id, began: Instant::now(), done: 0, total });
+            }
+            Event::Begin { task: Task::Open, .. } => {}
+            Event::Progress { id, task: Task::Open, done, total, what, .. } => {
+                if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
+                    *opening = Opening { id, request: opening.request.clone(), done, total, what };
+                }
+            }
+            Event::Progress { id, task: Task::Draw(lane), done, total, estimate, .. } => {
+                let pane = self.pane_mut(lane);
+                if let Some(run) = pane.run.as_mut().filter(|run| run.id == id) {
+                    (run.done, run.total) = (done, total);
+                }
+                // The estimate of a run that was overtaken would flicker past.
+                if let Some(estimate) = estimate.filter(|_| pane.latest == Some(id)) {
+                    pane.show(ctx, estimate, false);
+                }
+            }
+            Event::End { id, task: Task::Draw(lane), outcome } => self.end_drawing(ctx, id, lane, outcome),
+            Event::End { id, task: Task::Open, outcome } => self.end_opening(id, outcome),
+            Event::Tokens(count) => self.tokens = count,
+        }
+    }
+
+    fn end_drawing(&mut self, ctx: &egui::Context, id: JobId, lane: Lane, outcome: Outcome) {
+        let asked = self.under_way.get(&id).map(|(_, asked)| *asked);
+        // The end of a request stands for those before it that waited in the same lane; one may run still.
+        let running = self.pane(lane).run.as_ref().map(|run| run.id).filter(|run| *run != id);
+        self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
+        let pane = self.pane_mut(lane);
+        if pane.run.as_ref().is_some_and(|run| run.id == id) {
+            pane.run = None;
+        }
+        match outcome {
+            Outcome::Drawn(picture, seconds) => {
+                pane.show(ctx, picture, true);
+                // To the frame that shows it, which comes after the engine's own count.
+                pane.latency = Some(asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64()));
+            }
+            Outcome::Failed(failure) => self.complain(failure, None),
+            Outcome::Unchanged | Outcome::Dropped | Outcome::Opened(_) => {}
+        }
+    }
+
+    fn end_opening(&mut self, id: JobId, outcome: Outcome) {
+        let Some(opening) = self.opening.take_if(|opening| opening.id == id) else { return };
+        match outcome {
+            Outcome::Opened(model) => {
+                let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);
+                self.controls.size = self.controls.size.filter(|size| Some(*size) != native);
+                if self.model.is_some() {
+                    // Another model may not know the old one's sizes.
+                    self.controls.size = None;
+                }
+                if model.teacher.is_none() {
+                    self.teacher.clear();
+                    self.chosen = Lane::Live;
+                }
+                self.model = Some(model);
+                self.opened = opening.request;
+                self.live.sent = None;
+                self.teacher.sent = None;
+                self.counted = None;
+            }
+            Outcome::Failed(failure) => {
+                let advice = match (&opening.request.model, &self.model) {
+                    (_, Some(_)) => "The model that was open stays open.",
+                    (Source::Pocket, None) => "Open a model folder or a pair: File, Open model or pair (Ctrl+O).",
+                    (Source::Folder(_), None) => {
+                        "Open another folder: File, Open model or pair (Ctrl+O). It must be in Diffusers layout."
+                    }
+                };
+                self.complain(failure, Some(advice));
+            }
+            Outcome::Drawn(..) | Outcome::Unchanged | Outcome::Dropped => {}
+        }
+    }
+}
+
+/// Milliseconds or seconds, as a person reads them.
+pub(crate) fn duration(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+}
+
+/// One line on how a picture was drawn.
+pub(crate) fn summary(picture: &Picture) -> String {
+    let steps = match picture.settings.steps {
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    };
+    format!("{steps}, {}", duration(picture.timings.total))
+}

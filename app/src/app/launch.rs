@@ -1,0 +1,68 @@
+//! Opens the real window, or says in one sentence why it cannot.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use eframe::egui_wgpu::WgpuError;
+use eframe::{Error, NativeOptions};
+use egui::{IconData, ViewportBuilder};
+use instaflow_engine::worker::Engine;
+
+use super::{App, Options, Outside, system_dialog};
+
+/// Opens the window and returns when it is closed.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let viewport = ViewportBuilder::default()
+        .with_title("InstaFlow")
+        .with_app_id("instaflow")
+        .with_inner_size([1180.0, 760.0])
+        .with_min_inner_size([640.0, 440.0])
+        .with_icon(icon()?);
+    let native = NativeOptions { viewport, ..NativeOptions::default() };
+    let create: eframe::AppCreator<'_> = Box::new(move |creation| {
+        let ctx = creation.egui_ctx.clone();
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || ctx.request_repaint());
+        let engine = Engine::spawn({
+            let wake = wake.clone();
+            move || wake()
+        });
+        let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), wake };
+        Ok(Box::new(App::new(engine, options, outside)))
+    });
+    eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))
+}
+
+/// Where quick save puts pictures: `Pictures/InstaFlow` in the home folder.
+fn output_folder() -> PathBuf {
+    let home = std::env::home_dir().unwrap_or_else(std::env::temp_dir);
+    home.join("Pictures").join("InstaFlow")
+}
+
+fn icon() -> anyhow::Result<IconData> {
+    let png = include_bytes!("../../../assets/icon.png");
+    let image = image::load_from_memory(png).context("assets/icon.png cannot be read: build InstaFlow again")?;
+    let image = image.into_rgba8();
+    Ok(IconData { width: image.width(), height: image.height(), rgba: image.into_raw() })
+}
+
+/// What is missing on this machine, and what to do.
+fn explain(error: &Error) -> anyhow::Error {
+    let sentence = match error {
+        Error::Winit(_) | Error::WinitEventLoop(_) => {
+            "there is no display for the window: start InstaFlow in a desktop session, or under a virtual display \
+             (Debian package xvfb: `xvfb-run instaflow`); without a window, `instaflow generate PROMPT -o FILE.png` draws"
+        }
+        Error::Wgpu(WgpuError::RequestAdapterError(_) | WgpuError::CreateSurfaceError(_)) => {
+            "there is no graphics adapter for the window: install a Vulkan driver (Debian package mesa-vulkan-drivers, \
+             which also draws without a graphics card); without a window, `instaflow generate PROMPT -o FILE.png` draws"
+        }
+        Error::Wgpu(_) => {
+            "the graphics adapter cannot show the window: update its driver, or choose another with WGPU_BACKEND=gl or \
+             WGPU_BACKEND=vulkan; without a window, `instaflow generate PROMPT -o FILE.png` draws"
+        }
+        Error::AppCreation(_) => "the window could not be set up",
+    };
+    // eframe's error need not be one that may change threads: its words are kept.
+    anyhow::anyhow!("{error}").context(sentence)
+}

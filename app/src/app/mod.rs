@@ -1,0 +1,434 @@
+//! The window's state. [`App::logic`] takes in what the engine, the files and the keyboard have to say; [`App::ui`]
+//! draws it. Nothing here waits for anything: drawing is the engine's work, dialogs and files are [`jobs`]'.
+
+mod command;
+mod drawing;
+mod events;
+mod jobs;
+mod launch;
+mod pane;
+mod view;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use instaflow_engine::png::Restored;
+use instaflow_engine::protocol::{
+    Decoder, Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Request, Role, Source, TokenCount,
+};
+use instaflow_engine::worker::Engine;
+
+pub(crate) use events::{duration, summary};
+
+pub use command::{Command, MENUS, all as commands};
+pub use jobs::{Answer, Ask, Dialog, system_dialog};
+pub use launch::run;
+pub use pane::{Pane, Run};
+pub use view::View;
+
+use crate::{panels, theme};
+
+/// With what the window opens.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The model.
+    pub open: OpenRequest,
+    /// The prompt that stands in the field.
+    pub prompt: Option<String>,
+}
+
+/// What the window needs from outside; tests put their own here.
+pub struct Outside {
+    /// Asks the person for a file or folder.
+    pub dialog: Dialog,
+    /// Where quick save puts its pictures.
+    pub output: PathBuf,
+    /// Called, from any thread, when [`App::logic`] has something to take in.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// What the person has set.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a control of its own")]
+pub struct Controls {
+    /// The prompt field.
+    pub prompt: String,
+    /// The teacher's negative prompt.
+    pub negative_prompt: String,
+    /// Seed of both lanes.
+    pub seed: u32,
+    /// Whether 'Draw now' keeps the seed.
+    pub seed_locked: bool,
+    /// Width and height in pixels; `None` is the model's own.
+    pub size: Option<(u32, u32)>,
+    /// Draw on every change.
+    pub live: bool,
+    /// Show the teacher beside the student.
+    pub compare: bool,
+    /// The teacher's Euler steps, 1 … 50.
+    pub steps: u32,
+    /// The teacher's guidance scale, 1 … 4.
+    pub guidance: f32,
+    /// Which decoder makes final pictures.
+    pub decoder: Decoder,
+    /// Write the settings into saved PNGs.
+    pub metadata: bool,
+    /// Whether the settings are shown at the side.
+    pub show_settings: bool,
+}
+
+/// The window.
+pub struct App {
+    pub(crate) controls: Controls,
+    pub(crate) live: Pane,
+    pub(crate) teacher: Pane,
+    pub(crate) view: View,
+    /// Which pane's picture 'Save' and 'Copy' mean.
+    pub(crate) chosen: Lane,
+    pub(crate) model: Option<ModelSummary>,
+    pub(crate) opening: Option<Opening>,
+    pub(crate) tokens: TokenCount,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) question: Option<Question>,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) show_shortcuts: bool,
+    /// Whom to give the keyboard in the next frame, once.
+    pub(crate) focus: Option<Focus>,
+    /// The commands asked for in this frame, done once it is drawn.
+    pub(crate) asked: Vec<Command>,
+    engine: Engine,
+    engine_ended: bool,
+    jobs: jobs::Jobs,
+    /// What is open, for 'Open as teacher…'.
+    opened: OpenRequest,
+    /// Which lane's each job on its way is, and when it was asked for.
+    under_way: HashMap<JobId, (Lane, Instant)>,
+    next_id: u64,
+    /// When the pause in typing is long enough for the teacher, in egui's time.
+    teacher_due: Option<f64>,
+    counted: Option<String>,
+    styled: bool,
+}
+
+/// A model on its way in.
+pub(crate) struct Opening {
+    pub id: JobId,
+    pub request: OpenRequest,
+    pub done: u32,
+    pub total: u32,
+    pub what: String,
+}
+
+/// Something that went wrong; stays until dismissed.
+pub(crate) struct Message {
+    pub failure: Failure,
+    /// What to do next, where the failure's own sentence cannot know.
+    pub advice: Option<&'static str>,
+}
+
+/// A short remark that goes away by itself.
+pub(crate) struct Notice {
+    pub text: String,
+    /// In egui's time.
+    pub until: f64,
+}
+
+/// Asked before anything of the person's is replaced.
+pub(crate) struct Question {
+    pub file: String,
+    pub restored: Restored,
+}
+
+/// Who can be given the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Focus {
+    Prompt,
+    Picture,
+}
+
+impl App {
+    /// A window on `engine`; it begins by opening the model.
+    pub fn new(engine: Engine, options: Options, outside: Outside) -> Self {
+        let mut app = Self {
+            controls: Controls {
+                prompt: options.prompt.unwrap_or_default(),
+                negative_prompt: String::new(),
+                seed: 0,
+                seed_locked: true,
+                size: None,
+                live: true,
+                compare: false,
+                steps: 25,
+                guidance: 1.5,
+                decoder: Decoder::Full,
+                metadata: true,
+                show_settings: true,
+            },
+            live: Pane::new("student"),
+            teacher: Pane::new("teacher"),
+            view: View::default(),
+            chosen: Lane::Live,
+            model: None,
+            opening: None,
+            tokens: TokenCount::default(),
+            messages: Vec::new(),
+            question: None,
+            notice: None,
+            show_shortcuts: false,
+            focus: Some(Focus::Prompt),
+            asked: Vec::new(),
+            engine,
+            engine_ended: false,
+            jobs: jobs::Jobs::new(outside),
+            opened: options.open.clone(),
+            under_way: HashMap::new(),
+            next_id: 0,
+            teacher_due: None,
+            counted: None,
+            styled: false,
+        };
+        app.open(options.open);
+        app
+    }
+
+    /// Takes in events, finished jobs, dropped files and shortcuts. Draws nothing.
+    pub fn logic(&mut self, ctx: &egui::Context) {
+        if !self.styled {
+            theme::install(ctx);
+            self.styled = true;
+        }
+        self.take_events(ctx);
+        self.take_jobs(ctx);
+        for file in ctx.input(|input| input.raw.dropped_files.clone()) {
+            self.jobs.read_dropped(file.path().to_owned());
+        }
+        if self.notice.as_ref().is_some_and(|notice| ctx.time() > notice.until) {
+            self.notice = None;
+        }
+        let busy_elsewhere = self.question.is_some() || self.show_shortcuts || egui::Popup::is_any_open(ctx);
+        if !busy_elsewhere && let Some(command) = Command::pressed(ctx) {
+            self.asked.push(command);
+        }
+    }
+
+    /// Draws the window, does what was asked for in it, and sends what changed to the engine.
+    pub fn ui(&mut self, ui: &mut egui::Ui) {
+        panels::show(self, ui);
+        for command in std::mem::take(&mut self.asked) {
+            self.perform(command, ui.ctx());
+        }
+        self.follow(ui.ctx());
+    }
+
+    /// What the person has set.
+    pub fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    /// The picture of a lane, estimate or final.
+    pub fn picture(&self, lane: Lane) -> Option<&Picture> {
+        self.pane(lane).picture.as_ref()
+    }
+
+    /// Whether anything is being loaded, drawn or waited for.
+    pub fn is_busy(&self) -> bool {
+        let running = self.live.run.is_some() || self.teacher.run.is_some();
+        running || self.opening.is_some() || !self.under_way.is_empty() || self.teacher_due.is_some()
+    }
+
+    /// The error messages on screen, oldest first.
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.messages.iter().map(|message| message.failure.message.as_str())
+    }
+
+    /// Who draws in the live lane: the student, or the teacher where that is all there is.
+    pub(crate) fn live_role(&self) -> Role {
+        match &self.model {
+            Some(ModelSummary { student: None, .. }) => Role::Teacher,
+            _ => Role::Student,
+        }
+    }
+
+    /// The model that draws in the live lane.
+    pub(crate) fn live_card(&self) -> Option<&ModelCard> {
+        let model = self.model.as_ref()?;
+        model.student.as_ref().or(model.teacher.as_ref())
+    }
+
+    /// Why there is nothing to compare with, or `None` where there is.
+    pub(crate) fn no_comparison(&self) -> Option<&'static str> {
+        match &self.model {
+            None => Some("No model is open."),
+            Some(ModelSummary { student: None, .. }) => {
+                Some("Only a teacher is open. Open a pair, or a student, with File, Open model or pair.")
+            }
+            Some(ModelSummary { teacher: None, .. }) => {
+                Some("No teacher is open. Add one with File, Open as teacher, or open a pair.")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether the teacher is shown beside the student.
+    pub(crate) fn comparing(&self) -> bool {
+        self.controls.compare && self.no_comparison().is_none()
+    }
+
+    pub(crate) fn pane(&self, lane: Lane) -> &Pane {
+        match lane {
+            Lane::Live => &self.live,
+            Lane::Teacher => &self.teacher,
+        }
+    }
+
+    fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
+        match lane {
+            Lane::Live => &mut self.live,
+            Lane::Teacher => &mut self.teacher,
+        }
+    }
+
+    /// Takes the restored settings over.
+    pub(crate) fn restore(&mut self, ctx: &egui::Context, restored: Restored) {
+        let settings = restored.settings;
+        self.controls.prompt = settings.prompt;
+        self.controls.seed = settings.seed;
+        self.controls.size = settings.size;
+        self.controls.decoder = settings.decoder;
+        if settings.role == Role::Teacher {
+            self.controls.negative_prompt = settings.negative_prompt;
+            self.controls.steps = settings.steps.clamp(1, 50);
+            self.controls.guidance = settings.guidance;
+            self.controls.compare = true;
+        }
+        let open = self.model.as_ref().and_then(|model| match settings.role {
+            Role::Student => model.student.as_ref(),
+            Role::Teacher => model.teacher.as_ref(),
+        });
+        let same = open.is_some_and(|card| Some(&card.name) == restored.model.as_ref());
+        self.notify(
+            ctx,
+            match restored.model {
+                Some(name) if !same => format!("Settings restored; the picture was drawn by {name}"),
+                _ => "Settings restored".to_owned(),
+            },
+        );
+        // What was restored is shown even where live drawing is off.
+        self.draw_now(ctx);
+    }
+
+    pub(crate) fn notify(&mut self, ctx: &egui::Context, text: String) {
+        const SECONDS: f64 = 8.0;
+        self.notice = Some(Notice { text, until: ctx.time() + SECONDS });
+        ctx.request_repaint_after(std::time::Duration::from_secs_f64(SECONDS + 0.1));
+    }
+
+    /// Shows an error; the same one twice is shown once.
+    pub(crate) fn complain(&mut self, failure: Failure, advice: Option<&'static str>) {
+        if !self.messages.iter().any(|message| message.failure == failure) {
+            self.messages.push(Message { failure, advice });
+        }
+    }
+
+    fn open(&mut self, request: OpenRequest) {
+        let id = self.new_id();
+        self.stop();
+        self.opening = Some(Opening { id, request: request.clone(), done: 0, total: 0, what: String::new() });
+        self.engine.send(Request::Open(id, request));
+    }
+
+    /// The request for a folder that was chosen; everything but the models stays as the program was started.
+    fn open_folder(&mut self, folder: PathBuf, as_teacher: bool) {
+        let folder = Source::Folder(folder);
+        let has_student = self.model.as_ref().is_some_and(|model| model.student.is_some());
+        let request = match (as_teacher, has_student) {
+            (true, true) => OpenRequest { teacher: Some(folder), ..self.opened.clone() },
+            (alone, _) => OpenRequest { model: folder, teacher: None, as_teacher: alone, ..self.opened.clone() },
+        };
+        self.open(request);
+    }
+
+    fn new_id(&mut self) -> JobId {
+        self.next_id += 1;
+        JobId(self.next_id)
+    }
+
+    fn perform(&mut self, command: Command, ctx: &egui::Context) {
+        let controls = &mut self.controls;
+        match command {
+            Command::Open => self.jobs.ask_folder(false),
+            Command::OpenTeacher => self.jobs.ask_folder(true),
+            Command::Save | Command::QuickSave | Command::Copy => self.export(command, ctx),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Command::Draw => {
+                if !controls.seed_locked {
+                    controls.seed = random_seed();
+                }
+                self.draw_now(ctx);
+            }
+            Command::Stop => self.stop(),
+            Command::Live => controls.live = !controls.live,
+            Command::Compare => match self.no_comparison() {
+                None => self.controls.compare = !self.controls.compare,
+                Some(reason) => self.notify(ctx, reason.to_owned()),
+            },
+            Command::Dice => controls.seed = random_seed(),
+            Command::LockSeed => controls.seed_locked = !controls.seed_locked,
+            Command::FocusPrompt => self.focus = Some(Focus::Prompt),
+            Command::FocusPicture => self.focus = Some(Focus::Picture),
+            Command::Fit => self.view = View::default(),
+            Command::ActualSize | Command::ZoomIn | Command::ZoomOut => self.zoom(command, ctx),
+            Command::Settings => controls.show_settings = !controls.show_settings,
+            Command::ThemeSystem => ctx.set_theme(egui::ThemePreference::System),
+            Command::ThemeLight => ctx.set_theme(egui::ThemePreference::Light),
+            Command::ThemeDark => ctx.set_theme(egui::ThemePreference::Dark),
+            Command::Shortcuts => self.show_shortcuts = !self.show_shortcuts,
+        }
+        ctx.request_repaint();
+    }
+
+    fn export(&mut self, command: Command, ctx: &egui::Context) {
+        let lane = if self.comparing() { self.chosen } else { Lane::Live };
+        let pane = self.pane(lane);
+        let Some(picture) = pane.picture.clone() else {
+            self.notify(ctx, "There is no picture yet".to_owned());
+            return;
+        };
+        if !pane.finished {
+            self.notify(ctx, "The picture is still being drawn: wait for its last step".to_owned());
+            return;
+        }
+        match command {
+            Command::Save => self.jobs.save_as(picture, self.controls.metadata),
+            Command::QuickSave => self.jobs.save_quick(picture, self.controls.metadata),
+            _ => self.jobs.copy(picture),
+        }
+    }
+
+    fn zoom(&mut self, command: Command, ctx: &egui::Context) {
+        let Some((pane, size)) = self.pane(self.chosen).place.or(self.live.place) else { return };
+        match command {
+            Command::ActualSize => self.view.show_pixels_at(pane, size, 1.0 / ctx.pixels_per_point()),
+            Command::ZoomIn => self.view.zoom_about(pane, size, pane.center(), 1.25),
+            _ => self.view.zoom_about(pane, size, pane.center(), 0.8),
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        Self::logic(self, ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        Self::ui(self, ui);
+    }
+}
+
+/// Any of the 2³² seeds; the standard library's hasher keys are the operating system's random numbers.
+fn random_seed() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8) as u32
+}

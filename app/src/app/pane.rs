@@ -1,0 +1,93 @@
+//! One picture on screen and the job that draws it.
+
+use std::time::Instant;
+
+use egui::{ColorImage, Rect, TextureHandle, TextureOptions, Vec2};
+use instaflow_engine::protocol::{JobId, Picture, Settings};
+
+/// What one lane shows.
+pub struct Pane {
+    /// The last picture: an estimate while a run of several steps is under way.
+    pub picture: Option<Picture>,
+    /// Whether `picture` is final.
+    pub finished: bool,
+    /// Seconds from the request to the picture on screen.
+    pub latency: Option<f64>,
+    /// The job that runs.
+    pub run: Option<Run>,
+    /// What was last sent, so that it is sent once.
+    pub sent: Option<Settings>,
+    /// The last request's number.
+    pub latest: Option<JobId>,
+    /// Where the pane is on screen, and the picture's size in pixels.
+    pub place: Option<(Rect, Vec2)>,
+    texture: Option<TextureHandle>,
+    name: &'static str,
+}
+
+/// A job under way.
+pub struct Run {
+    /// Which.
+    pub id: JobId,
+    /// Since when (for a teacher that gave way: since it began again).
+    pub began: Instant,
+    /// Steps done.
+    pub done: u32,
+    /// Steps in all.
+    pub total: u32,
+}
+
+impl Pane {
+    /// An empty pane; `name` is for the graphics debugger.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            picture: None,
+            finished: false,
+            latency: None,
+            run: None,
+            sent: None,
+            latest: None,
+            place: None,
+            texture: None,
+            name,
+        }
+    }
+
+    /// Puts a picture on screen.
+    pub fn show(&mut self, ctx: &egui::Context, picture: Picture, finished: bool) {
+        let image = ColorImage::from_rgb([picture.width as usize, picture.height as usize], &picture.rgb);
+        match &mut self.texture {
+            Some(texture) => texture.set(image, TextureOptions::LINEAR),
+            None => self.texture = Some(ctx.load_texture(self.name, image, TextureOptions::LINEAR)),
+        }
+        self.picture = Some(picture);
+        self.finished = finished;
+    }
+
+    /// Takes the picture away.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.name);
+    }
+
+    /// The picture on the GPU.
+    pub fn texture(&self) -> Option<&TextureHandle> {
+        self.texture.as_ref()
+    }
+
+    /// Whether the picture answers to `wanted`'s prompt, seed and size.
+    pub fn shows(&self, wanted: &Settings) -> bool {
+        self.picture.as_ref().is_some_and(|picture| {
+            let drawn = &picture.settings;
+            let same_size = wanted.size.is_none() || wanted.size == drawn.size;
+            drawn.prompt == wanted.prompt && drawn.seed == wanted.seed && same_size
+        })
+    }
+}
+
+impl Run {
+    /// Seconds left, once a step was measured.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.total.checked_sub(self.done)?;
+        (self.done > 0).then(|| self.began.elapsed().as_secs_f64() / f64::from(self.done) * f64::from(left))
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors: each stays until it is dismissed and says what to do.
+
+use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
+
+use crate::app::App;
+use crate::theme::palette;
+
+/// A strip under the prompt for each message.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let mut dismissed = None;
+    let (ink, fill, border) = (palette(ui).error, palette(ui).error_fill, palette(ui).border);
+    for (index, message) in app.messages.iter().enumerate() {
+        let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 8));
+        Panel::top(("message", index)).frame(frame).show(ui, |ui| {
+            ui.visuals_mut().widgets.noninteractive.bg_stroke.color = border;
+            ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
+                let name = format!("Dismiss: {}", message.failure.message);
+                let button = ui.button("Dismiss").accessible_name(name);
+                if button.clicked() {
+                    dismissed = Some(index);
+                }
+                ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                    ui.add(
+                        egui::Label::new(RichText::new(&message.failure.message).color(ink)).wrap().selectable(true),
+                    );
+                    for cause in &message.failure.causes {
+                        ui.add(egui::Label::new(RichText::new(cause).color(ink).small()).wrap());
+                    }
+                    if let Some(advice) = message.advice {
+                        ui.add(egui::Label::new(advice).wrap());
+                    }
+                });
+            });
+        });
+    }
+    if let Some(index) = dismissed {
+        app.messages.remove(index);
+    }
+}

@@ -1,0 +1,101 @@
+//! The bar at the bottom: model, device, what goes on, and how long the last picture took.
+
+use egui::{Align, Label, Layout, ProgressBar, RichText, Ui};
+use instaflow_engine::protocol::{Lane, Precision, Timings};
+
+use crate::app::{App, duration};
+use crate::theme::palette;
+
+/// The bar.
+pub fn show(app: &App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
+        ui.visuals_mut().override_text_color = Some(palette(ui).muted);
+        model(app, ui);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            latency(app, ui);
+            ui.separator();
+            activity(app, ui);
+        });
+    });
+}
+
+fn model(app: &App, ui: &mut Ui) {
+    let Some(model) = &app.model else {
+        ui.label(if app.opening.is_some() { "Opening a model" } else { "No model" });
+        return;
+    };
+    let names: Vec<_> = [&model.student, &model.teacher].into_iter().flatten().map(|card| card.name.as_str()).collect();
+    let mut name = names.join(" and ");
+    if names.len() == 2 && names[0] == names[1] {
+        names[0].clone_into(&mut name);
+    }
+    let response = ui.label(name);
+    response.on_hover_ui(|ui| {
+        for (role, card) in [("Student", &model.student), ("Teacher", &model.teacher)] {
+            let Some(card) = card else { continue };
+            let stacks =
+                if card.num_stacks > 1 { format!(", {} U-Nets in series", card.num_stacks) } else { String::new() };
+            ui.label(format!(
+                "{role}: {}, {:.1} M parameters{stacks}, {}×{} pixels, weights {}",
+                card.name,
+                card.unet_parameters as f64 / 1e6,
+                card.size.0,
+                card.size.1,
+                card.hash
+            ));
+        }
+    });
+    ui.separator();
+    let precision = match model.precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+        Precision::F16 => "f16",
+    };
+    ui.label(format!("{}, {precision}", model.device));
+}
+
+fn activity(app: &App, ui: &mut Ui) {
+    if let Some(opening) = &app.opening {
+        let part = if opening.total > 0 { opening.done as f32 / opening.total as f32 } else { 0.0 };
+        ui.add(ProgressBar::new(part).desired_width(120.0).desired_height(6.0));
+        let what = if opening.what.is_empty() { "the model" } else { &opening.what };
+        ui.label(format!("Loading {what} ({} of {})", opening.done, opening.total));
+    } else if let Some(notice) = &app.notice {
+        ui.add(Label::new(RichText::new(&notice.text).color(ui.visuals().widgets.active.text_color())).truncate());
+    } else if app.live.run.is_some() {
+        ui.label("Drawing");
+    } else if app.teacher.run.is_some() {
+        ui.label("Teacher is drawing");
+    } else if !app.controls.live {
+        ui.label("Live is off: Enter draws");
+    } else {
+        ui.label("Ready");
+    }
+}
+
+fn latency(app: &App, ui: &mut Ui) {
+    let (Some(seconds), Some(picture)) = (app.live.latency, app.picture(Lane::Live)) else { return };
+    let text =
+        RichText::new(format!("Key to picture {}", duration(seconds))).color(ui.visuals().widgets.active.text_color());
+    ui.label(text).on_hover_ui(|ui| stages(ui, &picture.timings, seconds));
+}
+
+/// Where the time went.
+fn stages(ui: &mut Ui, timings: &Timings, seconds: f64) {
+    let rest = (timings.total - timings.text_encoder - timings.unet - timings.decoder).max(0.0);
+    egui::Grid::new("stages").num_columns(2).show(ui, |ui| {
+        for (stage, seconds) in [
+            ("Text encoder", timings.text_encoder),
+            ("U-Net", timings.unet),
+            ("Decoder", timings.decoder),
+            ("Other work", rest),
+            ("Waiting and showing", (seconds - timings.total).max(0.0)),
+            ("Key to picture", seconds),
+        ] {
+            ui.label(stage);
+            ui.monospace(format!("{:8.1} ms", seconds * 1000.0));
+            ui.end_row();
+        }
+    });
+}

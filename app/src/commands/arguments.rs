@@ -1,0 +1,181 @@
+//! Arguments that several commands share, as typed; [`super::plan`] makes them ready to draw.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision, Source};
+
+/// Which model, and where it computes.
+#[derive(Clone, Debug, Args)]
+pub struct ModelArguments {
+    /// Model folder in Diffusers layout, or a pair (a folder with student/ and teacher/); without it, the built-in
+    /// Pocket pair
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+
+    /// Folder of the teacher, where --model names a student alone
+    #[arg(long, value_name = "DIR")]
+    pub teacher_model: Option<PathBuf>,
+
+    /// Folder of an AutoencoderTiny to use as the tiny decoder
+    #[arg(long, value_name = "DIR")]
+    pub tiny_decoder: Option<PathBuf>,
+
+    /// Where to compute; auto takes CUDA where it is there [default: auto]
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
+    pub device: DeviceChoice,
+
+    /// Arithmetic of the networks [default: f32 on the CPU, bf16 on CUDA]
+    #[arg(long, value_name = "f32|bf16|f16", value_parser = precision(), hide_possible_values = true)]
+    pub dtype: Option<Precision>,
+}
+
+impl ModelArguments {
+    /// Opens all that is named, a single folder as a student.
+    pub fn open_request(&self) -> OpenRequest {
+        OpenRequest {
+            model: self.source(),
+            teacher: self.teacher_model.clone().map(Source::Folder),
+            as_teacher: false,
+            tiny_decoder: self.tiny_decoder.clone(),
+            device: self.device,
+            precision: self.dtype,
+        }
+    }
+
+    /// Opens what one picture needs: the student's model, or the teacher's.
+    pub(super) fn open_one(&self, teacher: bool) -> OpenRequest {
+        match (&self.teacher_model, teacher) {
+            (Some(folder), true) => OpenRequest {
+                model: Source::Folder(folder.clone()),
+                teacher: None,
+                as_teacher: true,
+                ..self.open_request()
+            },
+            (_, as_teacher) => OpenRequest { teacher: None, as_teacher, ..self.open_request() },
+        }
+    }
+
+    fn source(&self) -> Source {
+        self.model.clone().map_or(Source::Pocket, Source::Folder)
+    }
+}
+
+/// What to draw and where to put it.
+#[derive(Debug, Args)]
+pub(super) struct DrawArguments {
+    /// What to draw, in quotes; put -- before a prompt that starts with a dash
+    pub prompt: String,
+
+    /// Where to save; with several pictures NAME-001.png, NAME-002.png …
+    #[arg(short, long, value_name = "FILE.png")]
+    pub output: PathBuf,
+
+    #[command(flatten)]
+    pub model: ModelArguments,
+
+    /// Euler steps, 1 to 50 [default: student 1, teacher 25]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub steps: Option<u32>,
+
+    /// Guidance scale, 0 or more; only above 1 has an effect [default: student 1, teacher 1.5]
+    #[arg(long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
+    pub guidance: Option<f32>,
+
+    /// What to avoid; needs a guidance scale above 1
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+
+    /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; picture k of several uses S + k
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..))]
+    pub seed: u32,
+
+    /// Picture size in pixels [default: the model's own]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
+    pub size: Option<(u32, u32)>,
+
+    /// How many pictures to draw, with ascending seeds [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: Option<u32>,
+
+    /// The model's own decoder, or the fast tiny one [default: full]
+    #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true, value_parser = decoder(), hide_possible_values = true)]
+    pub decoder: Decoder,
+
+    /// How to step from noise to picture; only flow (Euler) for now
+    #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = ["flow", "dpmpp-2m", "ddim"], hide_possible_values = true)]
+    pub sampler: Option<String>,
+
+    /// Start from the tensor `noise` (N,C,h,w) of this file instead of the seed; sets size and count
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub noise: Option<PathBuf>,
+
+    /// Also save the final latents, as the f32 tensor `latents` (N,C,h,w), not divided by the scaling factor
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub save_latents: Option<PathBuf>,
+
+    /// Overwrite files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+pub(super) fn device() -> impl TypedValueParser<Value = DeviceChoice> {
+    PossibleValuesParser::new(["auto", "cpu", "cuda"]).map(|name| match name.as_str() {
+        "cpu" => DeviceChoice::Cpu,
+        "cuda" => DeviceChoice::Cuda,
+        _ => DeviceChoice::Auto,
+    })
+}
+
+pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| match name.as_str() {
+        "bf16" => Precision::Bf16,
+        "f16" => Precision::F16,
+        _ => Precision::F32,
+    })
+}
+
+pub(super) fn decoder() -> impl TypedValueParser<Value = Decoder> {
+    PossibleValuesParser::new(["full", "tiny"]).map(|name| if name == "tiny" { Decoder::Tiny } else { Decoder::Full })
+}
+
+pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || "write WIDTHxHEIGHT in pixels, for example 512x512".to_owned();
+    let (width, height) = text.split_once(['x', 'X', '×']).ok_or_else(wrong)?;
+    match (width.parse(), height.parse()) {
+        (Ok(width), Ok(height)) if width > 0 && height > 0 => Ok((width, height)),
+        _ => Err(wrong()),
+    }
+}
+
+fn guidance(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
+        _ => Err("a guidance scale is a number, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_two_positive_numbers() {
+        for (text, expected) in [("512x768", Some((512, 768))), ("64X64", Some((64, 64)))] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+        for text in ["", "x", "512", "512x", "0x64", "64x-64", "64x64x64", "4294967296x64", "a x b"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn guidance_is_a_finite_number_from_0_up() {
+        assert_eq!(guidance("1.5"), Ok(1.5));
+        for text in ["-0.1", "nan", "inf", "1e39", "", "two"] {
+            assert!(guidance(text).is_err(), "{text:?}");
+        }
+    }
+}

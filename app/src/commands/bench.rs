@@ -1,0 +1,248 @@
+//! `instaflow bench`: seconds per stage, medians.
+
+use clap::Args;
+use instaflow_engine::Cancel;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{Decoder, ModelCard, Precision, Role, Settings, Timings};
+use serde_json::json;
+
+use super::arguments::{self, ModelArguments};
+use super::live::{self, Live};
+use super::progress::Progress;
+use super::{engine_error, say, wrong_use};
+
+/// What the timed pictures show; its words make no difference to the time.
+const PROMPT: &str = "a snowy mountain near a lake at sunset";
+
+/// What `bench` is asked.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Bench {
+    #[command(flatten)]
+    model: ModelArguments,
+
+    /// Time random weights of these shapes instead of a model; nothing is downloaded
+    #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
+    #[arg(conflicts_with_all = ["model", "teacher_model", "tiny_decoder", "live"])]
+    random: Option<String>,
+
+    /// Time the teacher's 25 steps; a single folder in --model is then taken as the teacher
+    #[arg(long)]
+    teacher: bool,
+
+    /// Timed runs, after one to warm up
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+
+    /// Picture size in pixels [default: the model's own]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = arguments::size)]
+    size: Option<(u32, u32)>,
+
+    /// The model's own decoder, or the fast tiny one [default: full]
+    #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true)]
+    #[arg(value_parser = arguments::decoder(), hide_possible_values = true)]
+    decoder: Decoder,
+
+    /// Also type this prompt, ten keys a second, and time each picture from its key to its pixels
+    #[arg(long, value_name = "PROMPT")]
+    live: Option<String>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  instaflow bench                                    the built-in Pocket pair
+  instaflow bench --live \"a lake at sunset\" --json
+  instaflow bench --random sd15 --runs 3             Stable Diffusion 1.5's shapes, 512x512, random weights";
+
+/// Medians in seconds.
+struct Report {
+    model: String,
+    device: String,
+    dtype: &'static str,
+    size: (u32, u32),
+    /// Of one picture in one step; `total` is the median of the totals, not the sum of the other medians.
+    one_step: Timings,
+    /// Of the teacher's picture, where it was timed.
+    teacher: Option<f64>,
+    live: Option<Live>,
+}
+
+pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
+    if arguments.live.as_deref().is_some_and(str::is_empty) {
+        return Err(wrong_use("--live needs a prompt to type: give at least one letter"));
+    }
+    let progress = Progress::new();
+    let models = open(arguments, &progress)?;
+    let summary = models.summary();
+    let (role, card) = match (&summary.student, &summary.teacher) {
+        (Some(card), _) => (Role::Student, card),
+        (None, Some(card)) => (Role::Teacher, card),
+        (None, None) => return Err(wrong_use("nothing is open to time: name a model with --model")),
+    };
+    check_decoder(arguments, card)?;
+
+    let settings = one_step(arguments, role, PROMPT);
+    let pictures = Timer { models: &models, progress: &progress, runs: arguments.runs };
+    let (one_step_runs, size) = pictures.time("timing one step", &settings, &settings)?;
+
+    let timed_teacher = if summary.teacher.is_some() {
+        Some(Role::Teacher)
+    } else {
+        // Random weights have no teacher of their own: its 25 steps take the same time with any weights.
+        arguments.teacher.then_some(role)
+    };
+    let teacher = match timed_teacher {
+        Some(role) => {
+            let teachers =
+                Settings { role, size: settings.size, decoder: settings.decoder, ..Settings::teacher(PROMPT) };
+            // One guided step warms up as well as 25 do.
+            let warm_up = Settings { steps: 1, ..teachers.clone() };
+            Some(median(pictures.time("timing the teacher", &warm_up, &teachers)?.0.iter().map(|t| t.total)))
+        }
+        None => None,
+    };
+    let mut report = Report {
+        model: card.name.clone(),
+        device: summary.device.clone(),
+        dtype: dtype_name(summary.precision),
+        size,
+        one_step: Timings {
+            text_encoder: median(one_step_runs.iter().map(|t| t.text_encoder)),
+            unet: median(one_step_runs.iter().map(|t| t.unet)),
+            decoder: median(one_step_runs.iter().map(|t| t.decoder)),
+            total: median(one_step_runs.iter().map(|t| t.total)),
+        },
+        teacher,
+        live: None,
+    };
+    // The live run opens the model on the engine's own thread: two at once may not fit into memory.
+    drop(models);
+    if let Some(prompt) = &arguments.live {
+        report.live = Some(live::run(request(arguments), &one_step(arguments, role, ""), prompt, &progress)?);
+    }
+    drop(progress);
+    if arguments.json { say(as_json(&report)) } else { as_text(&report).iter().try_for_each(say) }
+}
+
+fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
+    match arguments.random.as_deref() {
+        Some("sd15") => Models::random_sd15(arguments.model.device, arguments.model.dtype),
+        Some(other) => return Err(wrong_use(format!("--random {other} is not available yet: give sd15"))),
+        None => Models::open(&request(arguments), &mut |done, total, part| progress.part(done, total, part)),
+    }
+    .map_err(engine_error)
+}
+
+fn request(arguments: &Bench) -> instaflow_engine::protocol::OpenRequest {
+    // With --teacher-model there are two folders, and --model's is the student.
+    let as_teacher = arguments.teacher && arguments.model.teacher_model.is_none();
+    instaflow_engine::protocol::OpenRequest { as_teacher, ..arguments.model.open_request() }
+}
+
+fn one_step(arguments: &Bench, role: Role, prompt: &str) -> Settings {
+    Settings { role, size: arguments.size, decoder: arguments.decoder, ..Settings::student(prompt) }
+}
+
+fn check_decoder(arguments: &Bench, card: &ModelCard) -> anyhow::Result<()> {
+    if arguments.decoder == Decoder::Tiny && !card.has_tiny_decoder {
+        return Err(wrong_use(format!(
+            "{} has no tiny decoder: leave --decoder out, or name one with --tiny-decoder",
+            card.name
+        )));
+    }
+    Ok(())
+}
+
+struct Timer<'a> {
+    models: &'a Models,
+    progress: &'a Progress,
+    runs: u32,
+}
+
+impl Timer<'_> {
+    /// Draws once to warm up and then `runs` times; returns the runs' timings and the picture's size.
+    fn time(&self, what: &str, warm_up: &Settings, settings: &Settings) -> anyhow::Result<(Vec<Timings>, (u32, u32))> {
+        self.progress.begin(what, u64::from(self.runs) * u64::from(settings.steps));
+        self.models.draw(warm_up, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
+        let mut timings = Vec::new();
+        let mut size = (0, 0);
+        for run in 0..self.runs {
+            self.models.clear_cache();
+            let before = u64::from(run) * u64::from(settings.steps);
+            let observer =
+                &mut |step: instaflow_engine::pipeline::Step| self.progress.set(before + u64::from(step.done));
+            let picture = self.models.draw(settings, None, observer, &Cancel::default()).map_err(engine_error)?.picture;
+            timings.push(picture.timings);
+            size = (picture.width, picture.height);
+        }
+        Ok((timings, size))
+    }
+}
+
+/// The middle of the values, or the mean of the two in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
+}
+
+fn dtype_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+        Precision::F16 => "f16",
+    }
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    let t = &report.one_step;
+    let mut object = json!({
+        "model": report.model,
+        "device": report.device,
+        "dtype": report.dtype,
+        "size": [report.size.0, report.size.1],
+        "stages": {"text_encoder": t.text_encoder, "unet": t.unet, "decoder": t.decoder},
+        "one_step_s": t.total,
+        "teacher_s": report.teacher,
+    });
+    if let Some(live) = &report.live {
+        object["live"] = json!({"p50_s": live.p50, "p95_s": live.p95, "drawn": live.drawn, "dropped": live.dropped});
+    }
+    object
+}
+
+fn as_text(report: &Report) -> Vec<String> {
+    let Report { model, device, dtype, size: (width, height), one_step: t, .. } = report;
+    let mut lines = vec![
+        format!("{model}, {width}x{height}, {device}, {dtype}; medians in seconds"),
+        format!("  text encoder  {:8.3}", t.text_encoder),
+        format!("  U-Net         {:8.3}", t.unet),
+        format!("  decoder       {:8.3}", t.decoder),
+        format!("  one step      {:8.3}   from prompt to pixels", t.total),
+    ];
+    if let Some(seconds) = report.teacher {
+        lines.push(format!("  teacher       {seconds:8.3}   25 steps, guidance 1.5"));
+    }
+    if let Some(Live { p50, p95, drawn, dropped }) = &report.live {
+        lines.push(format!("  live          {p50:8.3}   half of the pictures within this, from key to pixels"));
+        lines.push(format!("                {p95:8.3}   95 of 100 within this; {drawn} drawn, {dropped} dropped"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-12);
+        assert!((median([4.0, 1.0, 2.0, 9.0].into_iter()) - 3.0).abs() < 1e-12);
+    }
+}

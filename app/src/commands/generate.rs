@@ -1,0 +1,87 @@
+//! `instaflow generate`: a prompt becomes one PNG or several.
+
+use clap::Args;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{ModelSummary, Picture, Role};
+use instaflow_engine::{Cancel, png};
+
+use super::arguments::DrawArguments;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::{engine_error, say};
+
+/// What `generate` is asked.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Generate {
+    #[command(flatten)]
+    draw: DrawArguments,
+
+    /// Draw with the teacher; a single folder in --model is then taken as the teacher
+    #[arg(long)]
+    teacher: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  instaflow generate \"a snowy mountain near a lake at sunset\" -o lake.png
+  instaflow generate \"a lake\" -o lake.png --seed 7 --count 4      lake-001.png … lake-004.png, seeds 7 to 10
+  instaflow generate \"a lake\" -o slow.png --teacher --steps 25 --guidance 1.5 --negative \"people\"
+  instaflow generate \"a lake\" -o big.png --model ~/models/instaflow_0_9B --size 512x512 --device cuda
+
+Each finished picture prints one line with its file, size, seed and seconds per stage. Pictures that were finished
+before a failure stay.";
+
+pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
+    let plan = Plan::new(&arguments.draw)?;
+    let role = if arguments.teacher { Role::Teacher } else { Role::Student };
+
+    let progress = Progress::new();
+    let request = arguments.draw.model.open_one(arguments.teacher);
+    let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
+    let models = models.map_err(engine_error)?;
+    check(&models.summary(), role, &plan)?;
+
+    let steps = u64::from(plan.settings(role, 0).steps);
+    progress.begin("drawing", steps * plan.outputs.len() as u64);
+    let mut latents = Vec::new();
+    for (index, output) in plan.outputs.iter().enumerate() {
+        let before = index as u64 * steps;
+        let settings = plan.settings(role, index);
+        let noise = plan.noise(index);
+        let drawn = models
+            .draw(
+                &settings,
+                noise.as_ref(),
+                &mut |step| progress.set(before + u64::from(step.done)),
+                &Cancel::default(),
+            )
+            .map_err(engine_error)?;
+        png::save(output, &drawn.picture, true, arguments.draw.force)?;
+        progress.aside(|| say(format!("{}: {}", output.display(), in_short(&drawn.picture))))?;
+        if arguments.draw.save_latents.is_some() {
+            latents.push(drawn.latents);
+        }
+    }
+    plan.save_latents(latents)
+}
+
+fn check(summary: &ModelSummary, role: Role, plan: &Plan) -> anyhow::Result<()> {
+    let card = match role {
+        Role::Student => summary.student.as_ref(),
+        Role::Teacher => summary.teacher.as_ref(),
+    };
+    // The engine has the sentence for a part that is missing.
+    card.map_or(Ok(()), |card| plan.check_model(card))
+}
+
+/// Size, seed, steps and where the time went.
+pub(super) fn in_short(picture: &Picture) -> String {
+    let Picture { width, height, settings, timings: t, .. } = picture;
+    let steps = if settings.steps == 1 { "1 step".to_owned() } else { format!("{} steps", settings.steps) };
+    let straightness = picture.straightness.map(|s| format!(", straightness {s:.4}")).unwrap_or_default();
+    format!(
+        "{width}x{height}, seed {}, {steps}, {:.3} s (text encoder {:.3}, U-Net {:.3}, decoder {:.3}){straightness}",
+        settings.seed, t.total, t.text_encoder, t.unet, t.decoder
+    )
+}

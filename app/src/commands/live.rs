@@ -1,0 +1,129 @@
+//! `instaflow bench --live`: a prompt typed key by key at the engine's thread, as the window does it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use instaflow_engine::protocol::{Event, Failure, JobId, Lane, OpenRequest, Outcome, Request, Settings, Task};
+use instaflow_engine::worker::Engine;
+
+use super::progress::Progress;
+
+/// Between two keys: ten a second, a quick typist.
+const KEY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a typed prompt felt like.
+pub(super) struct Live {
+    /// Median seconds from key to pixels, over the keys whose picture was drawn.
+    pub p50: f64,
+    /// Their 95th percentile.
+    pub p95: f64,
+    /// Keys whose picture was drawn.
+    pub drawn: usize,
+    /// Keys overtaken by a later one.
+    pub dropped: usize,
+}
+
+/// Opens the model on the engine's thread and types `prompt`, one request a key.
+pub(super) fn run(open: OpenRequest, settings: &Settings, prompt: &str, progress: &Progress) -> anyhow::Result<Live> {
+    let engine = Engine::spawn(|| {});
+    let keys = prompt.chars().count();
+    progress.begin("typing", keys as u64);
+    engine.send(Request::Open(JobId(0), open));
+    wait_for(&engine, JobId(0), Task::Open)?;
+    // The first picture pays for memory that is touched for the first time; nobody has typed yet.
+    draw(&engine, JobId(1), settings.clone());
+    wait_for(&engine, JobId(1), Task::Draw(Lane::Live))?;
+
+    let mut latencies = Vec::new();
+    let mut take = |event: Event| -> anyhow::Result<Option<JobId>> {
+        let Some((id, outcome)) = ended(event, Task::Draw(Lane::Live)) else { return Ok(None) };
+        match outcome {
+            Outcome::Drawn(_, seconds) => latencies.push(seconds),
+            Outcome::Failed(failure) => return Err(failed(failure)),
+            _ => {}
+        }
+        Ok(Some(id))
+    };
+    let mut last = JobId(1);
+    let mut due = Instant::now();
+    for (key, (at, letter)) in prompt.char_indices().enumerate() {
+        while let Ok(event) = engine.events().recv_deadline(due) {
+            take(event)?;
+        }
+        last = JobId(last.0 + 1);
+        draw(&engine, last, Settings { prompt: prompt[..at + letter.len_utf8()].to_owned(), ..settings.clone() });
+        progress.set(key as u64 + 1);
+        due = Instant::now() + KEY_INTERVAL;
+    }
+    loop {
+        let event = engine.events().recv().map_err(|_| anyhow!(ENGINE_GONE))?;
+        if take(event)? == Some(last) {
+            break;
+        }
+    }
+    latencies.sort_by(f64::total_cmp);
+    let drawn = latencies.len();
+    Ok(Live { p50: percentile(&latencies, 0.5)?, p95: percentile(&latencies, 0.95)?, drawn, dropped: keys - drawn })
+}
+
+const ENGINE_GONE: &str = "the engine's thread has ended: run the command again, and report it if it happens twice";
+
+fn draw(engine: &Engine, id: JobId, settings: Settings) {
+    engine.send(Request::Draw { id, lane: Lane::Live, settings, asked: Instant::now() });
+}
+
+/// Waits until the job has ended well.
+fn wait_for(engine: &Engine, job: JobId, task: Task) -> anyhow::Result<()> {
+    loop {
+        let event = engine.events().recv().map_err(|_| anyhow!(ENGINE_GONE))?;
+        match ended(event, task) {
+            Some((id, Outcome::Failed(failure))) if id == job => return Err(failed(failure)),
+            Some((id, _)) if id == job => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn ended(event: Event, wanted: Task) -> Option<(JobId, Outcome)> {
+    match event {
+        Event::End { id, task, outcome } if task == wanted => Some((id, outcome)),
+        _ => None,
+    }
+}
+
+/// The failure as an error with its causes under it.
+fn failed(failure: Failure) -> anyhow::Error {
+    let mut messages = failure.causes.into_iter().rev().chain([failure.message]);
+    let innermost = anyhow!(messages.next().unwrap_or_default());
+    messages.fold(innermost, anyhow::Error::context)
+}
+
+/// Nearest-rank percentile of ascending values.
+fn percentile(sorted: &[f64], part: f64) -> anyhow::Result<f64> {
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .ok_or_else(|| anyhow!("no key's picture was drawn: give a longer prompt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        for (part, expected) in [(0.5, 10.0), (0.95, 19.0), (1.0, 20.0)] {
+            assert!((percentile(&values, part).expect("values") - expected).abs() < 1e-12);
+        }
+        assert!((percentile(&[7.0], 0.95).expect("a value") - 7.0).abs() < 1e-12);
+        assert!(percentile(&[], 0.5).is_err());
+    }
+
+    #[test]
+    fn a_failure_keeps_its_causes_in_order() {
+        let error = failed(Failure { message: "a".into(), causes: vec!["b".into(), "c".into()] });
+        assert_eq!(error.chain().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+}

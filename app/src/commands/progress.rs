@@ -1,0 +1,64 @@
+//! A bar on stderr while work is long; silent where stderr is no terminal.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Work that is over sooner shows no bar.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// The bar of one command; gone from the screen when dropped.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Shows itself after a moment.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        if io::stderr().is_terminal() {
+            let template = "{spinner} {msg} [{bar:30}] {pos}/{len}  {elapsed} gone, about {eta} to go";
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let late = bar.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(PATIENCE);
+                if !late.is_finished() {
+                    late.set_draw_target(ProgressDrawTarget::stderr());
+                    late.enable_steady_tick(TICK);
+                }
+            });
+        }
+        Self(bar)
+    }
+
+    /// Starts a new kind of work.
+    pub fn begin(&self, what: &str, total: u64) {
+        self.0.reset();
+        self.0.set_message(what.to_owned());
+        self.0.set_length(total);
+    }
+
+    /// `done` of the work's total.
+    pub fn set(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
+    /// Takes what `Models::open` tells.
+    pub fn part(&self, done: u32, total: u32, part: &str) {
+        self.0.set_message(format!("loading {part}"));
+        self.0.set_length(total.into());
+        self.0.set_position(done.into());
+    }
+
+    /// Runs `print` with the bar out of the way.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,1 +1,196 @@
-//! the engine thread
+//! The engine thread: requests in, events out, and nothing the window does can make it pile up work.
+//!
+//! - Each [`Lane`](crate::protocol::Lane) holds one waiting request, the latest; what it replaces ends as `Dropped`.
+//! - A live request makes a running teacher job give way between two network blocks. The teacher's job then waits
+//!   again, unless a newer one has taken its place, and restarts from its first step when the live lane is empty.
+//! - A newer request of the same lane abandons the running job between two network blocks, with one exception: a live
+//!   job that is about to finish anyway (see `pace`) may, so that unbroken typing on a fast model shows pictures
+//!   all along instead of none.
+//! - The input of a lane's last picture is not drawn a second time.
+//! - A panic, an error or a value that is no number ends the job as `Failed`; the next job works.
+//!
+//! Events wait in a channel of fixed size. Where nobody takes them out, progress is skipped, the ends of requests that
+//! were waiting are merged (the latest of each task stands for the earlier ones), and the engine waits with the rest:
+//! memory stays flat however long the window is away.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use crate::pipeline::{Models, Step};
+use crate::protocol::{Event, ModelSummary, OpenRequest, Picture, Request, Settings, TokenCount};
+use crate::{Cancel, Result};
+
+use counter::Counter;
+use outbox::Outbox;
+use queue::{Queue, Work};
+
+mod counter;
+mod outbox;
+mod pace;
+mod queue;
+mod run;
+
+/// The environment variable that plants a panic, to see by hand that one costs the picture and not the window:
+/// a prompt that contains its value panics inside the job.
+pub const PLANT_PANIC: &str = "INSTAFLOW_PLANT_PANIC";
+
+/// Told after each loaded part: parts done, parts in all, the next part's name.
+pub type OnPart<'a> = dyn FnMut(u32, u32, &str) + 'a;
+
+/// Draws one picture.
+pub type DrawFn = dyn Fn(&Settings, &mut dyn FnMut(Step), &Cancel) -> Result<Picture> + Send + Sync;
+
+/// Counts a prompt's tokens.
+pub type CountFn = dyn Fn(&str) -> TokenCount + Send + Sync;
+
+/// An open model as the engine thread sees it.
+pub struct Loaded {
+    /// What it is, for the window.
+    pub summary: ModelSummary,
+    /// Draws with it, on the engine thread.
+    pub draw: Box<DrawFn>,
+    /// Counts tokens, on a thread of its own, so that the count never waits for a picture.
+    pub count: Box<CountFn>,
+}
+
+/// The engine: two threads and the way to them. Dropping it stops what runs and waits for both threads.
+pub struct Engine {
+    shared: Arc<Shared>,
+    events: Receiver<Event>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the engine with no model open. `wake` is called from its threads whenever an event waits.
+    pub fn spawn(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let planted = std::env::var(PLANT_PANIC).ok().filter(|words| !words.is_empty());
+        let mut current: Option<Arc<Models>> = None;
+        Self::with(wake, move |request, on_part, cancel| {
+            let models = Arc::new(Models::open_reusing(current.as_deref(), request, on_part, cancel)?);
+            current = Some(models.clone());
+            Ok(loaded(models, planted.clone()))
+        })
+    }
+
+    /// Like [`Engine::spawn`], with another way to open a model.
+    pub fn with(
+        wake: impl Fn() + Send + Sync + 'static,
+        open: impl FnMut(&OpenRequest, &mut OnPart<'_>, &Cancel) -> Result<Loaded> + Send + 'static,
+    ) -> Self {
+        let (outbox, events) = Outbox::new(wake);
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            counter: Counter::default(),
+            outbox,
+        });
+        let drawing = shared.clone();
+        let counting = shared.clone();
+        let threads = vec![
+            std::thread::spawn(move || run::run(&drawing, open)),
+            std::thread::spawn(move || counting.counter.run(&counting.outbox)),
+        ];
+        Self { shared, events, threads }
+    }
+
+    /// Hands a request over; returns at once. What this itself ends (replaced and stopped requests that had not begun,
+    /// input that is drawn already) is among the [`events`](Self::events) when it returns, without a call of `wake`.
+    /// After [`Request::Shutdown`] requests are ignored.
+    pub fn send(&self, request: Request) {
+        match request {
+            Request::CountTokens(prompt) => self.shared.counter.ask(prompt),
+            Request::Shutdown => self.shared.close(),
+            request => {
+                let mut queue = self.shared.queue();
+                // Under the queue's lock, so that the ends come in the order of the requests.
+                for event in queue.accept(request, Instant::now()) {
+                    self.shared.outbox.offer_end(event);
+                }
+                drop(queue);
+                self.shared.changed.notify_one();
+            }
+        }
+    }
+
+    /// Where the events arrive.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the window's thread and the engine's threads share.
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    counter: Counter,
+    outbox: Outbox,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+
+    /// The next piece of work, waiting for it; `None` once the engine closes.
+    fn next(&self) -> Option<Work> {
+        let mut queue = self.queue();
+        loop {
+            if queue.is_closed() {
+                return None;
+            }
+            if let Some(work) = queue.next() {
+                return Some(work);
+            }
+            if self.outbox.has_backlog() {
+                drop(queue);
+                self.outbox.flush();
+                queue = self.queue();
+                continue;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self) {
+        let events = self.queue().close();
+        for event in events {
+            self.outbox.offer_end(event);
+        }
+        self.outbox.close();
+        self.counter.close();
+        self.changed.notify_all();
+    }
+}
+
+/// A lock that a panic elsewhere does not take away: the data behind it is replaced as a whole or not at all.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn loaded(models: Arc<Models>, planted: Option<String>) -> Loaded {
+    let counting = models.clone();
+    Loaded {
+        summary: models.summary(),
+        draw: Box::new(move |settings, observer, cancel| {
+            assert!(
+                !planted.as_ref().is_some_and(|words| settings.prompt.contains(words)),
+                "planted by {PLANT_PANIC}"
+            );
+            Ok(models.draw(settings, None, observer, cancel)?.picture)
+        }),
+        count: Box::new(move |prompt| counting.count_tokens(prompt)),
+    }
+}

@@ -1,1 +1,0 @@
-//! open and draw, synchronously

@@ -1,0 +1,163 @@
+//! One picture: prompt → embedding, seed → noise, Euler steps along the U-Net's velocity, latents → pixels.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::embeddings::Key;
+use super::model::{Model, Vae};
+use super::{Drawn, Latents, Models, Step, memory, pixels, settings as limits};
+use crate::flow::{euler, noise};
+use crate::protocol::{Decoder, Picture, Settings, Timings};
+use crate::{Cancel, Error, Result};
+
+/// Latent channels of Stable Diffusion, whose preview needs no decoder.
+const SD_CHANNELS: usize = 4;
+
+/// Draws one picture with one model. See [`Models::draw`].
+pub(super) fn draw(
+    models: &Models,
+    settings: &Settings,
+    given: Option<&Latents>,
+    observer: &mut dyn FnMut(Step),
+    cancel: &Cancel,
+) -> Result<Drawn> {
+    let begun = Instant::now();
+    let model = models.model(settings.role)?;
+    let (channels, factor) = (model.vae.latent_channels(), model.vae.factor());
+    let (width, height) = limits::validate(settings, &model.card, given, channels, factor as u32)?;
+    let decoder = model.decoder(settings.decoder)?;
+    let shape = [1, channels, height as usize / factor, width as usize / factor];
+    let guided = settings.guidance > 1.0;
+    memory::check(models, model, decoder, (width, height), if guided { 2 } else { 1 })?;
+
+    let mut timings = Timings::default();
+    let context = context(models, model, settings, guided, &mut timings)?;
+    cancel.check()?;
+    let start = match given {
+        Some(given) => given.tensor(&models.device)?,
+        None => Tensor::from_vec(noise::randn(u64::from(settings.seed), &shape), &shape, &models.device)?,
+    };
+
+    let settings = Settings { size: Some((width, height)), ..settings.clone() };
+    let picture = |rgb: Arc<[u8]>, mut timings: Timings, straightness| {
+        timings.total = begun.elapsed().as_secs_f64();
+        let (model, model_hash) = (model.card.name.clone(), model.card.hash.clone());
+        Picture { width, height, rgb, settings: settings.clone(), model, model_hash, timings, straightness }
+    };
+
+    let in_unet = Cell::new(0.0);
+    let mut velocity = |x: &Tensor, t: f64| -> Result<Tensor> {
+        cancel.check()?;
+        let begun = Instant::now();
+        let guidance = guided.then_some(f64::from(settings.guidance));
+        let v = predict(models, model, x, t, &context, guidance, cancel)?;
+        in_unet.set(in_unet.get() + begun.elapsed().as_secs_f64());
+        Ok(v)
+    };
+    let mut watch = |progress: euler::Progress<'_>| -> Result<()> {
+        let rgb = if settings.steps > 1 { preview(models, model, progress.estimate, cancel)? } else { None };
+        let timings = Timings { unet: in_unet.get(), ..timings };
+        let estimate = rgb.map(|rgb| picture(rgb, timings, None));
+        observer(Step { done: progress.done as u32, total: progress.total as u32, estimate });
+        Ok(())
+    };
+    let path = euler::sample(&start, settings.steps as usize, &mut velocity, &mut watch)?;
+    timings.unet = in_unet.get();
+
+    let in_decoder = Instant::now();
+    let rgb = decode(models, decoder, &path.latents, cancel)?;
+    timings.decoder = in_decoder.elapsed().as_secs_f64();
+    let picture = picture(rgb, timings, path.straightness);
+    Ok(Drawn { picture, latents: Latents::from_tensor(&path.latents)? })
+}
+
+/// The text embedding (B, L, D): the prompt's, after the negative prompt's where guidance applies.
+fn context(models: &Models, model: &Model, settings: &Settings, guided: bool, timings: &mut Timings) -> Result<Tensor> {
+    let text = embed(models, model, &settings.prompt, timings)?;
+    if !guided {
+        return Ok(text);
+    }
+    let negative = embed(models, model, &settings.negative_prompt, timings)?;
+    Ok(Tensor::cat(&[&negative, &text], 0)?)
+}
+
+/// One prompt's embedding (1, L, D), from the cache where it is there.
+fn embed(models: &Models, model: &Model, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
+    let begun = Instant::now();
+    let ids = model.tokenizer.encode(prompt);
+    let key = Key { encoder: model.text.digest.clone(), ids };
+    if let Some(embedding) = models.embeddings().get(&key) {
+        return Ok(embedding);
+    }
+    let ids = Tensor::new(key.ids.as_slice(), &models.device)?.unsqueeze(0)?;
+    let embedding = model.text.network.forward(&ids)?;
+    finite(&embedding, "text encoder")?;
+    timings.text_encoder += begun.elapsed().as_secs_f64();
+    models.embeddings().insert(key, embedding.clone());
+    Ok(embedding)
+}
+
+/// The velocity at x (1, C, h, w) and time t (0 = noise, 1 = image), in f32; guided where there is a scale.
+fn predict(
+    models: &Models,
+    model: &Model,
+    x: &Tensor,
+    t: f64,
+    context: &Tensor,
+    guidance: Option<f64>,
+    cancel: &Cancel,
+) -> Result<Tensor> {
+    let batch = context.dim(0)?;
+    // (B, C, h, w)
+    let x = x.to_dtype(models.dtype)?.repeat((batch, 1, 1, 1))?;
+    let timesteps = Tensor::full(((1.0 - t) * 1000.0) as f32, batch, &models.device)?;
+    let v = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
+    let v = match guidance {
+        None => v,
+        // The negative prompt comes first.
+        Some(scale) => euler::guided(&v.narrow(0, 1, 1)?, &v.narrow(0, 0, 1)?, scale)?,
+    };
+    // Copying to the host also waits for a GPU: the time until here is the network's own.
+    finite(&v, "U-Net")?;
+    Ok(v)
+}
+
+/// RGB bytes of latents (1, C, h, w).
+fn decode(models: &Models, vae: &Vae, latents: &Tensor, cancel: &Cancel) -> Result<Arc<[u8]>> {
+    pixels::rgb(&vae.decode(&latents.to_dtype(models.dtype)?, cancel)?)
+}
+
+/// RGB bytes of an estimate: through a tiny decoder where there is one, by a linear map of Stable Diffusion's latents
+/// where there is none, and not at all where the latents are of another kind.
+fn preview(models: &Models, model: &Model, estimate: &Tensor, cancel: &Cancel) -> Result<Option<Arc<[u8]>>> {
+    match model.tiny_decoder() {
+        Some(tiny) => decode(models, tiny, estimate, cancel).map(Some),
+        None if model.vae.latent_channels() == SD_CHANNELS => {
+            pixels::linear_preview(&estimate.to_device(&Device::Cpu)?, model.vae.factor()).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+fn finite(tensor: &Tensor, part: &'static str) -> Result<()> {
+    let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+    if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(Error::NotANumber { part }) }
+}
+
+impl Model {
+    /// The decoder that was asked for.
+    fn decoder(&self, decoder: Decoder) -> Result<&Vae> {
+        match decoder {
+            Decoder::Full => Ok(&self.vae),
+            Decoder::Tiny => self.tiny_decoder().ok_or_else(|| {
+                let name = &self.card.name;
+                Error::Setting(format!(
+                    "{name} has no tiny decoder: name an AutoencoderTiny folder with --tiny-decoder, or take the full one"
+                ))
+            }),
+        }
+    }
+}

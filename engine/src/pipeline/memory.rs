@@ -1,0 +1,102 @@
+//! Whether a job fits into memory, estimated before it starts: on a CPU an allocation that fails ends the process, so
+//! it must not be tried. A GPU's failure can be caught; there nothing is estimated.
+
+use super::Models;
+use super::model::{Model, Vae};
+use crate::unet::UNetConfig;
+use crate::vae::AutoencoderConfig;
+use crate::{Error, Result, device};
+
+/// Feature maps that one resnet holds at once: its input, the normalised input, the convolution's result, the shortcut
+/// and the sum.
+const RESNET_MAPS: f64 = 5.0;
+/// Copies of a feature map that one transformer block holds at once, mostly its feed-forward layer: 8 before the gate,
+/// 4 after it, the input, its norm, and the two residuals. Attention adds no N × N matrix: it works in blocks.
+const TRANSFORMER_MAPS: f64 = 16.0;
+
+/// Refuses a picture of this size (pixels) that would not fit.
+pub(super) fn check(models: &Models, model: &Model, decoder: &Vae, size: (u32, u32), batch: usize) -> Result<()> {
+    let factor = model.vae.factor() as f64;
+    let latents = f64::from(size.0) / factor * (f64::from(size.1) / factor);
+    let unet = unet_values(&model.unet.config, latents) * batch as f64;
+    let decoder = decoder_values(&decoder.config, latents);
+    // They run one after the other.
+    let bytes = unet.max(decoder) * models.dtype.size_in_bytes() as f64;
+    let (width, height) = size;
+    fits(models, bytes, &format!("a picture of {width}x{height} pixels"), "choose a smaller size")
+}
+
+/// Refuses parameters that would not fit.
+pub(super) fn check_parameters(models: &Models, bytes: u64, what: &str) -> Result<()> {
+    fits(models, bytes as f64, what, "close other programs, or open a smaller model")
+}
+
+fn fits(models: &Models, bytes: f64, what: &str, advice: &str) -> Result<()> {
+    let Some(free) = device::available_memory().filter(|_| models.device.is_cpu()) else {
+        return Ok(());
+    };
+    if bytes <= free as f64 {
+        return Ok(());
+    }
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    let (needed, free) = (gib(bytes), gib(free as f64));
+    Err(Error::OutOfMemory(format!(
+        "{what} needs about {needed:.1} GiB of memory and {free:.1} GiB are free: {advice}"
+    )))
+}
+
+/// Values alive at once in a U-Net: the skips of the way down, and the largest block.
+fn unet_values(config: &UNetConfig, latents: f64) -> f64 {
+    let channels = &config.block_out_channels;
+    let mut skips = 0.0;
+    let mut largest: f64 = 0.0;
+    for (level, &width) in channels.iter().enumerate() {
+        let area = latents / 4f64.powi(level as i32);
+        skips += (config.layers_per_block + 1) as f64 * width as f64 * area;
+        // On the way up the features of the level below meet the skip.
+        let joined = width + channels.get(level + 1).unwrap_or(&width);
+        largest = largest.max(area * (RESNET_MAPS * joined as f64).max(TRANSFORMER_MAPS * width as f64));
+    }
+    skips + largest
+}
+
+/// Values alive at once in a decoder: its largest resnet.
+fn decoder_values(config: &AutoencoderConfig, latents: f64) -> f64 {
+    // From the latent to the picture; AutoencoderKL lists its widths the other way round.
+    let widths: Vec<usize> = match config {
+        AutoencoderConfig::Kl(config) => config.block_out_channels.iter().rev().copied().collect(),
+        AutoencoderConfig::Tiny(config) => config.decoder_block_out_channels.clone(),
+    };
+    let mut largest: f64 = 0.0;
+    for (level, &width) in widths.iter().enumerate() {
+        let area = latents * 4f64.powi(level as i32);
+        let widest = width.max(widths[level.saturating_sub(1)]);
+        largest = largest.max(area * RESNET_MAPS * widest as f64);
+    }
+    largest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vae::{KlConfig, TinyConfig};
+
+    /// Stable Diffusion 1.5 at 512²: the decoder's largest feature map has 256 × 512 × 512 values.
+    #[test]
+    fn estimates_are_of_the_right_size() {
+        let latents = 64.0 * 64.0;
+        let kl = KlConfig { block_out_channels: vec![128, 256, 512, 512], ..KlConfig::default() };
+        let decoder = decoder_values(&AutoencoderConfig::Kl(kl), latents);
+        assert!((decoder - 5.0 * 256.0 * 512.0 * 512.0).abs() < 1.0);
+        let tiny = decoder_values(&AutoencoderConfig::Tiny(TinyConfig::default()), latents);
+        assert!((tiny - 5.0 * 64.0 * 512.0 * 512.0).abs() < 1.0);
+        let bytes = unet_values(&UNetConfig::default(), latents) * 4.0;
+        assert!((50e6..500e6).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn twice_the_sides_take_four_times_the_memory() {
+        let unet = UNetConfig::default();
+        assert!((unet_values(&unet, 400.0) / unet_values(&unet, 100.0) - 4.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,154 @@
+//! A prompt in, a picture out, on the calling thread: what the worker and the command line are built on.
+//!
+//! [`Models`] holds what is open: a student, a teacher, or both; parts with equal content are in memory once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device};
+
+use crate::protocol::{
+    DeviceChoice, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount,
+};
+use crate::{Cancel, Error, Result, device};
+
+use embeddings::Embeddings;
+use model::Model;
+
+pub use latents::Latents;
+
+mod draw;
+mod embeddings;
+mod latents;
+mod memory;
+mod model;
+mod open;
+mod pixels;
+mod random;
+mod settings;
+
+/// A student, a teacher, or both, loaded and ready to draw.
+pub struct Models {
+    student: Option<Model>,
+    teacher: Option<Model>,
+    choice: DeviceChoice,
+    device: Device,
+    /// For people: "CPU, 2 threads".
+    device_name: String,
+    dtype: DType,
+    embeddings: Mutex<Embeddings>,
+}
+
+/// One Euler step is done.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Steps done.
+    pub done: u32,
+    /// Steps in all.
+    pub total: u32,
+    /// The flow's prediction of the final picture; `None` in a run of one step, or where no preview can be made.
+    pub estimate: Option<Picture>,
+}
+
+/// A picture and the latents it was decoded from.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The picture.
+    pub picture: Picture,
+    /// (1, C, h, w), as the sampler left them: not divided by `scaling_factor`.
+    pub latents: Latents,
+}
+
+impl Models {
+    /// Opens what is asked for. `progress` is told before each part that is loaded: parts done, parts in all, its name.
+    pub fn open(request: &OpenRequest, progress: &mut dyn FnMut(u32, u32, &str)) -> Result<Self> {
+        Self::open_reusing(None, request, progress, &Cancel::default())
+    }
+
+    /// Like [`Models::open`], taking parts with equal content over from `previous` and stopping between two parts once
+    /// cancelled.
+    pub fn open_reusing(
+        previous: Option<&Self>,
+        request: &OpenRequest,
+        progress: &mut dyn FnMut(u32, u32, &str),
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        open::open(previous, request, progress, cancel)
+    }
+
+    /// A student of Stable Diffusion 1.5's shapes with random weights: for timing, not for looking at.
+    pub fn random_sd15(device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
+        random::sd15(device, precision)
+    }
+
+    /// What is open, for people.
+    pub fn summary(&self) -> ModelSummary {
+        ModelSummary {
+            student: self.student.as_ref().map(|model| model.card.clone()),
+            teacher: self.teacher.as_ref().map(|model| model.card.clone()),
+            device: self.device_name.clone(),
+            precision: device::precision(self.dtype),
+        }
+    }
+
+    /// A prompt's ids as the text encoder gets them, padding included.
+    pub fn token_ids(&self, role: Role, prompt: &str) -> Result<Vec<u32>> {
+        Ok(self.model(role)?.tokenizer.encode(prompt))
+    }
+
+    /// How many of a prompt's tokens are seen: by the student, or where there is none by the teacher.
+    pub fn count_tokens(&self, prompt: &str) -> TokenCount {
+        match self.student.as_ref().or(self.teacher.as_ref()) {
+            Some(model) => model.tokenizer.count(prompt),
+            None => TokenCount { prompt: prompt.to_owned(), cut_at: prompt.len(), ..TokenCount::default() },
+        }
+    }
+
+    /// Draws one picture. `noise` (1, C, h, w) takes the place of the seed's and decides the size. `observer` is told
+    /// after every Euler step. Once cancelled, this ends with [`Error::Cancelled`] at the next network block.
+    pub fn draw(
+        &self,
+        settings: &Settings,
+        noise: Option<&Latents>,
+        observer: &mut dyn FnMut(Step),
+        cancel: &Cancel,
+    ) -> Result<Drawn> {
+        draw::draw(self, settings, noise, observer, cancel).map_err(|error| match error {
+            Error::Tensor(_) if error.is_out_of_memory() => Error::OutOfMemory(
+                "the GPU's memory is used up: choose a smaller size, or close other programs that use the GPU".to_owned(),
+            ),
+            error => error,
+        })
+    }
+
+    /// Forgets the text embeddings, so that the next picture's prompt is encoded again.
+    pub fn clear_cache(&self) {
+        self.embeddings().clear();
+    }
+
+    /// No model yet, on a device.
+    fn empty(choice: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
+        let (device, device_name) = device::open(choice)?;
+        let dtype = device::dtype(&device, precision)?;
+        Ok(Self { student: None, teacher: None, choice, device, device_name, dtype, embeddings: Mutex::default() })
+    }
+
+    /// No model yet, on the same device.
+    fn emptied(&self, precision: Option<Precision>) -> Result<Self> {
+        let (device, device_name) = (self.device.clone(), self.device_name.clone());
+        let dtype = device::dtype(&device, precision)?;
+        let embeddings = Mutex::default();
+        Ok(Self { student: None, teacher: None, choice: self.choice, device, device_name, dtype, embeddings })
+    }
+
+    fn model(&self, role: Role) -> Result<&Model> {
+        let (model, sentence) = match role {
+            Role::Student => (&self.student, "only a teacher is open: open a student as well, or draw with the teacher"),
+            Role::Teacher => (&self.teacher, "no teacher is open: open a pair, or a second folder as the teacher"),
+        };
+        model.as_ref().ok_or_else(|| Error::Setting(sentence.to_owned()))
+    }
+
+    fn embeddings(&self) -> MutexGuard<'_, Embeddings> {
+        self.embeddings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

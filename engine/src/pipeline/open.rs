@@ -1,0 +1,170 @@
+//! From folders to loaded models: everything is checked, then the memory, and only then are weights read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_nn::VarBuilder;
+
+use super::model::{Denoiser, Model, Part, Text, Vae};
+use super::{Models, memory};
+use crate::checkpoint::{self, Component, ModelFolder, Size};
+use crate::protocol::OpenRequest;
+use crate::text::{TextConfig, TextEncoder};
+use crate::unet::{UNet, UNetConfig};
+use crate::vae::{Autoencoder, AutoencoderConfig};
+use crate::{Cancel, Result};
+
+/// See [`Models::open_reusing`].
+pub(super) fn open(
+    previous: Option<&Models>,
+    request: &OpenRequest,
+    progress: &mut dyn FnMut(u32, u32, &str),
+    cancel: &Cancel,
+) -> Result<Models> {
+    let opened = checkpoint::open(request)?;
+    let mut models = match previous.filter(|previous| previous.choice == request.device) {
+        Some(previous) => previous.emptied(request.precision)?,
+        None => Models::empty(request.device, request.precision)?,
+    };
+    let mut shelf = previous.map(|previous| Shelf::of(previous, &models)).unwrap_or_default();
+
+    let mut sizes = HashMap::new();
+    for folder in opened.student.iter().chain(&opened.teacher) {
+        check(folder, &models, &mut sizes)?;
+    }
+    let missing = sizes.iter().filter(|(digest, _)| !shelf.holds(digest));
+    let bytes = missing.clone().map(|(_, size)| size.bytes).sum();
+    memory::check_parameters(&models, bytes, "this model")?;
+
+    let (mut done, total) = (0, missing.count() as u32);
+    let mut begin = |part: &str| {
+        cancel.check()?;
+        progress(done, total, part);
+        done += 1;
+        Ok(())
+    };
+    models.student =
+        opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+    models.teacher =
+        opened.teacher.map(|folder| load(&folder, "teacher", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+    progress(total, total, "");
+    Ok(models)
+}
+
+/// The parts that are in memory, by kind.
+#[derive(Default)]
+struct Shelf {
+    texts: Vec<Arc<Text>>,
+    unets: Vec<Arc<Denoiser>>,
+    vaes: Vec<Arc<Vae>>,
+}
+
+impl Shelf {
+    /// The parts of `previous` that `models` can use: those of its device and arithmetic.
+    fn of(previous: &Models, models: &Models) -> Self {
+        let mut shelf = Self::default();
+        if previous.dtype != models.dtype || !previous.device.same_device(&models.device) {
+            return shelf;
+        }
+        for model in previous.student.iter().chain(&previous.teacher) {
+            shelf.texts.push(model.text.clone());
+            shelf.unets.push(model.unet.clone());
+            shelf.vaes.push(model.vae.clone());
+            shelf.vaes.extend(model.tiny.clone());
+        }
+        shelf
+    }
+
+    fn holds(&self, digest: &str) -> bool {
+        self.texts.iter().any(|part| part.digest == digest)
+            || self.unets.iter().any(|part| part.digest == digest)
+            || self.vaes.iter().any(|part| part.digest == digest)
+    }
+}
+
+/// Holds every part of a folder against its config, and notes its size under its digest.
+fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size>) -> Result<()> {
+    let component = folder.text_encoder();
+    let config = text_config(component)?;
+    note(sizes, component, || component.check(models.dtype, |vb| TextEncoder::new(vb, &config)))?;
+    let component = folder.unet();
+    let config = unet_config(component)?;
+    note(sizes, component, || component.check(models.dtype, |vb| UNet::new(vb, &config)))?;
+    for component in [folder.vae()].into_iter().chain(folder.vae_tiny()) {
+        vae_config(component)?;
+        note(sizes, component, || component.check(models.dtype, |vb| Autoencoder::new(vb, component.config())))?;
+    }
+    Ok(())
+}
+
+fn note(sizes: &mut HashMap<String, Size>, component: &Component, check: impl FnOnce() -> Result<Size>) -> Result<()> {
+    if !sizes.contains_key(component.digest()) {
+        sizes.insert(component.digest().to_owned(), check()?);
+    }
+    Ok(())
+}
+
+fn load(
+    folder: &ModelFolder,
+    role: &str,
+    models: &Models,
+    sizes: &HashMap<String, Size>,
+    shelf: &mut Shelf,
+    begin: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<Model> {
+    let tokenizer = folder.tokenizer()?;
+    let mut begin = |part: &str| begin(&format!("{role}: {part}"));
+
+    let component = folder.text_encoder();
+    let config = text_config(component)?;
+    let text = take(&mut shelf.texts, component, models, sizes, config, TextEncoder::new, || begin("text encoder"))?;
+    let component = folder.unet();
+    let config = unet_config(component)?;
+    let unet = take(&mut shelf.unets, component, models, sizes, config, UNet::new, || begin("U-Net"))?;
+    let mut decoder = |component: &Component, name: &str| {
+        let config = vae_config(component)?;
+        let build = |vb, _: &_| Autoencoder::new(vb, component.config());
+        take(&mut shelf.vaes, component, models, sizes, config, build, || begin(name))
+    };
+    let vae = decoder(folder.vae(), "decoder")?;
+    let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
+    Ok(Model::new(folder.name().to_owned(), folder.hash(), tokenizer, text, unet, vae, tiny))
+}
+
+/// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded.
+fn take<N, C>(
+    shelf: &mut Vec<Arc<Part<N, C>>>,
+    component: &Component,
+    models: &Models,
+    sizes: &HashMap<String, Size>,
+    config: C,
+    build: impl FnOnce(VarBuilder<'static>, &C) -> candle_core::Result<N>,
+    begin: impl FnOnce() -> Result<()>,
+) -> Result<Arc<Part<N, C>>> {
+    let digest = component.digest();
+    if let Some(part) = shelf.iter().find(|part| part.digest == digest) {
+        return Ok(part.clone());
+    }
+    begin()?;
+    let network = build(component.builder(models.dtype, &models.device), &config)?;
+    let parameters = sizes.get(digest).map_or(0, |size| size.parameters);
+    let part = Arc::new(Part { digest: digest.to_owned(), network, config, parameters });
+    shelf.push(part.clone());
+    Ok(part)
+}
+
+fn text_config(component: &Component) -> Result<TextConfig> {
+    let config: TextConfig = component.parse()?;
+    config.validate().map_err(|message| component.config_fault(message))?;
+    Ok(config)
+}
+
+fn unet_config(component: &Component) -> Result<UNetConfig> {
+    let config: UNetConfig = component.parse()?;
+    config.validate().map_err(|message| component.config_fault(message))?;
+    Ok(config)
+}
+
+fn vae_config(component: &Component) -> Result<AutoencoderConfig> {
+    AutoencoderConfig::from_json(component.config()).map_err(|message| component.config_fault(message))
+}

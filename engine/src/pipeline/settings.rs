@@ -1,0 +1,120 @@
+//! What can be drawn: settings held against the model before any work.
+
+use super::Latents;
+use crate::protocol::{ModelCard, Settings};
+use crate::{Error, Result};
+
+/// Most Euler steps of one picture.
+const MAX_STEPS: u32 = 50;
+
+/// Holds settings against the model that shall draw. Returns the picture's width and height in pixels.
+///
+/// `noise`, where it is given, decides the size: (1, `channels`, height / `factor`, width / `factor`).
+pub(super) fn validate(
+    settings: &Settings,
+    card: &ModelCard,
+    noise: Option<&Latents>,
+    channels: usize,
+    factor: u32,
+) -> Result<(u32, u32)> {
+    let wrong = |message: String| Err(Error::Setting(message));
+    if !(1..=MAX_STEPS).contains(&settings.steps) {
+        return wrong(format!("{} steps cannot be drawn: choose 1 to {MAX_STEPS}", settings.steps));
+    }
+    if !settings.guidance.is_finite() || settings.guidance < 0.0 {
+        return wrong(format!("a guidance scale of {} cannot be applied: choose 0 or more", settings.guidance));
+    }
+    let size = match noise {
+        None => settings.size.unwrap_or(card.size),
+        Some(noise) => noise_size(settings, noise, channels, factor)?,
+    };
+    let (width, height) = size;
+    let multiple = card.size_multiple;
+    if width == 0 || height == 0 || !width.is_multiple_of(multiple) || !height.is_multiple_of(multiple) {
+        return wrong(format!(
+            "{width}x{height} pixels cannot be drawn with {}: both sides must be multiples of {multiple}",
+            card.name
+        ));
+    }
+    Ok(size)
+}
+
+fn noise_size(settings: &Settings, noise: &Latents, channels: usize, factor: u32) -> Result<(u32, u32)> {
+    let wrong = |message: String| Err(Error::Setting(message));
+    let [count, noise_channels, rows, columns] = noise.shape;
+    if count != 1 {
+        return wrong(format!("the noise holds {count} pictures: one picture is drawn at a time"));
+    }
+    if noise_channels != channels {
+        return wrong(format!(
+            "the noise has {noise_channels} channels, the model has {channels}: give noise that was made for this model"
+        ));
+    }
+    let pixels = |latents: usize| u32::try_from(latents).ok().and_then(|latents| latents.checked_mul(factor));
+    let (Some(width), Some(height)) = (pixels(columns), pixels(rows)) else {
+        return wrong(format!("noise of {columns}x{rows} latents is too large to draw: give smaller noise"));
+    };
+    match settings.size {
+        Some((w, h)) if (w, h) != (width, height) => wrong(format!(
+            "the noise is for {width}x{height} pixels, not for {w}x{h}: leave the size out, or give other noise"
+        )),
+        _ => Ok((width, height)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card() -> ModelCard {
+        ModelCard {
+            name: "tiny".to_owned(),
+            hash: String::new(),
+            size: (128, 128),
+            size_multiple: 64,
+            unet_parameters: 0,
+            num_stacks: 1,
+            has_tiny_decoder: false,
+            token_limit: 77,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Settings), expected: Result<(u32, u32), &str>) {
+        let mut settings = Settings::student("lake");
+        change(&mut settings);
+        let found = validate(&settings, &card(), None, 4, 8);
+        match (found, expected) {
+            (Ok(size), Ok(expected)) => assert_eq!(size, expected),
+            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn settings_are_held_against_the_model() {
+        check(|_| {}, Ok((128, 128)));
+        check(|s| s.size = Some((64, 192)), Ok((64, 192)));
+        check(|s| s.size = Some((64, 100)), Err("multiples of 64"));
+        check(|s| s.size = Some((0, 64)), Err("multiples of 64"));
+        check(|s| s.steps = 0, Err("1 to 50"));
+        check(|s| s.steps = 51, Err("1 to 50"));
+        check(|s| s.guidance = f32::NAN, Err("NaN"));
+        check(|s| s.guidance = f32::INFINITY, Err("inf"));
+        check(|s| s.guidance = -1.0, Err("0 or more"));
+        check(|s| s.guidance = 0.0, Ok((128, 128)));
+    }
+
+    #[test]
+    fn noise_decides_the_size() {
+        let noise = |shape: [usize; 4]| Latents { shape, values: Vec::new() };
+        let mut settings = Settings::student("lake");
+        let size = |settings: &Settings, shape| validate(settings, &card(), Some(&noise(shape)), 4, 8);
+        assert_eq!(size(&settings, [1, 4, 8, 16]).ok(), Some((128, 64)));
+        for (shape, words) in [([2, 4, 8, 8], "2 pictures"), ([1, 8, 8, 8], "8 channels"), ([1, 4, 8, 9], "72x64")] {
+            let error = size(&settings, shape).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        settings.size = Some((64, 64));
+        assert!(size(&settings, [1, 4, 8, 16]).is_err(), "asked for one size, given noise of another");
+    }
+}

@@ -1,0 +1,68 @@
+//! Counts tokens beside the drawing, so that the count follows the keyboard on a model that takes seconds per picture.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::outbox::Outbox;
+use super::{Loaded, lock};
+use crate::protocol::Event;
+
+#[derive(Default)]
+pub(super) struct Counter {
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Desk {
+    /// The prompt to count next: the latest that was asked for.
+    prompt: Option<String>,
+    /// The tokenizer's owner; prompts wait until there is one.
+    model: Option<Arc<Loaded>>,
+    closed: bool,
+}
+
+impl Counter {
+    pub(super) fn ask(&self, prompt: String) {
+        lock(&self.desk).prompt = Some(prompt);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn set_model(&self, model: Arc<Loaded>) {
+        lock(&self.desk).model = Some(model);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        let mut desk = lock(&self.desk);
+        desk.closed = true;
+        desk.model = None;
+        drop(desk);
+        self.changed.notify_one();
+    }
+
+    /// The thread's body: answers until [`close`](Self::close).
+    pub(super) fn run(&self, outbox: &Outbox) {
+        while let Some((prompt, model)) = self.next() {
+            // A tokenizer that panics costs this count, nothing else.
+            if let Ok(count) = catch_unwind(AssertUnwindSafe(|| (model.count)(&prompt))) {
+                outbox.send(Event::Tokens(count));
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(String, Arc<Loaded>)> {
+        let mut desk = lock(&self.desk);
+        loop {
+            if desk.closed {
+                return None;
+            }
+            if let Some(model) = desk.model.clone()
+                && let Some(prompt) = desk.prompt.take()
+            {
+                return Some((prompt, model));
+            }
+            desk = self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The engine thread's loop: takes work, does it, reports it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::queue::{Done, Job, Work};
+use super::{Loaded, OnPart, Shared};
+use crate::protocol::{Event, Failure, JobId, OpenRequest, Outcome, Task};
+use crate::{Cancel, Error, Result};
+
+/// Works until the engine closes.
+pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPart<'_>, &Cancel) -> Result<Loaded>) {
+    let mut model = None;
+    while let Some(work) = shared.next() {
+        match work {
+            Work::Unchanged(id, lane) => {
+                shared.outbox.send(Event::End { id, task: Task::Draw(lane), outcome: Outcome::Unchanged });
+            }
+            Work::Open(id, request, cancel) => {
+                let opened = open_one(shared, id, |on_part| open(&request, on_part, &cancel));
+                if let Some(loaded) = opened {
+                    shared.counter.set_model(loaded.clone());
+                    model = Some(loaded);
+                }
+            }
+            Work::Draw(job, cancel) => draw_one(shared, job, model.as_deref(), &cancel),
+        }
+    }
+}
+
+fn open_one(shared: &Shared, id: JobId, open: impl FnOnce(&mut OnPart<'_>) -> Result<Loaded>) -> Option<Arc<Loaded>> {
+    let task = Task::Open;
+    shared.outbox.send(Event::Begin { id, task });
+    let mut on_part = |done: u32, total: u32, part: &str| {
+        shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: part.to_owned(), estimate: None });
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| open(&mut on_part)));
+    shared.queue().opened(matches!(result, Ok(Ok(_))));
+    let (loaded, outcome) = match result {
+        Ok(Ok(loaded)) => {
+            let summary = loaded.summary.clone();
+            (Some(Arc::new(loaded)), Outcome::Opened(summary))
+        }
+        Ok(Err(Error::Cancelled)) => (None, Outcome::Dropped),
+        Ok(Err(error)) => (None, Outcome::Failed((&error).into())),
+        Err(panic) => (None, Outcome::Failed(failure("loading", panic.as_ref()))),
+    };
+    shared.outbox.send(Event::End { id, task, outcome });
+    loaded
+}
+
+fn draw_one(shared: &Shared, job: Job, model: Option<&Loaded>, cancel: &Cancel) {
+    let (id, task) = (job.id, Task::Draw(job.lane));
+    shared.outbox.send(Event::Begin { id, task });
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let model = model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?;
+        (model.draw)(
+            &job.settings,
+            &mut |step| {
+                let (done, total, estimate) = (step.done, step.total, step.estimate);
+                shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: String::new(), estimate });
+            },
+            cancel,
+        )
+    }));
+    let done = match result {
+        Ok(Ok(picture)) => Done::Picture(picture),
+        Ok(Err(Error::Cancelled)) => Done::Cancelled,
+        Ok(Err(error)) => Done::Failed((&error).into()),
+        Err(panic) => Done::Failed(failure("drawing", panic.as_ref())),
+    };
+    let outcome = shared.queue().drawn(job, done);
+    if let Some(outcome) = outcome {
+        shared.outbox.send(Event::End { id, task, outcome });
+    }
+}
+
+/// What a panic looks like to a person.
+fn failure(doing: &str, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
+    Failure {
+        message: format!(
+            "{doing} failed because of a mistake in this program; nothing else was lost: try again, and please report it"
+        ),
+        causes: vec![text.to_owned()],
+    }
+}

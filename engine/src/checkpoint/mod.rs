@@ -1,1 +1,41 @@
-//! model folders
+//! From bytes on disk to named tensors, checked.
+//!
+//! A model folder is opened in two stages. [`open`] reads the configs and the headers of the weight files, and refuses
+//! what is missing, malformed or contradictory. [`Component::check`] then runs a network's own constructor over the
+//! headers alone, so that every tensor's name, shape and type is known to fit before memory is spent on one. Only
+//! [`Component::load`] reads weights.
+//!
+//! ```text
+//! Files ── config.json ──────────────┐
+//!       └─ *.safetensors → Tensors ──┴─ Component ── ModelFolder ── Opened (student, teacher)
+//! ```
+
+mod files;
+
+mod tensors;
+
+mod weights;
+
+mod plan;
+
+mod random;
+
+mod digest;
+
+mod component;
+
+mod model;
+
+mod pair;
+
+mod describe;
+
+mod pocket;
+
+pub use component::Component;
+pub use describe::describe;
+pub use files::Files;
+pub use model::ModelFolder;
+pub use pair::{Opened, open, open_tokenizer};
+pub use plan::Size;
+pub use random::random;

@@ -122,7 +122,8 @@ impl Tokenizer {
 
 impl TokenizerFiles {
     fn fault(&self, file: &str, message: impl Into<String>) -> Error {
-        Error::Checkpoint { path: self.folder.join(file), message: message.into() }
+        let path = if file.is_empty() { self.folder.clone() } else { self.folder.join(file) };
+        Error::Checkpoint { path, message: message.into() }
     }
 }
 

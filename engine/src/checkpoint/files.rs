@@ -1,0 +1,198 @@
+//! Folders on disk and folders inside the binary, read alike.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use super::pocket;
+use crate::protocol::Source;
+use crate::{Error, Result};
+
+/// What a config.json may weigh; real ones have a few kilobytes.
+pub(super) const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// What vocabularies and shard indexes may weigh; CLIP's vocabulary has one megabyte.
+pub(super) const TABLE_LIMIT: u64 = 64 << 20;
+
+/// A folder of files.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// On disk.
+    Folder(PathBuf),
+    /// Compiled into the binary.
+    Embedded {
+        /// All files with their paths, `/` between the parts.
+        entries: &'static [(&'static str, &'static [u8])],
+        /// Which folder of them this is: empty, or a path that ends with `/`.
+        prefix: String,
+    },
+}
+
+impl Files {
+    /// The folder that a source names. It exists, and it is a folder.
+    pub fn open(source: &Source) -> Result<Self> {
+        match source {
+            Source::Folder(path) => Self::open_folder(path),
+            Source::Pocket if pocket::FILES.is_empty() => {
+                let message = "this build carries no Pocket pair; open a model folder with --model";
+                Err(Error::Setting(message.into()))
+            }
+            Source::Pocket => Ok(Self::embedded(pocket::FILES)),
+        }
+    }
+
+    /// A folder on disk.
+    pub fn open_folder(path: &Path) -> Result<Self> {
+        let fault = |message: &str| Error::Checkpoint { path: path.to_owned(), message: message.into() };
+        let metadata = path.metadata().map_err(|source| match source.kind() {
+            ErrorKind::NotFound => fault("does not exist: give the path of a model folder"),
+            _ => Error::File { action: "cannot open", path: path.to_owned(), source },
+        })?;
+        if metadata.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        Err(fault("is a file: give the model folder in Diffusers layout, the one that holds unet/ and vae/"))
+    }
+
+    /// Files inside the binary.
+    pub fn embedded(entries: &'static [(&'static str, &'static [u8])]) -> Self {
+        Self::Embedded { entries, prefix: String::new() }
+    }
+
+    /// The folder's name for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Folder(path) => {
+                let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+                let name = whole.file_name().unwrap_or(whole.as_os_str());
+                name.to_string_lossy().into_owned()
+            }
+            Self::Embedded { .. } => "Pocket".into(),
+        }
+    }
+
+    /// A folder in it, which need not exist.
+    pub fn folder(&self, name: &str) -> Self {
+        match self {
+            Self::Folder(path) => Self::Folder(path.join(name)),
+            Self::Embedded { entries, prefix } => Self::Embedded { entries, prefix: format!("{prefix}{name}/") },
+        }
+    }
+
+    /// Whether this folder exists.
+    pub fn exists(&self) -> bool {
+        match self {
+            Self::Folder(path) => path.is_dir(),
+            Self::Embedded { entries, prefix } => entries.iter().any(|(path, _)| path.starts_with(prefix.as_str())),
+        }
+    }
+
+    /// Where this folder is, for messages.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Folder(path) => path.clone(),
+            Self::Embedded { prefix, .. } => Path::new("Pocket").join(prefix.trim_end_matches('/')),
+        }
+    }
+
+    /// An [`Error::Checkpoint`] about a file in it; an empty name means the folder itself.
+    pub fn fault(&self, name: &str, message: impl Into<String>) -> Error {
+        let folder = self.path();
+        let path = if name.is_empty() { folder } else { folder.join(name) };
+        Error::Checkpoint { path, message: message.into() }
+    }
+
+    /// The names of the files directly in it, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Self::Folder(path) => {
+                let entries = path.read_dir().into_iter().flatten().flatten();
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+            }
+            Self::Embedded { entries, prefix } => {
+                let inside = entries.iter().filter_map(|(path, _)| path.strip_prefix(prefix.as_str()));
+                inside.filter(|path| !path.contains('/')).map(str::to_owned).collect()
+            }
+        };
+        names.sort();
+        names
+    }
+
+    /// A whole file, or `None` where there is none.
+    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some((file, length)) = (match self {
+            Self::Folder(_) => self.open_file(name)?,
+            Self::Embedded { .. } => return Ok(self.entry(name).map(<[u8]>::to_vec)),
+        }) else {
+            return Ok(None);
+        };
+        if length > limit {
+            return Err(self.fault(name, format!("has {length} bytes, far too many for what it should hold")));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(limit).read_to_end(&mut bytes).map_err(|source| self.unreadable(name, source))?;
+        Ok(Some(bytes))
+    }
+
+    /// A whole file as a view that costs no memory, or `None` where there is none.
+    pub(super) fn map(&self, name: &str) -> Result<Option<Bytes>> {
+        match self {
+            Self::Embedded { .. } => Ok(self.entry(name).map(Bytes::Embedded)),
+            Self::Folder(_) => match self.open_file(name)? {
+                // An empty file cannot be mapped everywhere.
+                Some((_, 0)) => Ok(Some(Bytes::Embedded(&[]))),
+                Some((file, _)) => {
+                    // SAFETY: sound as long as nobody shortens the file while it is mapped: readers of weights share
+                    // this condition with every program that maps them. The view is dropped once they are read.
+                    #[expect(unsafe_code, reason = "mapping a file has no safe interface")]
+                    let map = unsafe { Mmap::map(&file) };
+                    Ok(Some(Bytes::Mapped(map.map_err(|source| self.unreadable(name, source))?)))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn entry(&self, name: &str) -> Option<&'static [u8]> {
+        let Self::Embedded { entries, prefix } = self else { return None };
+        let wanted = |path: &str| path.strip_prefix(prefix.as_str()) == Some(name);
+        entries.iter().find(|(path, _)| wanted(path)).map(|(_, bytes)| *bytes)
+    }
+
+    /// Opens a regular file and tells its length. Anything else by that name (a pipe would block) is no file.
+    fn open_file(&self, name: &str) -> Result<Option<(File, u64)>> {
+        let path = self.path().join(name);
+        let unreadable = |source| self.unreadable(name, source);
+        match path.metadata() {
+            Ok(metadata) if metadata.is_file() => Ok(Some((File::open(&path).map_err(unreadable)?, metadata.len()))),
+            Ok(_) => Err(self.fault(name, "is not a regular file")),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    fn unreadable(&self, name: &str, source: std::io::Error) -> Error {
+        Error::File { action: "cannot read", path: self.path().join(name), source }
+    }
+}
+
+/// The bytes of one file.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Mapped(Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A model folder in Diffusers layout.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::component::{Component, read_json};
+use super::digest;
+use super::files::{Files, TABLE_LIMIT};
+use crate::text::Tokenizer;
+use crate::text::tokenizer::TokenizerFiles;
+use crate::{Error, Result};
+
+const INDEX: &str = "model_index.json";
+
+/// The pipelines that this engine draws: the authors' own name and the one of Diffusers' community pipeline.
+const FLOW_PIPELINES: [&str; 2] = ["RectifiedFlowPipeline", "InstaFlowPipeline"];
+
+const KL: &str = "AutoencoderKL";
+const TINY: &str = "AutoencoderTiny";
+
+/// The parts of one model, opened and consistent with each other, not loaded.
+#[derive(Debug)]
+pub struct ModelFolder {
+    name: String,
+    tokenizer: Files,
+    text_encoder: Arc<Component>,
+    unet: Arc<Component>,
+    vae: Arc<Component>,
+    vae_tiny: Option<Arc<Component>>,
+    latent_channels: usize,
+    latent_factor: usize,
+    sample_size: (usize, usize),
+    levels: u32,
+}
+
+impl ModelFolder {
+    /// Opens the parts of a folder; those that it lacks are `fallback`'s. Checks that they belong together.
+    pub fn open(files: &Files, fallback: Option<&Self>) -> Result<Self> {
+        check_pipeline(files)?;
+        if !files.folder("unet").exists() && fallback.is_none() {
+            return Err(files.fault("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
+        }
+        let part = |name: &str, theirs: Option<&Arc<Component>>, classes: &[&str]| {
+            let folder = files.folder(name);
+            match theirs {
+                Some(theirs) if !folder.exists() => Ok(Arc::clone(theirs)),
+                _ => open_part(&folder, classes).map(Arc::new),
+            }
+        };
+        let text_encoder = part("text_encoder", fallback.map(|it| &it.text_encoder), &["CLIPTextModel"])?;
+        let unet_classes = ["UNet2DConditionModel", "StackedUNet2DConditionModel"];
+        let unet = part("unet", fallback.map(|it| &it.unet), &unet_classes)?;
+        let vae = part("vae", fallback.map(|it| &it.vae), &[KL, TINY])?;
+
+        let own = files.folder("tokenizer");
+        let tokenizer = match fallback {
+            Some(theirs) if !own.exists() => theirs.tokenizer.clone(),
+            _ => own,
+        };
+        let mut model = Self {
+            name: files.name(),
+            latent_channels: latent_channels(&vae)?,
+            latent_factor: latent_factor(&vae)?,
+            sample_size: sample_size(&unet)?,
+            levels: unet.levels("block_out_channels")?.unwrap_or(1),
+            tokenizer,
+            text_encoder,
+            unet,
+            vae,
+            vae_tiny: None,
+        };
+        model.check_channels()?;
+
+        let tiny = files.folder("vae_tiny");
+        if tiny.exists() {
+            model.set_vae_tiny(Arc::new(Self::open_tiny(&tiny)?))?;
+        } else if let Some(theirs) = fallback.and_then(|it| it.vae_tiny.clone()) {
+            // The teacher's tiny decoder may belong to latents that a student with a `vae/` of its own does not have.
+            let _ = model.set_vae_tiny(theirs);
+        }
+        Ok(model)
+    }
+
+    /// Opens an AutoencoderTiny on its own, for [`Self::set_vae_tiny`].
+    pub fn open_tiny(files: &Files) -> Result<Component> {
+        open_part(files, &[TINY])
+    }
+
+    /// Takes this tiny decoder in place of the folder's own, if its latents are the model's.
+    pub fn set_vae_tiny(&mut self, tiny: Arc<Component>) -> Result<()> {
+        let (channels, factor) = (latent_channels(&tiny)?, latent_factor(&tiny)?);
+        if (channels, factor) != (self.latent_channels, self.latent_factor) {
+            let message = format!(
+                "decodes {channels} latent channels enlarged {factor} times, where this model has {} and {}: \
+                 take the tiny decoder that was made for it",
+                self.latent_channels, self.latent_factor
+            );
+            return Err(tiny.config_fault(message));
+        }
+        self.vae_tiny = Some(tiny);
+        Ok(())
+    }
+
+    /// Reads the tokenizer and checks that the text encoder knows all of its ids.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        read_tokenizer(&self.tokenizer, Some(self.text_encoder.config()))
+    }
+
+    /// A CLIPTextModel.
+    pub fn text_encoder(&self) -> &Arc<Component> {
+        &self.text_encoder
+    }
+
+    /// A UNet2DConditionModel, or several in series.
+    pub fn unet(&self) -> &Arc<Component> {
+        &self.unet
+    }
+
+    /// An AutoencoderKL or an AutoencoderTiny.
+    pub fn vae(&self) -> &Arc<Component> {
+        &self.vae
+    }
+
+    /// An AutoencoderTiny beside the full decoder, with the same latents.
+    pub fn vae_tiny(&self) -> Option<&Arc<Component>> {
+        self.vae_tiny.as_ref()
+    }
+
+    /// The folder's name, or "Pocket".
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names the model after its pair.
+    pub(super) fn rename(&mut self, name: String) {
+        self.name = name;
+    }
+
+    /// First ten hex digits of the digest of everything that decides a picture: text encoder, U-Net and full decoder.
+    pub fn hash(&self) -> String {
+        let parts = [&self.text_encoder, &self.unet, &self.vae];
+        let mut hash = digest::combine(parts.map(|part| part.digest()));
+        hash.truncate(10);
+        hash
+    }
+
+    /// Channels of a latent: 4 with Stable Diffusion.
+    pub fn latent_channels(&self) -> usize {
+        self.latent_channels
+    }
+
+    /// Pixels to a side of one latent: 8 with Stable Diffusion.
+    pub fn latent_factor(&self) -> usize {
+        self.latent_factor
+    }
+
+    /// The model's own picture size, width and height in pixels: `sample_size` times the decoder's factor.
+    pub fn size(&self) -> (u32, u32) {
+        let (width, height) = self.sample_size;
+        ((width * self.latent_factor) as u32, (height * self.latent_factor) as u32)
+    }
+
+    /// Pixels to a side that every level of the U-Net can halve without a remainder: 64 with Stable Diffusion.
+    pub fn size_multiple(&self) -> u32 {
+        (self.latent_factor as u32) << (self.levels - 1)
+    }
+
+    /// A velocity has its latent's channels, and the text embedding its text encoder's width.
+    fn check_channels(&self) -> Result<()> {
+        let width = self.text_encoder.number("hidden_size")?;
+        let expected = [
+            ("in_channels", Some(self.latent_channels), "latent channels of vae/"),
+            ("out_channels", Some(self.latent_channels), "latent channels of vae/"),
+            ("cross_attention_dim", width, "hidden_size of text_encoder/"),
+        ];
+        for (key, theirs, what) in expected {
+            // One number for each level is the constructor's to check.
+            if self.unet.config()[key].is_array() {
+                continue;
+            }
+            if let (Some(ours), Some(theirs)) = (self.unet.number(key)?, theirs)
+                && ours != theirs
+            {
+                let message =
+                    format!("has {key} = {ours}, but the {what} are {theirs}: these parts do not belong together");
+                return Err(self.unet.config_fault(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a folder whose model_index.json names a pipeline of another kind. Without the file, it is taken for a flow.
+pub(super) fn check_pipeline(files: &Files) -> Result<()> {
+    let index = read_json(files, INDEX)?.unwrap_or_default();
+    match index["_class_name"].as_str() {
+        Some("StableDiffusionPipeline") => Err(files.fault(
+            INDEX,
+            "is of Stable Diffusion, which needs samplers that are not there yet: only rectified flows are drawn so far",
+        )),
+        Some(class) if !FLOW_PIPELINES.contains(&class) => Err(files.fault(
+            INDEX,
+            format!("is of a {class}: only rectified flows (RectifiedFlowPipeline) are drawn so far"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a component of one of these classes. A config that names none is left to the network's constructor.
+pub(super) fn open_part(files: &Files, classes: &[&str]) -> Result<Component> {
+    let component = Component::open(files)?;
+    match component.class() {
+        Some(class) if !classes.contains(&class) => {
+            Err(component.config_fault(format!("is of a {class}, where {} is expected", classes.join(" or "))))
+        }
+        _ => Ok(component),
+    }
+}
+
+/// Reads a `tokenizer/` folder. `text_config` is the text encoder's: how many tokens it takes, and how many it knows.
+pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Result<Tokenizer> {
+    if !files.exists() {
+        return Err(files.fault("", "does not exist, and the model needs it: fetch the whole folder"));
+    }
+    let read = |name: &str| files.read(name, TABLE_LIMIT);
+    let contents = TokenizerFiles {
+        folder: files.path(),
+        tokenizer_json: read("tokenizer.json")?,
+        vocab: read("vocab.json")?,
+        merges: read("merges.txt")?,
+        config: read("tokenizer_config.json")?,
+        special_tokens: read("special_tokens_map.json")?,
+    };
+    let number = |key: &str| text_config.and_then(|config| config[key].as_u64()).map(|number| number as usize);
+    let tokenizer = Tokenizer::new(&contents, number("max_position_embeddings"))?;
+    match number("vocab_size") {
+        Some(known) if tokenizer.vocabulary_size() > known => {
+            let message = format!(
+                "has ids up to {}, but the text encoder beside it knows {known}: these parts do not belong together",
+                tokenizer.vocabulary_size() - 1
+            );
+            Err(files.fault("", message))
+        }
+        _ => Ok(tokenizer),
+    }
+}
+
+fn latent_channels(vae: &Component) -> Result<usize> {
+    Ok(vae.number("latent_channels")?.unwrap_or(4))
+}
+
+/// By how much a decoder enlarges each side: it does so between every two of its levels.
+fn latent_factor(vae: &Component) -> Result<usize> {
+    let tiny = vae.class() == Some(TINY);
+    let key = if tiny { "num_decoder_blocks" } else { "block_out_channels" };
+    let levels = vae.levels(key)?.unwrap_or(4);
+    let step = if tiny { vae.number("upsampling_scaling_factor")?.unwrap_or(2) } else { 2 };
+    let factor = step.checked_pow(levels - 1).filter(|&factor| factor <= 1024);
+    factor
+        .ok_or_else(|| vae.config_fault(format!("enlarges {step} times on each of {levels} levels, which is too much")))
+}
+
+/// Width and height of the latents that the U-Net was trained on; config.json gives one number, or height and width.
+/// Where it gives none, Diffusers takes Stable Diffusion's 64, too.
+fn sample_size(unet: &Component) -> Result<(usize, usize)> {
+    let side = |value: &Value| value.as_u64().filter(|side| (1..=1024).contains(side)).map(|side| side as usize);
+    let value = &unet.config()["sample_size"];
+    let size = match value {
+        Value::Null => Some((64, 64)),
+        Value::Array(sides) if sides.len() == 2 => side(&sides[1]).zip(side(&sides[0])),
+        one => side(one).map(|side| (side, side)),
+    };
+    let fault = || -> Error { unet.config_fault(format!("has sample_size = {value}, where 1 to 1024 is expected")) };
+    size.ok_or_else(fault)
+}

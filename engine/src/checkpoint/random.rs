@@ -1,0 +1,84 @@
+//! Weights made on the spot, for timing a network whose weights are not at hand.
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use rayon::prelude::*;
+
+/// Tensors of any name and shape: biases 0, vectors 1 (the weights of norms), everything else uniform with variance
+/// `1 / fan_in`, so that values neither vanish nor grow on their way through a deep network. The same seed gives the
+/// same weights, in whatever order they are asked for.
+pub fn random(seed: u64, dtype: DType, device: &Device) -> VarBuilder<'static> {
+    VarBuilder::from_backend(Box::new(Random { seed }), dtype, device.clone())
+}
+
+struct Random {
+    seed: u64,
+}
+
+impl SimpleBackend for Random {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let dims = shape.dims();
+        if name.ends_with("bias") {
+            return Tensor::zeros(dims, dtype, device);
+        }
+        if dims.len() < 2 {
+            return Tensor::ones(dims, dtype, device);
+        }
+        let fan_in: usize = dims[1..].iter().product();
+        let bound = (3.0 / fan_in.max(1) as f32).sqrt();
+        let start = name.bytes().fold(self.seed, |state, byte| mix(state ^ u64::from(byte)));
+        let value = |i: usize| {
+            let bits = mix(start.wrapping_add(i as u64)) >> 40;
+            bound * (bits as f32 / (1u64 << 23) as f32 - 1.0)
+        };
+        let values: Vec<f32> = (0..shape.elem_count()).into_par_iter().map(value).collect();
+        Tensor::from_vec(values, dims, device)?.to_dtype(dtype)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        bail!("random weights have no shape of their own, and {name} was asked for without one")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// One output of SplitMix64 (Steele, Lea & Flood, 2014), for the state `x`.
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_have_the_variance_of_their_fan_in() {
+        let builder = random(1, DType::F32, &Device::Cpu);
+        let values = builder.get((64, 16, 3, 3), "conv.weight").unwrap().flatten_all().unwrap();
+        let values = values.to_vec1::<f32>().unwrap();
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        let variance = values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
+        assert!(mean.abs() < 0.01, "{mean}");
+        assert!((variance * 144.0 - 1.0).abs() < 0.05, "{variance}");
+        let again = random(1, DType::F32, &Device::Cpu).get((64, 16, 3, 3), "conv.weight").unwrap();
+        assert_eq!(again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), values);
+    }
+
+    #[test]
+    fn norms_start_as_the_identity() {
+        let builder = random(1, DType::BF16, &Device::Cpu).pp("norm");
+        let read = |name: &str| {
+            let tensor = builder.get(3, name).unwrap().to_dtype(DType::F32).unwrap();
+            tensor.to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(read("weight"), [1.0; 3]);
+        assert_eq!(read("bias"), [0.0; 3]);
+        assert!(builder.get_unchecked("weight").is_err());
+    }
+}

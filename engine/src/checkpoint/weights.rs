@@ -1,0 +1,33 @@
+//! The tensors of a component as a network's constructor asks for them, read from the files one at a time.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use candle_nn::Init;
+use candle_nn::var_builder::SimpleBackend;
+
+use super::tensors::Tensors;
+
+/// Reads every tensor in its stored type and converts it on the device: beside the network itself, memory holds one
+/// tensor at a time.
+pub(super) struct Weights(pub Arc<Tensors>);
+
+impl SimpleBackend for Weights {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let tensor = self.get_unchecked(name, dtype, device)?;
+        if tensor.shape() != &shape {
+            bail!("tensor {name} has the shape {:?}, {shape:?} is expected", tensor.shape());
+        }
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let Some(stored) = self.0.get(name) else { bail!("tensor {name} is missing") };
+        let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.stored_as) };
+        Tensor::from_raw_buffer(self.0.bytes(stored), stored_as, &stored.shape, device)?.to_dtype(dtype)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.get(name).is_some()
+    }
+}

@@ -25,6 +25,7 @@ pub mod png;
 pub mod device;
 
 mod cancel;
+mod layers;
 mod error;
 
 pub use cancel::Cancel;

@@ -1,0 +1,69 @@
+//! Euler steps along a velocity, from noise at t = 0 to an image at t = 1, as the InstaFlow authors' pipeline takes
+//! them. Pure functions: the noise and the velocity are passed in.
+
+use candle_core::{DType, Tensor};
+
+use crate::Result;
+
+/// The time that the networks are given: 1000 at noise, towards 0 at the image.
+pub const NETWORK_TIME: f64 = 1000.0;
+
+/// Where a run has arrived after a step.
+pub struct Progress<'a> {
+    /// Steps done, from 1.
+    pub done: usize,
+    /// Steps in all.
+    pub total: usize,
+    /// The flow's own prediction of the end point, `x + (1 − t)·v` with the x, t and v of this step.
+    pub estimate: &'a Tensor,
+}
+
+/// The end of a run.
+pub struct Path {
+    /// The sampler's last x, shaped as the noise.
+    pub latents: Tensor,
+    /// Σ dt·‖(z_N − z_0) − v_i‖², summed over the latent's values and meaned over the batch: the estimate of S(Z)
+    /// (paper, section 3) that one run of several steps gives. `None` for one step, where it is 0 by definition.
+    pub straightness: Option<f64>,
+}
+
+/// `steps` Euler steps of size 1/`steps` from `noise` (B, C, h, w).
+///
+/// `velocity(x, t)` gives v, guided where that is wanted, at t = i/steps; `observer` sees every step.
+pub fn sample(
+    noise: &Tensor,
+    steps: usize,
+    velocity: &mut dyn FnMut(&Tensor, f64) -> Result<Tensor>,
+    observer: &mut dyn FnMut(Progress<'_>) -> Result<()>,
+) -> Result<Path> {
+    let dt = 1.0 / steps as f64;
+    let mut x = noise.clone();
+    let mut velocities = Vec::with_capacity(if steps > 1 { steps } else { 0 });
+    for step in 0..steps {
+        let t = step as f64 / steps as f64;
+        let v = velocity(&x, t)?;
+        let estimate = (&x + (&v * (1.0 - t))?)?;
+        x = (&x + (&v * dt)?)?;
+        observer(Progress { done: step + 1, total: steps, estimate: &estimate })?;
+        if steps > 1 {
+            velocities.push(v);
+        }
+    }
+    let straightness = if steps > 1 {
+        let chord = (&x - noise)?.to_dtype(DType::F32)?;
+        let mut sum = 0.0;
+        for v in &velocities {
+            let off = (&chord - v.to_dtype(DType::F32)?)?;
+            sum += dt * f64::from(off.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        }
+        Some(sum / noise.dim(0)? as f64)
+    } else {
+        None
+    };
+    Ok(Path { latents: x, straightness })
+}
+
+/// Classifier-free guidance: `v_neg + scale·(v_text − v_neg)`.
+pub fn guided(conditional: &Tensor, unconditional: &Tensor, scale: f64) -> candle_core::Result<Tensor> {
+    unconditional + ((conditional - unconditional)? * scale)?
+}

@@ -1,0 +1,154 @@
+//! CLIP's text encoder (Radford et al. 2021), as Transformers' `CLIPTextModel` computes it: the last hidden state after
+//! the final layer norm. Ours rather than candle-transformers' because it must be trainable and take its sizes from the
+//! folder.
+
+use candle_core::{DType, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Attention, LayerNorm, Linear};
+
+/// `text_encoder/config.json`; what is absent is CLIP ViT-L/14's.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TextConfig {
+    /// Entries of the vocabulary.
+    pub vocab_size: usize,
+    /// Width D of the embedding.
+    pub hidden_size: usize,
+    /// Width of the hidden layer of each block.
+    pub intermediate_size: usize,
+    /// Transformer blocks.
+    pub num_hidden_layers: usize,
+    /// Heads of each attention.
+    pub num_attention_heads: usize,
+    /// Tokens L that fit.
+    pub max_position_embeddings: usize,
+    /// "quick_gelu" or "gelu".
+    pub hidden_act: String,
+    /// Added to variances.
+    pub layer_norm_eps: f64,
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 49408,
+            hidden_size: 768,
+            intermediate_size: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            max_position_embeddings: 77,
+            hidden_act: "quick_gelu".into(),
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+impl TextConfig {
+    /// One sentence where these settings describe no network that this program knows.
+    pub fn validate(&self) -> std::result::Result<(), String> {
+        if !matches!(self.hidden_act.as_str(), "quick_gelu" | "gelu") {
+            return Err(format!("the activation \"{}\" is unknown (known: quick_gelu, gelu)", self.hidden_act));
+        }
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(format!(
+                "hidden_size {} does not divide into {} attention heads",
+                self.hidden_size, self.num_attention_heads
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The text encoder.
+#[derive(Debug)]
+pub struct TextEncoder {
+    tokens: Tensor,
+    positions: Tensor,
+    layers: Vec<Layer>,
+    final_norm: LayerNorm,
+}
+
+#[derive(Debug)]
+struct Layer {
+    norm1: LayerNorm,
+    attention: Attention,
+    norm2: LayerNorm,
+    expand: Linear,
+    contract: Linear,
+    quick: bool,
+}
+
+impl TextEncoder {
+    /// Tensors named `text_model.*` under `vb`.
+    pub fn new(vb: VarBuilder, config: &TextConfig) -> Result<Self> {
+        config.validate().map_err(candle_core::Error::msg)?;
+        let vb = vb.pp("text_model");
+        let width = config.hidden_size;
+        let embeddings = vb.pp("embeddings");
+        let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+        Ok(Self {
+            tokens: embeddings.pp("token_embedding").get_with_hints((config.vocab_size, width), "weight", init)?,
+            positions: embeddings.pp("position_embedding").get_with_hints(
+                (config.max_position_embeddings, width),
+                "weight",
+                init,
+            )?,
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::new(&vb.pp("encoder").pp("layers").pp(index), config))
+                .collect::<Result<_>>()?,
+            final_norm: LayerNorm::new(&vb.pp("final_layer_norm"), width, config.layer_norm_eps)?,
+        })
+    }
+
+    /// Token ids (B, L) as u32 to embeddings (B, L, D).
+    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        let (batch, length) = ids.dims2()?;
+        let width = self.tokens.dim(1)?;
+        let tokens = self.tokens.index_select(&ids.flatten_all()?, 0)?.reshape((batch, length, width))?;
+        let mut x = tokens.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
+        // No token looks at those after it.
+        let mask: Vec<f32> =
+            (0..length * length).map(|at| if at % length > at / length { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let mask = Tensor::from_vec(mask, (length, length), ids.device())?;
+        for layer in &self.layers {
+            x = layer.forward(&x, &mask)?;
+        }
+        self.final_norm.forward(&x)
+    }
+
+    /// In which precision the embeddings come.
+    pub fn dtype(&self) -> DType {
+        self.tokens.dtype()
+    }
+}
+
+impl Layer {
+    fn new(vb: &VarBuilder, config: &TextConfig) -> Result<Self> {
+        let (width, eps) = (config.hidden_size, config.layer_norm_eps);
+        let projection = |name: &str| Linear::new(&vb.pp("self_attn").pp(name), width, width);
+        Ok(Self {
+            norm1: LayerNorm::new(&vb.pp("layer_norm1"), width, eps)?,
+            attention: Attention::new(
+                projection("q_proj")?,
+                projection("k_proj")?,
+                projection("v_proj")?,
+                projection("out_proj")?,
+                config.num_attention_heads,
+            )?,
+            norm2: LayerNorm::new(&vb.pp("layer_norm2"), width, eps)?,
+            expand: Linear::new(&vb.pp("mlp").pp("fc1"), width, config.intermediate_size)?,
+            contract: Linear::new(&vb.pp("mlp").pp("fc2"), config.intermediate_size, width)?,
+            quick: config.hidden_act == "quick_gelu",
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        let x = (x + self.attention.forward_masked(&self.norm1.forward(x)?, mask)?)?;
+        let hidden = self.expand.forward(&self.norm2.forward(&x)?)?;
+        // quick_gelu(x) = x · sigmoid(1.702 x) = silu(1.702 x) / 1.702
+        let hidden = if self.quick { ((hidden * 1.702)?.silu()? / 1.702)? } else { hidden.gelu_erf()? };
+        &x + self.contract.forward(&hidden)?
+    }
+}

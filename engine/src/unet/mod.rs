@@ -1,1 +1,60 @@
-//! U-Net
+//! One velocity prediction: the conditional U-Net of Stable Diffusion 1.x (Diffusers' `UNet2DConditionModel`), single or
+//! two in series (the paper's stacked U-Net, appendix B). Ours rather than candle-transformers' because its shapes come
+//! from the folder, it stacks, it stops between blocks and it is trainable at speed on a CPU.
+
+mod config;
+pub use config::{PerLevel, SampleSize, UNetConfig};
+
+mod body;
+
+mod blocks;
+pub(crate) use blocks::Resnet;
+pub(crate) use body::pad_after;
+
+use candle_core::{DType, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::layers::{Conv2d, GroupNorm};
+use crate::{Cancel, Result};
+use body::Body;
+
+/// A U-Net, or several in series: the feature map that leaves one enters the next in place of its first convolution's.
+#[derive(Debug)]
+pub struct UNet {
+    conv_in: Conv2d,
+    bodies: Vec<Body>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+impl UNet {
+    /// Diffusers' names under `vb`; with `num_stacks` of 2, `stack.0.*` (without `conv_norm_out`, `conv_out`) and
+    /// `stack.1.*` (without `conv_in`).
+    pub fn new(vb: VarBuilder, config: &UNetConfig) -> candle_core::Result<Self> {
+        config.validate().map_err(candle_core::Error::msg)?;
+        let stacks: Vec<VarBuilder> = match config.num_stacks {
+            1 => vec![vb],
+            n => (0..n).map(|index| vb.pp("stack").pp(index)).collect(),
+        };
+        let (first, last) = (&stacks[0], &stacks[stacks.len() - 1]);
+        let width = config.block_out_channels[0];
+        Ok(Self {
+            conv_in: Conv2d::new(&first.pp("conv_in"), config.in_channels, width, 3)?,
+            bodies: stacks.iter().map(|vb| Body::new(vb, config)).collect::<candle_core::Result<_>>()?,
+            conv_norm_out: GroupNorm::new(&last.pp("conv_norm_out"), config.norm_num_groups, width, config.norm_eps)?,
+            conv_out: Conv2d::new(&last.pp("conv_out"), width, config.out_channels, 3)?,
+        })
+    }
+
+    /// The velocity at `x` (B, C, h, w) and network time `timesteps` (B) in f32, 1000 … 0, for text embeddings `context`
+    /// (B, L, D). Stops with [`crate::Error::Cancelled`] between blocks.
+    pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let mut x = self.conv_in.forward(x)?;
+        let timesteps = timesteps.to_dtype(DType::F32)?;
+        for body in &self.bodies {
+            x = body.forward(&x, &timesteps, context, cancel)?;
+        }
+        cancel.check()?;
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward_silu(&x)?)?)
+    }
+}

@@ -1,1 +1,133 @@
-//! autoencoders
+//! Latents to pixels and back: the full autoencoder of Stable Diffusion and the tiny one of its size (TAESD).
+
+mod kl;
+pub use kl::{AutoencoderKl, KlConfig};
+
+mod tiny;
+pub use tiny::{AutoencoderTiny, TinyConfig};
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+use crate::{Cancel, Result};
+
+/// Either autoencoder, chosen by the `_class_name` of its config.
+#[derive(Debug)]
+pub struct Autoencoder {
+    network: Network,
+    config: AutoencoderConfig,
+}
+
+#[derive(Debug)]
+enum Network {
+    Kl(AutoencoderKl),
+    Tiny(AutoencoderTiny),
+}
+
+/// The config of either.
+#[derive(Clone, Debug)]
+pub enum AutoencoderConfig {
+    /// Of `AutoencoderKL`.
+    Kl(KlConfig),
+    /// Of `AutoencoderTiny`.
+    Tiny(TinyConfig),
+}
+
+impl AutoencoderConfig {
+    /// From a parsed `config.json`; one sentence where it describes no autoencoder that this program knows.
+    pub fn from_json(config: &serde_json::Value) -> Result<Self, String> {
+        fn parse<T: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<T, String> {
+            T::deserialize(config).map_err(|error| format!("a setting has the wrong form: {error}"))
+        }
+        match config.get("_class_name").and_then(serde_json::Value::as_str) {
+            Some("AutoencoderTiny") => {
+                let config: TinyConfig = parse(config)?;
+                config.validate()?;
+                Ok(Self::Tiny(config))
+            }
+            Some("AutoencoderKL") | None => {
+                let config: KlConfig = parse(config)?;
+                config.validate()?;
+                Ok(Self::Kl(config))
+            }
+            Some(other) => {
+                Err(format!("the autoencoder \"{other}\" is unknown (known: AutoencoderKL, AutoencoderTiny)"))
+            }
+        }
+    }
+
+    /// Pixels a latent value stands for, along each side.
+    pub fn factor(&self) -> usize {
+        match self {
+            Self::Kl(config) => 1 << (config.block_out_channels.len() - 1),
+            Self::Tiny(config) => 1 << (config.num_decoder_blocks.len() - 1),
+        }
+    }
+
+    /// Channels of the latent.
+    pub fn latent_channels(&self) -> usize {
+        match self {
+            Self::Kl(config) => config.latent_channels,
+            Self::Tiny(config) => config.latent_channels,
+        }
+    }
+
+    /// A sampler's latents are the encoder's, minus the shift, times the scale.
+    fn scale_and_shift(&self) -> (f64, f64) {
+        match self {
+            Self::Kl(config) => (config.scaling_factor, config.shift_factor.unwrap_or(0.0)),
+            Self::Tiny(config) => (config.scaling_factor, config.shift_factor.unwrap_or(0.0)),
+        }
+    }
+}
+
+impl Autoencoder {
+    /// Diffusers' names under `vb`; `config` is the parsed `config.json`, see [`AutoencoderConfig::from_json`].
+    pub fn new(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
+        let config = AutoencoderConfig::from_json(config).map_err(candle_core::Error::msg)?;
+        let network = match &config {
+            AutoencoderConfig::Kl(config) => Network::Kl(AutoencoderKl::new(&vb, config)?),
+            AutoencoderConfig::Tiny(config) => Network::Tiny(AutoencoderTiny::new(vb, config)?),
+        };
+        Ok(Self { network, config })
+    }
+
+    /// A sampler's latents (B, C, h, w) to pixels (B, 3, H, W) in −1 … 1 (not clamped). Undoes scale and shift.
+    pub fn decode(&self, latents: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let (scale, shift) = self.config.scale_and_shift();
+        let latents =
+            if scale == 1.0 && shift == 0.0 { latents.clone() } else { latents.affine(1.0 / scale, shift)? };
+        match &self.network {
+            Network::Kl(network) => network.decode(&latents, cancel),
+            Network::Tiny(network) => {
+                cancel.check()?;
+                Ok(network.decode(&latents)?)
+            }
+        }
+    }
+
+    /// Pixels (B, 3, H, W) in −1 … 1 to a sampler's latents (B, C, h, w): of a distribution, the mean.
+    pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let (scale, shift) = self.config.scale_and_shift();
+        let latents = match &self.network {
+            Network::Kl(network) => network.encode(pixels, cancel)?,
+            Network::Tiny(network) => network.encode(pixels)?,
+        };
+        Ok(if scale == 1.0 && shift == 0.0 { latents } else { latents.affine(scale, -shift * scale)? })
+    }
+
+    /// Pixels a latent value stands for, along each side.
+    pub fn factor(&self) -> usize {
+        self.config.factor()
+    }
+
+    /// Channels of the latent.
+    pub fn latent_channels(&self) -> usize {
+        self.config.latent_channels()
+    }
+
+    /// Whether this is the tiny one.
+    pub fn is_tiny(&self) -> bool {
+        matches!(self.network, Network::Tiny(_))
+    }
+}

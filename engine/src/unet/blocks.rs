@@ -1,0 +1,155 @@
+//! The two blocks of a U-Net: the residual block and the transformer over the pixels of a feature map.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use instaflow_kernels as kernels;
+
+use super::UNetConfig;
+use crate::layers::{Attention, Conv2d, GroupNorm, LayerNorm, Linear};
+
+/// Norm, SiLU, convolution, twice, around which the input is added; the time embedding comes in between.
+#[derive(Debug)]
+pub(crate) struct Resnet {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time: Option<Linear>,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+impl Resnet {
+    pub(super) fn new(
+        vb: &VarBuilder,
+        input: usize,
+        output: usize,
+        time_width: Option<usize>,
+        config: &UNetConfig,
+    ) -> Result<Self> {
+        Self::with_norm(vb, input, output, time_width, config.norm_num_groups, config.norm_eps)
+    }
+
+    /// `time_width` is that of the time embedding; `None` in the autoencoder.
+    pub(crate) fn with_norm(
+        vb: &VarBuilder,
+        input: usize,
+        output: usize,
+        time_width: Option<usize>,
+        groups: usize,
+        eps: f64,
+    ) -> Result<Self> {
+        Ok(Self {
+            norm1: GroupNorm::new(&vb.pp("norm1"), groups, input, eps)?,
+            conv1: Conv2d::new(&vb.pp("conv1"), input, output, 3)?,
+            time: time_width.map(|width| Linear::new(&vb.pp("time_emb_proj"), width, output)).transpose()?,
+            norm2: GroupNorm::new(&vb.pp("norm2"), groups, output, eps)?,
+            conv2: Conv2d::new(&vb.pp("conv2"), output, output, 3)?,
+            shortcut: (input != output).then(|| Conv2d::new(&vb.pp("conv_shortcut"), input, output, 1)).transpose()?,
+        })
+    }
+
+    /// `x` (B, input, h, w); `time` (B, width), after SiLU; (B, output, h, w).
+    pub(crate) fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
+        let mut h = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
+        if let (Some(layer), Some(time)) = (&self.time, time) {
+            h = h.broadcast_add(&layer.forward(time)?.unsqueeze(2)?.unsqueeze(3)?)?;
+        }
+        let h = self.conv2.forward(&self.norm2.forward_silu(&h)?)?;
+        match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x)? + h,
+            None => x + h,
+        }
+    }
+}
+
+/// Transformer blocks over the pixels of a feature map, with the text as context.
+#[derive(Debug)]
+pub(crate) struct Transformer2d {
+    norm: GroupNorm,
+    project_in: Linear,
+    blocks: Vec<TransformerBlock>,
+    project_out: Linear,
+}
+
+#[derive(Debug)]
+struct TransformerBlock {
+    norm1: LayerNorm,
+    itself: Attention,
+    norm2: LayerNorm,
+    text: Attention,
+    norm3: LayerNorm,
+    gate: Linear,
+    contract: Linear,
+}
+
+impl Transformer2d {
+    pub(super) fn new(vb: &VarBuilder, channels: usize, level: usize, config: &UNetConfig) -> Result<Self> {
+        let projection = |name: &str| {
+            let vb = vb.pp(name);
+            if config.use_linear_projection {
+                Linear::new(&vb, channels, channels)
+            } else {
+                Linear::pointwise(&vb, channels, channels)
+            }
+        };
+        Ok(Self {
+            // This one's eps is fixed in Diffusers.
+            norm: GroupNorm::new(&vb.pp("norm"), config.norm_num_groups, channels, 1e-6)?,
+            project_in: projection("proj_in")?,
+            blocks: (0..config.transformer_layers_per_block)
+                .map(|block| {
+                    let vb = vb.pp("transformer_blocks").pp(block);
+                    TransformerBlock::new(&vb, channels, config.cross_attention_dim, config.heads(level))
+                })
+                .collect::<Result<_>>()?,
+            project_out: projection("proj_out")?,
+        })
+    }
+
+    /// `x` (B, C, h, w), `context` (B, L, D); (B, C, h, w).
+    pub(super) fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
+        let (b, c, h, w) = x.dims4()?;
+        // (B, C, h, w) to (B, h·w, C): a pixel is a token.
+        let tokens = self.norm.forward(x)?.reshape((b, c, h * w))?.transpose(1, 2)?;
+        let mut tokens = self.project_in.forward(&tokens)?;
+        for block in &self.blocks {
+            tokens = block.forward(&tokens, context)?;
+        }
+        let out = self.project_out.forward(&tokens)?.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))?;
+        x + out
+    }
+}
+
+impl TransformerBlock {
+    fn new(vb: &VarBuilder, width: usize, text_width: usize, heads: usize) -> Result<Self> {
+        let attention = |name: &str, context: usize| {
+            let vb = vb.pp(name);
+            Attention::new(
+                Linear::without_bias(&vb.pp("to_q"), width, width)?,
+                Linear::without_bias(&vb.pp("to_k"), context, width)?,
+                Linear::without_bias(&vb.pp("to_v"), context, width)?,
+                Linear::new(&vb.pp("to_out.0"), width, width)?,
+                heads,
+            )
+        };
+        let norm = |name: &str| LayerNorm::new(&vb.pp(name), width, 1e-5);
+        Ok(Self {
+            norm1: norm("norm1")?,
+            itself: attention("attn1", width)?,
+            norm2: norm("norm2")?,
+            text: attention("attn2", text_width)?,
+            norm3: norm("norm3")?,
+            gate: Linear::new(&vb.pp("ff.net.0.proj"), width, 8 * width)?,
+            contract: Linear::new(&vb.pp("ff.net.2"), 4 * width, width)?,
+        })
+    }
+
+    /// (B, N, C), with the text (B, L, D).
+    fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
+        let normed = self.norm1.forward(x)?;
+        let x = (x + self.itself.forward(&normed, &normed)?)?;
+        let x = (&x + self.text.forward(&self.norm2.forward(&x)?, context)?)?;
+        let hidden = kernels::geglu(&self.gate.forward(&self.norm3.forward(&x)?)?)?;
+        &x + self.contract.forward(&hidden)?
+    }
+}

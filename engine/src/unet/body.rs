@@ -1,0 +1,167 @@
+//! Everything of a U-Net between its first convolution and its last norm: down, through the middle, and up again with
+//! the skips of the way down.
+
+use candle_core::{Result, Tensor};
+use candle_nn::{Module, VarBuilder};
+use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
+use instaflow_kernels as kernels;
+
+use super::UNetConfig;
+use super::blocks::{Resnet, Transformer2d};
+use crate::Cancel;
+use crate::layers::Conv2d;
+
+#[derive(Debug)]
+pub(super) struct Body {
+    timesteps: Timesteps,
+    time_embedding: TimestepEmbedding,
+    down: Vec<Level>,
+    mid: (Resnet, Option<Transformer2d>, Resnet),
+    up: Vec<Level>,
+}
+
+/// The blocks of one resolution, on the way down or up.
+#[derive(Debug)]
+struct Level {
+    layers: Vec<(Resnet, Option<Transformer2d>)>,
+    resample: Option<Conv2d>,
+    /// The strided convolution pads on the right and below only.
+    pad_after: bool,
+}
+
+impl Body {
+    pub(super) fn new(vb: &VarBuilder, config: &UNetConfig) -> Result<Self> {
+        let channels = &config.block_out_channels;
+        let levels = channels.len();
+        let time_width = channels[0] * 4;
+        let resnet = |vb: VarBuilder, input, output| Resnet::new(&vb, input, output, Some(time_width), config);
+        let transformer = |vb: VarBuilder, level: usize| Transformer2d::new(&vb, channels[level], level, config);
+
+        let down = (0..levels)
+            .map(|level| {
+                let vb = vb.pp("down_blocks").pp(level);
+                let attends = config.down_block_types[level] == "CrossAttnDownBlock2D";
+                let layers = (0..config.layers_per_block)
+                    .map(|layer| {
+                        let input = channels[if layer == 0 { level.saturating_sub(1) } else { level }];
+                        let resnet = resnet(vb.pp("resnets").pp(layer), input, channels[level])?;
+                        let attention =
+                            attends.then(|| transformer(vb.pp("attentions").pp(layer), level)).transpose()?;
+                        Ok((resnet, attention))
+                    })
+                    .collect::<Result<_>>()?;
+                let resample = (level + 1 < levels)
+                    .then(|| Conv2d::new(&vb.pp("downsamplers.0.conv"), channels[level], channels[level], 3))
+                    .transpose()?
+                    .map(|conv| conv.strided(config.downsample_padding));
+                Ok(Level { layers, resample, pad_after: config.downsample_padding == 0 })
+            })
+            .collect::<Result<_>>()?;
+
+        let coarsest = channels[levels - 1];
+        let vb_mid = vb.pp("mid_block");
+        let attends = config.mid_block_type.as_deref() != Some("UNetMidBlock2D");
+        let mid = (
+            resnet(vb_mid.pp("resnets.0"), coarsest, coarsest)?,
+            attends.then(|| transformer(vb_mid.pp("attentions.0"), levels - 1)).transpose()?,
+            resnet(vb_mid.pp("resnets.1"), coarsest, coarsest)?,
+        );
+
+        let up = (0..levels)
+            .map(|index| {
+                let vb = vb.pp("up_blocks").pp(index);
+                let level = levels - 1 - index;
+                let attends = config.up_block_types[index] == "CrossAttnUpBlock2D";
+                let layers = (0..=config.layers_per_block)
+                    .map(|layer| {
+                        let below = channels[if layer == 0 { (level + 1).min(levels - 1) } else { level }];
+                        // The last skip of a level left the level above it.
+                        let skip =
+                            channels[if layer == config.layers_per_block { level.saturating_sub(1) } else { level }];
+                        let resnet = resnet(vb.pp("resnets").pp(layer), below + skip, channels[level])?;
+                        let attention =
+                            attends.then(|| transformer(vb.pp("attentions").pp(layer), level)).transpose()?;
+                        Ok((resnet, attention))
+                    })
+                    .collect::<Result<_>>()?;
+                let resample = (level > 0)
+                    .then(|| Conv2d::new(&vb.pp("upsamplers.0.conv"), channels[level], channels[level], 3))
+                    .transpose()?;
+                Ok(Level { layers, resample, pad_after: false })
+            })
+            .collect::<Result<_>>()?;
+
+        Ok(Self {
+            timesteps: Timesteps::new(channels[0], config.flip_sin_to_cos, config.freq_shift),
+            time_embedding: TimestepEmbedding::new(vb.pp("time_embedding"), channels[0], time_width)?,
+            down,
+            mid,
+            up,
+        })
+    }
+
+    /// `x` (B, C0, h, w) after the first convolution; the same shape before the last norm.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        timesteps: &Tensor,
+        context: &Tensor,
+        cancel: &Cancel,
+    ) -> crate::Result<Tensor> {
+        let time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
+        // Every residual block takes the embedding through SiLU first.
+        let time = self.time_embedding.forward(&time)?.silu()?;
+        let layer = |x: &Tensor, (resnet, attention): &(Resnet, Option<Transformer2d>)| -> crate::Result<Tensor> {
+            cancel.check()?;
+            let x = resnet.forward(x, Some(&time))?;
+            match attention {
+                Some(attention) => {
+                    cancel.check()?;
+                    Ok(attention.forward(&x, context)?)
+                }
+                None => Ok(x),
+            }
+        };
+
+        let mut skips = vec![x.clone()];
+        let mut x = x.clone();
+        for level in &self.down {
+            for each in &level.layers {
+                x = layer(&x, each)?;
+                skips.push(x.clone());
+            }
+            if let Some(conv) = &level.resample {
+                let padded = if level.pad_after { pad_after(&x)? } else { x };
+                x = conv.forward(&padded)?;
+                skips.push(x.clone());
+            }
+        }
+
+        let (first, attention, second) = &self.mid;
+        cancel.check()?;
+        x = first.forward(&x, Some(&time))?;
+        if let Some(attention) = attention {
+            cancel.check()?;
+            x = attention.forward(&x, context)?;
+        }
+        cancel.check()?;
+        x = second.forward(&x, Some(&time))?;
+
+        for level in &self.up {
+            for each in &level.layers {
+                let skip = skips.pop().ok_or_else(|| candle_core::Error::msg("the U-Net has more ups than downs"))?;
+                x = layer(&Tensor::cat(&[&x, &skip], 1)?, each)?;
+            }
+            if let Some(conv) = &level.resample {
+                cancel.check()?;
+                x = conv.forward(&kernels::upsample_nearest2x(&x)?)?;
+            }
+        }
+        Ok(x)
+    }
+}
+
+/// One more row below and one more column on the right, of zeros.
+pub(crate) fn pad_after(x: &Tensor) -> Result<Tensor> {
+    x.pad_with_zeros(2, 0, 1)?.pad_with_zeros(3, 0, 1)
+}

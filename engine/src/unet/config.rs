@@ -1,0 +1,188 @@
+//! `unet/config.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// The shape of a U-Net, in Diffusers' names; what is absent is Stable Diffusion 1.5's.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub struct UNetConfig {
+    /// Side of the latent that the model was trained at; `None` where the config does not say.
+    pub sample_size: Option<SampleSize>,
+    /// Channels of the latent.
+    pub in_channels: usize,
+    /// Channels of the velocity.
+    pub out_channels: usize,
+    /// Channels of each level, from the finest.
+    pub block_out_channels: Vec<usize>,
+    /// "DownBlock2D" or "CrossAttnDownBlock2D", one a level.
+    pub down_block_types: Vec<String>,
+    /// "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D".
+    pub mid_block_type: Option<String>,
+    /// "UpBlock2D" or "CrossAttnUpBlock2D", one a level, from the coarsest.
+    pub up_block_types: Vec<String>,
+    /// Residual blocks a level on the way down; one more on the way up.
+    pub layers_per_block: usize,
+    /// Transformer blocks in each attention.
+    pub transformer_layers_per_block: usize,
+    /// The number of heads. (Diffusers named it wrongly and keeps the name.)
+    pub attention_head_dim: PerLevel,
+    /// The number of heads, under its right name, where a config has it.
+    pub num_attention_heads: Option<PerLevel>,
+    /// Width D of the text embedding.
+    pub cross_attention_dim: usize,
+    /// Groups of every group norm.
+    pub norm_num_groups: usize,
+    /// Added to variances.
+    pub norm_eps: f64,
+    /// Whether attentions project with linear layers instead of 1×1 convolutions.
+    pub use_linear_projection: bool,
+    /// Cosines before sines in the time embedding.
+    pub flip_sin_to_cos: bool,
+    /// Shift of the time embedding's frequencies.
+    pub freq_shift: f64,
+    /// Padding of the strided convolutions; 0 pads right and below.
+    pub downsample_padding: usize,
+    /// "silu".
+    pub act_fn: String,
+    /// U-Nets in series: 1, or 2 for the stacked student (paper, appendix B).
+    pub num_stacks: usize,
+    /// Anything but null is refused.
+    pub class_embed_type: Option<String>,
+    /// Anything but null is refused.
+    pub addition_embed_type: Option<String>,
+    /// "default".
+    pub resnet_time_scale_shift: String,
+}
+
+/// A number for all levels or one for each.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum PerLevel {
+    /// The same everywhere.
+    All(usize),
+    /// One a level, from the finest.
+    Each(Vec<usize>),
+}
+
+/// A side, or height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum SampleSize {
+    /// A square.
+    Square(usize),
+    /// Height, then width.
+    Both([usize; 2]),
+}
+
+impl Default for UNetConfig {
+    fn default() -> Self {
+        let levels = |names: [&str; 4]| names.map(String::from).to_vec();
+        Self {
+            sample_size: Some(SampleSize::Square(64)),
+            in_channels: 4,
+            out_channels: 4,
+            block_out_channels: vec![320, 640, 1280, 1280],
+            down_block_types: levels([
+                "CrossAttnDownBlock2D",
+                "CrossAttnDownBlock2D",
+                "CrossAttnDownBlock2D",
+                "DownBlock2D",
+            ]),
+            mid_block_type: Some("UNetMidBlock2DCrossAttn".into()),
+            up_block_types: levels(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+            layers_per_block: 2,
+            transformer_layers_per_block: 1,
+            attention_head_dim: PerLevel::All(8),
+            num_attention_heads: None,
+            cross_attention_dim: 768,
+            norm_num_groups: 32,
+            norm_eps: 1e-5,
+            use_linear_projection: false,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            downsample_padding: 1,
+            act_fn: "silu".into(),
+            num_stacks: 1,
+            class_embed_type: None,
+            addition_embed_type: None,
+            resnet_time_scale_shift: "default".into(),
+        }
+    }
+}
+
+impl UNetConfig {
+    /// One sentence where these settings describe no network that this program knows.
+    pub fn validate(&self) -> Result<(), String> {
+        let levels = self.block_out_channels.len();
+        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+            return Err(format!(
+                "block_out_channels, down_block_types and up_block_types must have one entry a level, but have {levels}, {} and {}",
+                self.down_block_types.len(),
+                self.up_block_types.len()
+            ));
+        }
+        let known = [
+            (&self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
+            (&self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
+        ];
+        for (types, known) in known {
+            if let Some(unknown) = types.iter().find(|name| !known.contains(&name.as_str())) {
+                return Err(format!("the block type \"{unknown}\" is unknown (known: {})", known.join(", ")));
+            }
+        }
+        if let Some(name) = &self.mid_block_type
+            && !["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"].contains(&name.as_str())
+        {
+            return Err(format!(
+                "the middle block type \"{name}\" is unknown (known: UNetMidBlock2DCrossAttn, UNetMidBlock2D)"
+            ));
+        }
+        if self.act_fn != "silu" || self.resnet_time_scale_shift != "default" {
+            return Err(format!(
+                "act_fn \"{}\" with resnet_time_scale_shift \"{}\" is unknown (known: silu, default)",
+                self.act_fn, self.resnet_time_scale_shift
+            ));
+        }
+        if let Some(kind) = self.class_embed_type.as_ref().or(self.addition_embed_type.as_ref()) {
+            return Err(format!("the additional embedding \"{kind}\" is not supported; only SD 1.x-shaped U-Nets are"));
+        }
+        if !(1..=2).contains(&self.num_stacks) {
+            return Err(format!("num_stacks is {}, but only one U-Net or two in series are known", self.num_stacks));
+        }
+        for (level, channels) in self.block_out_channels.iter().enumerate() {
+            let heads = self.heads(level);
+            if self.norm_num_groups == 0 || !channels.is_multiple_of(self.norm_num_groups) {
+                return Err(format!("{channels} channels do not divide into {} groups", self.norm_num_groups));
+            }
+            if heads == 0 || !channels.is_multiple_of(heads) {
+                return Err(format!("{channels} channels do not divide into {heads} attention heads"));
+            }
+        }
+        if self.in_channels == 0 || self.out_channels == 0 || self.layers_per_block == 0 {
+            return Err("in_channels, out_channels and layers_per_block must be at least 1".into());
+        }
+        Ok(())
+    }
+
+    /// Attention heads at a level.
+    pub fn heads(&self, level: usize) -> usize {
+        match self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim) {
+            PerLevel::All(heads) => *heads,
+            PerLevel::Each(heads) => heads.get(level).copied().unwrap_or(0),
+        }
+    }
+
+    /// Height and width of the latent that the model was trained at.
+    pub fn latent_size(&self) -> (usize, usize) {
+        match self.sample_size {
+            Some(SampleSize::Square(side)) => (side, side),
+            Some(SampleSize::Both([height, width])) => (height, width),
+            None => (64, 64),
+        }
+    }
+
+    /// Both sides of a latent must be multiples of this.
+    pub fn latent_multiple(&self) -> usize {
+        1 << (self.block_out_channels.len().max(1) - 1)
+    }
+}

@@ -1,0 +1,312 @@
+//! The full autoencoder of Stable Diffusion, as Diffusers' `AutoencoderKL` computes it.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use instaflow_kernels as kernels;
+use serde::Deserialize;
+
+use crate::layers::{Attention, Conv2d, GroupNorm, Linear};
+use crate::unet::{Resnet, pad_after};
+use crate::{Cancel, Result};
+
+/// `vae/config.json`; what is absent is Stable Diffusion 1.5's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct KlConfig {
+    /// Channels of each level, from the finest.
+    pub block_out_channels: Vec<usize>,
+    /// "DownEncoderBlock2D", one a level.
+    pub down_block_types: Vec<String>,
+    /// "UpDecoderBlock2D", one a level.
+    pub up_block_types: Vec<String>,
+    /// Residual blocks a level in the encoder; one more in the decoder.
+    pub layers_per_block: usize,
+    /// Channels of the latent.
+    pub latent_channels: usize,
+    /// Channels of the picture.
+    pub in_channels: usize,
+    /// Channels of the picture.
+    pub out_channels: usize,
+    /// Groups of every group norm.
+    pub norm_num_groups: usize,
+    /// Latents of the sampler are the encoder's, minus the shift, times this.
+    pub scaling_factor: f64,
+    /// See `scaling_factor`.
+    pub shift_factor: Option<f64>,
+    /// Whether the middle has an attention.
+    pub mid_block_add_attention: bool,
+    /// Whether a 1×1 convolution follows the encoder.
+    pub use_quant_conv: bool,
+    /// Whether a 1×1 convolution precedes the decoder.
+    pub use_post_quant_conv: bool,
+    /// "silu".
+    pub act_fn: String,
+}
+
+impl Default for KlConfig {
+    fn default() -> Self {
+        Self {
+            block_out_channels: vec![128, 256, 512, 512],
+            down_block_types: vec!["DownEncoderBlock2D".into(); 4],
+            up_block_types: vec!["UpDecoderBlock2D".into(); 4],
+            layers_per_block: 2,
+            latent_channels: 4,
+            in_channels: 3,
+            out_channels: 3,
+            norm_num_groups: 32,
+            scaling_factor: 0.18215,
+            shift_factor: None,
+            mid_block_add_attention: true,
+            use_quant_conv: true,
+            use_post_quant_conv: true,
+            act_fn: "silu".into(),
+        }
+    }
+}
+
+impl KlConfig {
+    /// One sentence where these settings describe no network that this program knows.
+    pub fn validate(&self) -> Result<(), String> {
+        let levels = self.block_out_channels.len();
+        let types = self.down_block_types.iter().chain(&self.up_block_types);
+        if let Some(unknown) =
+            types.into_iter().find(|name| !["DownEncoderBlock2D", "UpDecoderBlock2D"].contains(&name.as_str()))
+        {
+            return Err(format!(
+                "the block type \"{unknown}\" is unknown (known: DownEncoderBlock2D, UpDecoderBlock2D)"
+            ));
+        }
+        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+            return Err("block_out_channels, down_block_types and up_block_types must have one entry a level".into());
+        }
+        if self.act_fn != "silu" {
+            return Err(format!("the activation \"{}\" is unknown (known: silu)", self.act_fn));
+        }
+        if self.in_channels != 3 || self.out_channels != 3 {
+            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are known".into());
+        }
+        if let Some(channels) = self
+            .block_out_channels
+            .iter()
+            .find(|channels| self.norm_num_groups == 0 || !channels.is_multiple_of(self.norm_num_groups))
+        {
+            return Err(format!("{channels} channels do not divide into {} groups", self.norm_num_groups));
+        }
+        if !(self.scaling_factor.is_finite() && self.scaling_factor != 0.0) {
+            return Err("scaling_factor must be a number other than 0".into());
+        }
+        Ok(())
+    }
+}
+
+const EPS: f64 = 1e-6;
+
+/// The full autoencoder.
+#[derive(Debug)]
+pub struct AutoencoderKl {
+    encoder: Half,
+    quant: Option<Conv2d>,
+    post_quant: Option<Conv2d>,
+    decoder: Half,
+    latent_channels: usize,
+}
+
+/// Encoder or decoder: both are a convolution, levels, a middle (last in one, first in the other), a norm, a convolution.
+#[derive(Debug)]
+struct Half {
+    conv_in: Conv2d,
+    levels: Vec<(Vec<Resnet>, Option<Conv2d>)>,
+    mid: (Resnet, Option<PixelAttention>, Resnet),
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+/// Attention of every pixel to every pixel, one head.
+#[derive(Debug)]
+struct PixelAttention {
+    norm: GroupNorm,
+    attention: Attention,
+}
+
+impl AutoencoderKl {
+    /// Diffusers' names under `vb`.
+    pub fn new(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
+        config.validate().map_err(candle_core::Error::msg)?;
+        let latent = config.latent_channels;
+        let quant = |name: &str, wanted: bool, channels| {
+            wanted.then(|| Conv2d::new(&vb.pp(name), channels, channels, 1)).transpose()
+        };
+        Ok(Self {
+            encoder: Half::encoder(&vb.pp("encoder"), config)?,
+            quant: quant("quant_conv", config.use_quant_conv, 2 * latent)?,
+            post_quant: quant("post_quant_conv", config.use_post_quant_conv, latent)?,
+            decoder: Half::decoder(&vb.pp("decoder"), config)?,
+            latent_channels: latent,
+        })
+    }
+
+    /// The decoder's latents (B, C, h, w) to pixels (B, 3, H, W) in −1 … 1 (not clamped).
+    pub fn decode(&self, latents: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let x = match &self.post_quant {
+            Some(conv) => conv.forward(latents)?,
+            None => latents.clone(),
+        };
+        let decoder = &self.decoder;
+        let mut x = decoder.forward_mid(&decoder.conv_in.forward(&x)?, cancel)?;
+        for (resnets, resample) in &decoder.levels {
+            for resnet in resnets {
+                cancel.check()?;
+                x = resnet.forward(&x, None)?;
+            }
+            if let Some(conv) = resample {
+                cancel.check()?;
+                x = conv.forward(&kernels::upsample_nearest2x(&x)?)?;
+            }
+        }
+        decoder.finish(&x, cancel)
+    }
+
+    /// Pixels (B, 3, H, W) in −1 … 1 to the mean (B, C, h, w) of the latents' distribution.
+    pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let encoder = &self.encoder;
+        let mut x = encoder.conv_in.forward(pixels)?;
+        for (resnets, resample) in &encoder.levels {
+            for resnet in resnets {
+                cancel.check()?;
+                x = resnet.forward(&x, None)?;
+            }
+            if let Some(conv) = resample {
+                cancel.check()?;
+                x = conv.forward(&pad_after(&x)?)?;
+            }
+        }
+        let moments = encoder.finish(&encoder.forward_mid(&x, cancel)?, cancel)?;
+        let moments = match &self.quant {
+            Some(conv) => conv.forward(&moments)?,
+            None => moments,
+        };
+        Ok(moments.narrow(1, 0, self.latent_channels)?)
+    }
+}
+
+impl Half {
+    fn encoder(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
+        let channels = &config.block_out_channels;
+        let levels = (0..channels.len())
+            .map(|level| {
+                let inputs = (0..config.layers_per_block)
+                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }])
+                    .collect();
+                let (vb, sampler) = (vb.pp("down_blocks").pp(level), "downsamplers.0.conv");
+                let (resnets, resample) =
+                    level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
+                Ok((resnets, resample.map(|conv| conv.strided(0))))
+            })
+            .collect::<candle_core::Result<_>>()?;
+        let last = channels[channels.len() - 1];
+        Self::around(vb, levels, (config.in_channels, channels[0]), last, (last, 2 * config.latent_channels), config)
+    }
+
+    fn decoder(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
+        let channels: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
+        let levels = (0..channels.len())
+            .map(|level| {
+                let inputs = (0..=config.layers_per_block)
+                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }])
+                    .collect();
+                let (vb, sampler) = (vb.pp("up_blocks").pp(level), "upsamplers.0.conv");
+                level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)
+            })
+            .collect::<candle_core::Result<_>>()?;
+        let last = channels[channels.len() - 1];
+        Self::around(
+            vb,
+            levels,
+            (config.latent_channels, channels[0]),
+            channels[0],
+            (last, config.out_channels),
+            config,
+        )
+    }
+
+    fn around(
+        vb: &VarBuilder,
+        levels: Vec<(Vec<Resnet>, Option<Conv2d>)>,
+        (input, first): (usize, usize),
+        mid: usize,
+        (last, output): (usize, usize),
+        config: &KlConfig,
+    ) -> candle_core::Result<Self> {
+        let groups = config.norm_num_groups;
+        let vb_mid = vb.pp("mid_block");
+        let resnet = |index: usize| Resnet::with_norm(&vb_mid.pp("resnets").pp(index), mid, mid, None, groups, EPS);
+        let attention = config
+            .mid_block_add_attention
+            .then(|| PixelAttention::new(&vb_mid.pp("attentions.0"), mid, groups))
+            .transpose()?;
+        Ok(Self {
+            conv_in: Conv2d::new(&vb.pp("conv_in"), input, first, 3)?,
+            levels,
+            mid: (resnet(0)?, attention, resnet(1)?),
+            conv_norm_out: GroupNorm::new(&vb.pp("conv_norm_out"), groups, last, EPS)?,
+            conv_out: Conv2d::new(&vb.pp("conv_out"), last, output, 3)?,
+        })
+    }
+
+    fn forward_mid(&self, x: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let (first, attention, second) = &self.mid;
+        cancel.check()?;
+        let mut x = first.forward(x, None)?;
+        if let Some(attention) = attention {
+            cancel.check()?;
+            x = attention.forward(&x)?;
+        }
+        cancel.check()?;
+        Ok(second.forward(&x, None)?)
+    }
+
+    fn finish(&self, x: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        cancel.check()?;
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward_silu(x)?)?)
+    }
+}
+
+/// The residual blocks of one level, and the convolution that leads to the next.
+fn level_of(
+    vb: &VarBuilder,
+    inputs: Vec<usize>,
+    output: usize,
+    sampler: &str,
+    resamples: bool,
+    config: &KlConfig,
+) -> candle_core::Result<(Vec<Resnet>, Option<Conv2d>)> {
+    let resnets = inputs
+        .into_iter()
+        .enumerate()
+        .map(|(layer, input)| {
+            Resnet::with_norm(&vb.pp("resnets").pp(layer), input, output, None, config.norm_num_groups, EPS)
+        })
+        .collect::<candle_core::Result<_>>()?;
+    let resample = resamples.then(|| Conv2d::new(&vb.pp(sampler), output, output, 3)).transpose()?;
+    Ok((resnets, resample))
+}
+
+impl PixelAttention {
+    fn new(vb: &VarBuilder, channels: usize, groups: usize) -> candle_core::Result<Self> {
+        // Folders from before Diffusers 0.13 have the older names.
+        let old = vb.contains_tensor("query.weight");
+        let names = if old { ["query", "key", "value", "proj_attn"] } else { ["to_q", "to_k", "to_v", "to_out.0"] };
+        let [query, key, value, out] = names.map(|name| Linear::new(&vb.pp(name), channels, channels));
+        Ok(Self {
+            norm: GroupNorm::new(&vb.pp("group_norm"), groups, channels, EPS)?,
+            attention: Attention::new(query?, key?, value?, out?, 1)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let (b, c, h, w) = x.dims4()?;
+        let tokens = self.norm.forward(x)?.reshape((b, c, h * w))?.transpose(1, 2)?.contiguous()?;
+        let out = self.attention.forward(&tokens, &tokens)?;
+        x + out.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))?
+    }
+}

@@ -1,0 +1,177 @@
+//! The tiny autoencoder (TAESD), as Diffusers' `AutoencoderTiny` computes it.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use instaflow_kernels as kernels;
+use serde::{Deserialize, Serialize};
+
+use crate::layers::Conv2d;
+
+/// `config.json` of an AutoencoderTiny; what is absent is TAESD's.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TinyConfig {
+    /// Channels of the picture.
+    pub in_channels: usize,
+    /// Channels of the picture.
+    pub out_channels: usize,
+    /// Channels of each encoder level: all the same, as the class has no layers between different ones.
+    pub encoder_block_out_channels: Vec<usize>,
+    /// Channels of each decoder level: all the same.
+    pub decoder_block_out_channels: Vec<usize>,
+    /// "relu".
+    pub act_fn: String,
+    /// Channels of the latent.
+    pub latent_channels: usize,
+    /// 2.
+    pub upsampling_scaling_factor: usize,
+    /// Residual blocks of each encoder level, from the finest.
+    pub num_encoder_blocks: Vec<usize>,
+    /// Residual blocks of each decoder level, from the coarsest.
+    pub num_decoder_blocks: Vec<usize>,
+    /// Latents of the sampler are the encoder's, minus the shift, times this.
+    pub scaling_factor: f64,
+    /// See `scaling_factor`.
+    pub shift_factor: Option<f64>,
+}
+
+impl Default for TinyConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 3,
+            out_channels: 3,
+            encoder_block_out_channels: vec![64; 4],
+            decoder_block_out_channels: vec![64; 4],
+            act_fn: "relu".into(),
+            latent_channels: 4,
+            upsampling_scaling_factor: 2,
+            num_encoder_blocks: vec![1, 3, 3, 3],
+            num_decoder_blocks: vec![3, 3, 3, 1],
+            scaling_factor: 1.0,
+            shift_factor: Some(0.0),
+        }
+    }
+}
+
+impl TinyConfig {
+    /// One sentence where these settings describe no network that this program knows.
+    pub fn validate(&self) -> std::result::Result<(), String> {
+        let levels = self.num_decoder_blocks.len();
+        let halves = [
+            (&self.encoder_block_out_channels, &self.num_encoder_blocks),
+            (&self.decoder_block_out_channels, &self.num_decoder_blocks),
+        ];
+        for (channels, blocks) in halves {
+            if levels == 0 || channels.len() != levels || blocks.len() != levels {
+                return Err("the encoder's and decoder's blocks and channels must have one entry a level".into());
+            }
+            if channels.iter().any(|c| *c != channels[0] || *c == 0) {
+                return Err(format!("the levels must all have the same number of channels, but have {channels:?}"));
+            }
+        }
+        if self.act_fn != "relu" || self.upsampling_scaling_factor != 2 {
+            return Err(format!(
+                "act_fn \"{}\" with upsampling_scaling_factor {} is unknown (known: relu, 2)",
+                self.act_fn, self.upsampling_scaling_factor
+            ));
+        }
+        if self.in_channels != 3 || self.out_channels != 3 {
+            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are known".into());
+        }
+        if !(self.scaling_factor.is_finite() && self.scaling_factor != 0.0) {
+            return Err("scaling_factor must be a number other than 0".into());
+        }
+        Ok(())
+    }
+}
+
+/// The tiny autoencoder.
+#[derive(Debug)]
+pub struct AutoencoderTiny {
+    encoder: Vec<Layer>,
+    decoder: Vec<Layer>,
+}
+
+#[derive(Debug)]
+enum Layer {
+    Conv(Conv2d),
+    Relu,
+    Block([Conv2d; 3]),
+    Upsample,
+}
+
+impl AutoencoderTiny {
+    /// Tensors named `encoder.layers.N.*` and `decoder.layers.N.*` under `vb`.
+    pub fn new(vb: VarBuilder, config: &TinyConfig) -> Result<Self> {
+        config.validate().map_err(candle_core::Error::msg)?;
+        Ok(Self {
+            encoder: encoder(&vb.pp("encoder").pp("layers"), config)?,
+            decoder: decoder(&vb.pp("decoder").pp("layers"), config)?,
+        })
+    }
+
+    /// Pixels (B, 3, H, W) in −1 … 1 to latents (B, C, H/f, W/f).
+    pub fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
+        run(&self.encoder, &pixels.affine(0.5, 0.5)?)
+    }
+
+    /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped). Latents are first bent into −3 … 3.
+    pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        let latents = ((latents / 3.0)?.tanh()? * 3.0)?;
+        run(&self.decoder, &latents)?.affine(2.0, -1.0)
+    }
+}
+
+fn encoder(vb: &VarBuilder, config: &TinyConfig) -> Result<Vec<Layer>> {
+    let width = config.encoder_block_out_channels[0];
+    let mut layers = Vec::new();
+    for (level, blocks) in config.num_encoder_blocks.iter().enumerate() {
+        let vb_conv = vb.pp(layers.len());
+        layers.push(Layer::Conv(if level == 0 {
+            Conv2d::new(&vb_conv, config.in_channels, width, 3)?
+        } else {
+            Conv2d::without_bias(&vb_conv, width, width, 3)?.strided(1)
+        }));
+        for _ in 0..*blocks {
+            layers.push(block(&vb.pp(layers.len()), width)?);
+        }
+    }
+    layers.push(Layer::Conv(Conv2d::new(&vb.pp(layers.len()), width, config.latent_channels, 3)?));
+    Ok(layers)
+}
+
+fn decoder(vb: &VarBuilder, config: &TinyConfig) -> Result<Vec<Layer>> {
+    let width = config.decoder_block_out_channels[0];
+    let levels = config.num_decoder_blocks.len();
+    let mut layers = vec![Layer::Conv(Conv2d::new(&vb.pp(0), config.latent_channels, width, 3)?), Layer::Relu];
+    for (level, blocks) in config.num_decoder_blocks.iter().enumerate() {
+        for _ in 0..*blocks {
+            layers.push(block(&vb.pp(layers.len()), width)?);
+        }
+        if level + 1 < levels {
+            layers.push(Layer::Upsample);
+            layers.push(Layer::Conv(Conv2d::without_bias(&vb.pp(layers.len()), width, width, 3)?));
+        } else {
+            layers.push(Layer::Conv(Conv2d::new(&vb.pp(layers.len()), width, config.out_channels, 3)?));
+        }
+    }
+    Ok(layers)
+}
+
+fn block(vb: &VarBuilder, width: usize) -> Result<Layer> {
+    let [a, b, c] = [0, 2, 4].map(|index| Conv2d::new(&vb.pp("conv").pp(index), width, width, 3));
+    Ok(Layer::Block([a?, b?, c?]))
+}
+
+fn run(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
+    layers.iter().try_fold(x.clone(), |x, layer| match layer {
+        Layer::Conv(conv) => conv.forward(&x),
+        Layer::Relu => x.relu(),
+        Layer::Upsample => kernels::upsample_nearest2x(&x),
+        Layer::Block([a, b, c]) => {
+            let h = a.forward(&x)?.relu()?;
+            let h = c.forward(&b.forward(&h)?.relu()?)?;
+            (x + h)?.relu()
+        }
+    })
+}

@@ -1,0 +1,132 @@
+//! The networks, held to what the published Python implementations compute (tests/fixtures/tiny-sd).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use instaflow_engine::text::{TextConfig, TextEncoder};
+use instaflow_engine::unet::{UNet, UNetConfig};
+use instaflow_engine::vae::Autoencoder;
+use instaflow_engine::{Cancel, Error};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn fixture(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(path)
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &str) -> Result<T> {
+    Ok(serde_json::from_slice(&std::fs::read(fixture(path))?)?)
+}
+
+fn weights(path: &str) -> Result<VarBuilder<'static>> {
+    let tensors = candle_core::safetensors::load(fixture(path), &Device::Cpu)?;
+    Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+}
+
+fn expected() -> Result<HashMap<String, Tensor>> {
+    Ok(candle_core::safetensors::load(fixture("expected.safetensors"), &Device::Cpu)?)
+}
+
+/// Within `tolerance` of the largest value.
+fn assert_close(what: &str, got: &Tensor, want: &Tensor, tolerance: f32) -> Result {
+    assert_eq!(got.dims(), want.dims(), "{what}: shape");
+    let largest = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
+    let off = (got - want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
+    println!("{what}: largest difference {:.1e} of the largest value", off / largest);
+    assert!(off <= tolerance * largest, "{what}: {off} off, largest value {largest}");
+    Ok(())
+}
+
+fn prompt_embeds(rows: usize) -> Result<Tensor> {
+    Ok(expected()?["prompt_embeds"].narrow(0, 0, rows)?)
+}
+
+#[test]
+fn text_encoder() -> Result {
+    let cases: serde_json::Value = json("cases.json")?;
+    let cases = cases["cases"].as_array().expect("cases");
+    let mut ids: Vec<(u64, Vec<u32>)> = cases
+        .iter()
+        .filter(|case| case["kind"] == "tokens" && case["embeds_row"].is_u64())
+        .map(|case| {
+            let ids = case["ids"].as_array().expect("ids").iter().map(|id| id.as_u64().expect("id") as u32).collect();
+            (case["embeds_row"].as_u64().expect("row"), ids)
+        })
+        .collect();
+    ids.sort();
+    assert_eq!(ids.len(), 6);
+    let ids: Vec<Vec<u32>> = ids.into_iter().map(|(_, ids)| ids).collect();
+    let config: TextConfig = json("model/text_encoder/config.json")?;
+    let encoder = TextEncoder::new(weights("model/text_encoder/model.safetensors")?, &config)?;
+    let got = encoder.forward(&Tensor::new(ids, &Device::Cpu)?)?;
+    assert_close("prompt_embeds", &got, &expected()?["prompt_embeds"], 1e-4)
+}
+
+#[test]
+fn unet() -> Result {
+    let config: UNetConfig = json("model/unet/config.json")?;
+    let unet = UNet::new(weights("model/unet/diffusion_pytorch_model.safetensors")?, &config)?;
+    let expected = expected()?;
+    for time in [1000u32, 520, 40] {
+        let times = Tensor::new(&[time as f32; 2], &Device::Cpu)?;
+        let got = unet.forward(&expected["noise"], &times, &prompt_embeds(2)?, &Cancel::default())?;
+        assert_close(&format!("unet_t{time}"), &got, &expected[&format!("unet_t{time}")], 1e-4)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn stacked_unet() -> Result {
+    let config: UNetConfig = json("stacked_unet/config.json")?;
+    assert_eq!(config.num_stacks, 2);
+    let unet = UNet::new(weights("stacked_unet/diffusion_pytorch_model.safetensors")?, &config)?;
+    let expected = expected()?;
+    let times = Tensor::new(&[1000f32; 2], &Device::Cpu)?;
+    let got = unet.forward(&expected["noise"], &times, &prompt_embeds(2)?, &Cancel::default())?;
+    assert_close("stacked_t1000", &got, &expected["stacked_t1000"], 1e-4)
+}
+
+#[test]
+fn full_autoencoder() -> Result {
+    let config: serde_json::Value = json("model/vae/config.json")?;
+    let scale = config["scaling_factor"].as_f64().expect("scaling_factor");
+    let vae = Autoencoder::new(weights("model/vae/diffusion_pytorch_model.safetensors")?, &config)?;
+    let expected = expected()?;
+    let cancel = Cancel::default();
+    assert_close("vae_out", &vae.decode(&expected["vae_in"], &cancel)?, &expected["vae_out"], 1e-4)?;
+    let mean = (vae.encode(&expected["encode_in"], &cancel)? / scale)?;
+    assert_close("vae_mean", &mean, &expected["vae_mean"], 1e-4)
+}
+
+#[test]
+fn tiny_autoencoder() -> Result {
+    let config: serde_json::Value = json("vae_tiny/config.json")?;
+    let vae = Autoencoder::new(weights("vae_tiny/diffusion_pytorch_model.safetensors")?, &config)?;
+    let expected = expected()?;
+    let cancel = Cancel::default();
+    assert_close("tiny_out", &vae.decode(&expected["vae_in"], &cancel)?, &expected["tiny_out"], 1e-4)?;
+    assert_close("tiny_latents", &vae.encode(&expected["encode_in"], &cancel)?, &expected["tiny_latents"], 1e-4)
+}
+
+#[test]
+fn a_cancelled_job_stops_inside_the_unet() -> Result {
+    let config: UNetConfig = json("model/unet/config.json")?;
+    let unet = UNet::new(weights("model/unet/diffusion_pytorch_model.safetensors")?, &config)?;
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let times = Tensor::new(&[1000f32; 2], &Device::Cpu)?;
+    let result = unet.forward(&expected()?["noise"], &times, &prompt_embeds(2)?, &cancel);
+    assert!(matches!(result, Err(Error::Cancelled)));
+    Ok(())
+}
+
+#[test]
+fn unknown_blocks_are_refused_by_name() -> Result {
+    let mut config: UNetConfig = json("model/unet/config.json")?;
+    config.down_block_types[0] = "ResnetDownBlock2D".into();
+    let sentence = config.validate().expect_err("an unknown block type");
+    assert!(sentence.contains("ResnetDownBlock2D"), "{sentence}");
+    Ok(())
+}

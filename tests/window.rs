@@ -1,1 +1,274 @@
-//! The window by accessible label.
+//! The window, driven by the accessible names of its controls.
+
+#[path = "support/window.rs"]
+mod support;
+
+use std::path::Path;
+
+use egui::accesskit::Toggled;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow::app::{Answer, Ask};
+use instaflow_engine::png;
+use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
+use support::{Window, model, pair, student};
+
+#[test]
+fn the_prompt_has_the_focus_and_every_key_draws() {
+    let mut window = Window::ready(student());
+    assert!(window.get_by_label("Prompt").is_focused());
+    let empty = window.picture(Lane::Live).rgb.clone();
+
+    window.type_text("a");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "a");
+    assert_ne!(window.picture(Lane::Live).rgb, empty, "another prompt, another picture");
+
+    for letter in [" ", "s", "n", "o", "w", "y"] {
+        window.type_text(letter);
+    }
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "a snowy", "the last thing typed is drawn");
+    assert!(window.query_by_label_contains("Key to picture").is_some());
+    assert!(window.query_by_label_contains("/77").is_some(), "the token count is shown");
+}
+
+#[test]
+fn with_live_off_enter_draws() {
+    let mut window = Window::ready(student());
+    window.press("Live");
+    window.get_by_label("Prompt").focus();
+    window.type_text("boat");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "", "nothing is drawn unasked");
+
+    window.key_press(Key::Enter);
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "boat");
+    assert_eq!(window.state().controls().prompt, "boat", "Enter does not break the line");
+
+    window.key_press_modifiers(Modifiers::SHIFT, Key::Enter);
+    window.run();
+    assert_eq!(window.state().controls().prompt, "boat\n", "Shift+Enter does");
+}
+
+#[test]
+fn the_dice_changes_the_picture_and_the_lock_keeps_it() {
+    let mut window = Window::ready(student());
+    let before = window.picture(Lane::Live).clone();
+    window.press("New seed");
+    window.settle();
+    let diced = window.picture(Lane::Live).clone();
+    assert_ne!(diced.settings.seed, before.settings.seed);
+    assert_ne!(diced.rgb, before.rgb);
+
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.seed, diced.settings.seed, "locked");
+    window.press("Lock seed");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    window.settle();
+    assert_ne!(window.picture(Lane::Live).settings.seed, diced.settings.seed, "unlocked");
+}
+
+#[test]
+fn comparing_draws_the_teacher_from_the_same_noise() {
+    let mut window = Window::ready(pair());
+    window.type_text("lake");
+    window.press("Compare");
+    window.settle();
+    assert!(window.query_by_label("Teacher picture").is_some());
+    let (student, teacher) = (window.picture(Lane::Live).clone(), window.picture(Lane::Teacher).clone());
+    assert_eq!((student.settings.role, student.settings.steps), (Role::Student, 1));
+    assert_eq!((teacher.settings.role, teacher.settings.steps), (Role::Teacher, 25));
+    assert_eq!(teacher.settings.prompt, "lake");
+    assert_eq!((student.settings.seed, student.settings.size), (teacher.settings.seed, teacher.settings.size));
+    assert!(teacher.straightness.is_some());
+    assert!(window.query_by_label_contains("25 steps").is_some(), "the teacher's time is shown");
+    assert!(window.query_by_label_contains("1 step,").is_some(), "the student's time is shown");
+
+    window.get_by_label("Prompt").focus();
+    window.type_text("s at night");
+    window.settle();
+    assert_eq!(window.picture(Lane::Teacher).settings.prompt, "lakes at night", "drawn again after the pause");
+
+    window.key_press_modifiers(Modifiers::COMMAND, Key::T);
+    window.run();
+    assert!(window.query_by_label("Teacher picture").is_none());
+}
+
+#[test]
+fn without_a_teacher_comparing_is_off_and_so_are_its_settings() {
+    let window = Window::ready(student());
+    assert!(window.get_by_label("Compare").accesskit_node().is_disabled());
+    assert!(window.get_by_label("Teacher steps").accesskit_node().is_disabled());
+    assert!(window.get_by_label("Student guidance").accesskit_node().is_disabled());
+    assert_eq!(window.get_by_label("Live").accesskit_node().toggled(), Some(Toggled::True));
+}
+
+#[test]
+fn a_saved_picture_brings_its_settings_back_after_a_question() {
+    let mut window = Window::ready(student());
+    window.type_text("red fox, \"quoted\", café");
+    window.press("New seed");
+    window.settle();
+    let drawn = window.picture(Lane::Live).clone();
+
+    let path = window.folder().join("fox.png");
+    window.will_answer(Answer::Path(path.clone()));
+    window.press("Save picture…");
+    window.wait("the picture is saved", |_| path.exists());
+    assert!(
+        matches!(&window.asked()[..], [Ask::SavePng { name }] if name.starts_with("red-fox") && name.ends_with(".png"))
+    );
+    assert_eq!(png::read_settings(&path).expect("our own PNG").settings, drawn.settings);
+
+    window.get_by_label("Prompt").focus();
+    window.type_text(" and more");
+    window.press("New seed");
+    window.settle();
+    let mine = window.state().controls().clone();
+
+    window.drop_file(&path);
+    window.wait("the question", |_| true);
+    while window.query_by_label("Keep my prompt").is_none() {
+        window.step();
+    }
+    window.press("Keep my prompt");
+    assert_eq!(window.state().controls().prompt, mine.prompt);
+    assert_eq!(window.state().controls().seed, mine.seed);
+
+    window.drop_file(&path);
+    while window.query_by_label("Replace my prompt").is_none() {
+        window.step();
+    }
+    window.press("Replace my prompt");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings, drawn.settings);
+    assert_eq!(window.picture(Lane::Live).rgb, drawn.rgb, "the same settings, the same picture");
+}
+
+#[test]
+fn an_empty_prompt_is_restored_into_without_a_question() {
+    let mut window = Window::ready(student());
+    let path = window.folder().join("other.png");
+    let mut picture = window.picture(Lane::Live).clone();
+    "from elsewhere".clone_into(&mut picture.settings.prompt);
+    png::save(&path, &picture, true, false).expect("a folder that can be written");
+    window.drop_file(&path);
+    window.wait("the prompt", |app| app.controls().prompt == "from elsewhere");
+    assert!(window.query_by_label("Replace my prompt").is_none());
+}
+
+#[test]
+fn nothing_is_overwritten_unasked_and_quick_save_never_asks() {
+    let mut window = Window::ready(student());
+    // The dialog has asked about "taken", not about "taken.png".
+    let taken = window.folder().join("taken.png");
+    std::fs::write(&taken, "mine").expect("a folder that can be written");
+    window.will_answer(Answer::Path(window.folder().join("taken")));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    window.wait("the refusal", |app| app.errors().count() == 1);
+    assert_eq!(std::fs::read(&taken).expect("still there"), b"mine");
+
+    let output = window.folder().join("output");
+    let saved = |folder: &Path| {
+        let days = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        days.flat_map(|day| std::fs::read_dir(day.path()).into_iter().flatten().flatten()).count()
+    };
+    let shortcut = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+    for count in 1..=2 {
+        window.key_press_modifiers(shortcut, Key::S);
+        window.wait("the quick save", |_| saved(&output) == count);
+    }
+    assert_eq!(window.asked().len(), 1, "one dialog in all");
+}
+
+#[test]
+fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
+    let mut window = Window::ready(student());
+    let nowhere = window.folder().join("no-such-model");
+    window.will_answer(Answer::Path(nowhere));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::O);
+    window.wait("the error", |app| app.errors().count() == 1);
+    assert!(window.errors()[0].contains("no-such-model"), "{:?}", window.errors());
+
+    window.type_text("still drawing");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "still drawing", "the model that was open stays open");
+    assert_eq!(window.errors().len(), 1, "the message stays");
+    let dismiss = format!("Dismiss: {}", window.errors()[0]);
+    window.press(&dismiss);
+    assert!(window.errors().is_empty());
+}
+
+#[test]
+fn a_window_without_a_model_lives_and_takes_one() {
+    let mut window =
+        Window::new(OpenRequest { model: Source::Folder("no-such-folder".into()), ..OpenRequest::default() });
+    window.wait("the error", |app| app.errors().count() == 1);
+    window.type_text("hello");
+    assert!(window.query_by_label_contains("Ctrl+O").is_some(), "it says how to open a model");
+
+    window.will_answer(Answer::Path(model()));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::O);
+    window.wait("the picture", |app| app.picture(Lane::Live).is_some_and(|p| p.settings.prompt == "hello"));
+}
+
+#[test]
+fn a_folder_opened_as_teacher_makes_a_pair() {
+    let mut window = Window::ready(student());
+    window.will_answer(Answer::Path(model()));
+    window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
+    while window.get_by_label("Compare").accesskit_node().is_disabled() {
+        window.step();
+    }
+    window.settle();
+    window.press("Compare");
+    window.settle();
+    assert_eq!(window.picture(Lane::Teacher).settings.role, Role::Teacher);
+}
+
+#[test]
+fn a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one() {
+    let mut window = Window::ready(student());
+    window.will_answer(Answer::Cancelled);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    window.run();
+    assert!(window.errors().is_empty());
+
+    // The first dialog's thread may not have closed it yet; then the second is not opened.
+    window.will_answer(Answer::Unavailable);
+    while window.errors().is_empty() {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+        window.run();
+    }
+    assert!(window.errors()[0].contains("xdg-desktop-portal"));
+    assert!(window.query_by_label_contains("Quick save (Ctrl+Shift+S)").is_some());
+}
+
+#[test]
+fn a_file_that_is_no_picture_is_refused_with_a_sentence() {
+    let mut window = Window::ready(student());
+    let path = window.folder().join("letter.png");
+    std::fs::write(&path, "Dear reader").expect("a folder that can be written");
+    window.drop_file(&path);
+    window.wait("the refusal", |app| app.errors().count() == 1);
+    assert!(window.errors()[0].contains("letter.png"), "{:?}", window.errors());
+}
+
+#[test]
+fn menus_and_shortcut_list_name_every_command() {
+    let mut window = Window::ready(pair());
+    window.press("View");
+    assert!(window.query_by_label_contains("Dark theme").is_some());
+    window.key_press(Key::Escape);
+    window.run();
+    window.key_press(Key::F1);
+    window.run();
+    for command in instaflow::app::commands() {
+        assert!(window.query_all_by_label_contains(command.label()).next().is_some(), "{command:?}");
+    }
+    window.press("Close");
+    assert!(window.query_by_label("Close").is_none());
+}

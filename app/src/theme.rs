@@ -142,7 +142,8 @@ fn apply(style: &mut egui::Style, palette: &Palette, tokens: &Tokens) {
     spacing.interact_size.y = distances.control;
     spacing.menu_margin = Margin::same(distances.line as i8);
     spacing.window_margin = Margin::same((2.0 * distances.padding) as i8);
-    spacing.slider_width = distances.side - 96.0;
+    // What a label before it and its value after it leave of the side.
+    spacing.slider_width = distances.side - 132.0;
     spacing.slider_rail_height = 4.0;
     spacing.tooltip_width = 360.0;
     // Labels are read, not copied; selecting them would also put them into the Tab order.

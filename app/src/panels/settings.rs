@@ -1,6 +1,6 @@
 //! Seed, size, and the settings of student and teacher.
 
-use egui::{Button, ComboBox, DragValue, Slider, TextEdit, Ui};
+use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
 use instaflow_engine::protocol::{Decoder, ModelCard, Role};
 
 use super::toggle;
@@ -9,10 +9,15 @@ use crate::app::{App, Command};
 /// Why the student's settings cannot be changed.
 const ONE_STEP: &str = "The student was distilled to draw in one step, without guidance and without a negative prompt.";
 
+/// Why the teacher's settings have no effect.
+const NO_TEACHER: &str = "No teacher is open. Add one with File, Open as teacher.";
+
+/// Width of the labels before the controls, in points.
+const LABEL: f32 = 62.0;
+
 /// Everything at the side.
 pub fn show(app: &mut App, ui: &mut Ui) {
     seed(app, ui);
-    ui.add_space(10.0);
     size(app, ui);
     if app.live_role() == Role::Student {
         section(ui, "Student");
@@ -26,18 +31,35 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 }
 
 fn section(ui: &mut Ui, title: &str) {
-    ui.add_space(8.0);
+    ui.add_space(6.0);
     ui.separator();
     ui.add_space(2.0);
     ui.strong(title);
 }
 
-fn seed(app: &mut App, ui: &mut Ui) {
-    let label = ui.label("Seed");
+/// A label and its control, which takes the rest of the width; `name` is what the control is called where the sections'
+/// titles are not seen.
+fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
     ui.horizontal(|ui| {
-        ui.add(DragValue::new(&mut app.controls.seed).range(0..=u32::MAX).speed(1.0))
-            .labelled_by(label.id)
-            .on_hover_text("Seed of the noise: the same picture for the same seed. The same noise as in Diffusers.");
+        let height = ui.spacing().interact_size.y;
+        let place = Layout::left_to_right(Align::Center);
+        ui.allocate_ui_with_layout(vec2(LABEL, height), place, |ui| {
+            ui.set_min_width(LABEL);
+            ui.label(label)
+        });
+        control(ui).accessible_name(name)
+    })
+    .inner
+}
+
+fn seed(app: &mut App, ui: &mut Ui) {
+    row(ui, "Seed", "Seed", |ui| {
+        let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
+        ui.add_sized(size, DragValue::new(&mut app.controls.seed).range(0..=u32::MAX).speed(1.0))
+    })
+    .on_hover_text("Seed of the noise. The same seed gives the same picture, and the same noise as in Diffusers.");
+    ui.horizontal(|ui| {
+        ui.add_space(LABEL + ui.spacing().item_spacing.x);
         let locked = app.controls.seed_locked;
         toggle(app, ui, Command::LockSeed, locked, None);
         super::button(app, ui, Command::Dice, true);
@@ -45,25 +67,23 @@ fn seed(app: &mut App, ui: &mut Ui) {
 }
 
 fn size(app: &mut App, ui: &mut Ui) {
-    let label = ui.label("Size");
     let Some(card) = app.live_card() else {
-        ui.add_enabled(false, Button::new("No model")).labelled_by(label.id);
+        row(ui, "Size", "Size", |ui| ui.add_enabled(false, Button::new("No model")));
         return;
     };
     let (native, choices) = (card.size, sizes(card));
     let has_tiny_decoder = card.has_tiny_decoder;
     let mut chosen = app.controls.size.unwrap_or(native);
-    ComboBox::from_id_salt("size")
-        .width(ui.available_width())
-        .selected_text(format!("{} × {}", chosen.0, chosen.1))
-        .show_ui(ui, |ui| {
+    row(ui, "Size", "Size", |ui| {
+        let combo = ComboBox::from_id_salt("size").width(ui.available_width());
+        let shown = combo.selected_text(format!("{} × {}", chosen.0, chosen.1)).show_ui(ui, |ui| {
             for choice in choices {
                 let own = if choice == native { "  (the model's own)" } else { "" };
                 ui.selectable_value(&mut chosen, choice, format!("{} × {}{own}", choice.0, choice.1));
             }
-        })
-        .response
-        .labelled_by(label.id);
+        });
+        shown.response
+    });
     app.controls.size = (chosen != native).then_some(chosen);
     if has_tiny_decoder {
         let mut tiny = app.controls.decoder == Decoder::Tiny;
@@ -73,34 +93,34 @@ fn size(app: &mut App, ui: &mut Ui) {
 }
 
 fn student(ui: &mut Ui) {
-    ui.add_enabled(false, Slider::new(&mut 1, 1..=50).text("Steps")).on_disabled_hover_text(ONE_STEP);
-    ui.add_enabled(false, Slider::new(&mut 1.0, 1.0..=4.0).fixed_decimals(1).text("Guidance"))
+    row(ui, "Steps", "Student steps", |ui| ui.add_enabled(false, Slider::new(&mut 1, 1..=50)))
         .on_disabled_hover_text(ONE_STEP);
-    ui.add_enabled(false, TextEdit::singleline(&mut "").hint_text("No negative prompt").desired_width(f32::INFINITY))
-        .accessible_name("Student negative prompt")
-        .on_disabled_hover_text(ONE_STEP);
+    row(ui, "Guidance", "Student guidance", |ui| {
+        ui.add_enabled(false, Slider::new(&mut 1.0, 1.0..=4.0).fixed_decimals(1))
+    })
+    .on_disabled_hover_text(ONE_STEP);
+    let mut none = "";
+    let edit = TextEdit::singleline(&mut none).hint_text("No negative prompt").desired_width(f32::INFINITY);
+    ui.add_enabled(false, edit).accessible_name("Student negative prompt").on_disabled_hover_text(ONE_STEP);
 }
 
 fn teacher(app: &mut App, ui: &mut Ui) {
-    let none = app.model.as_ref().is_some_and(|model| model.teacher.is_none());
-    let why_not = "No teacher is open. Add one with File, Open as teacher.";
-    ui.add_enabled(!none, Slider::new(&mut app.controls.steps, 1..=50).text("Steps"))
-        .accessible_name("Teacher steps")
+    let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
+    let controls = &mut app.controls;
+    row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
         .on_hover_text("Euler steps from noise to picture.")
-        .on_disabled_hover_text(why_not);
-    ui.add_enabled(
-        !none,
-        Slider::new(&mut app.controls.guidance, 1.0..=4.0).fixed_decimals(1).step_by(0.1).text("Guidance"),
-    )
-    .accessible_name("Teacher guidance")
+        .on_disabled_hover_text(NO_TEACHER);
+    row(ui, "Guidance", "Teacher guidance", |ui| {
+        let slider = Slider::new(&mut controls.guidance, 1.0..=4.0).clamping(SliderClamping::Edits);
+        ui.add_enabled(open, slider.fixed_decimals(1).step_by(0.1))
+    })
     .on_hover_text("How strongly the prompt pulls; 1 is off. 1 to 2 is best for a 2-rectified flow.")
-    .on_disabled_hover_text(why_not);
-    let label = ui.label("Negative prompt");
-    let edit = TextEdit::multiline(&mut app.controls.negative_prompt).desired_rows(2).desired_width(f32::INFINITY);
-    ui.add_enabled(!none, edit.hint_text("What to avoid"))
-        .labelled_by(label.id)
+    .on_disabled_hover_text(NO_TEACHER);
+    let edit = TextEdit::multiline(&mut controls.negative_prompt).desired_rows(2).desired_width(f32::INFINITY);
+    ui.add_enabled(open, edit.hint_text("Negative prompt: what to avoid"))
+        .accessible_name("Teacher negative prompt")
         .on_hover_text("What the teacher steers away from; it works where guidance is above 1.")
-        .on_disabled_hover_text(why_not);
+        .on_disabled_hover_text(NO_TEACHER);
 }
 
 /// The model's own size and others near it: squares, then landscape and portrait, all of which the model can draw.

@@ -1,0 +1,163 @@
+//! The window without a display, on the real engine and the small fixture model.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside};
+use instaflow_engine::protocol::{Lane, OpenRequest, Picture, Source};
+use instaflow_engine::worker::Engine;
+use tempfile::TempDir;
+
+/// How long the engine may take for anything a test waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A window, the answers its dialogs will get, and a folder of its own.
+pub struct Window {
+    harness: Harness<'static, App>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    asked: Arc<Mutex<Vec<Ask>>>,
+    folder: TempDir,
+}
+
+/// The folder of the fixture model.
+pub fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model")
+}
+
+/// The fixture model as student.
+pub fn student() -> OpenRequest {
+    OpenRequest { model: Source::Folder(model()), ..OpenRequest::default() }
+}
+
+/// The fixture model as student and as teacher.
+pub fn pair() -> OpenRequest {
+    OpenRequest { teacher: Some(Source::Folder(model())), ..student() }
+}
+
+impl Window {
+    /// A window that opens `request`.
+    pub fn new(request: OpenRequest) -> Self {
+        let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<Ask>>> = Arc::default();
+        let dialog: Dialog = {
+            let (answers, asked) = (answers.clone(), asked.clone());
+            Arc::new(move |ask| {
+                asked.lock().expect("no test panics here").push(ask.clone());
+                answers.lock().expect("no test panics here").pop_front().unwrap_or(Answer::Cancelled)
+            })
+        };
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let outside = Outside { dialog, output: folder.path().join("output"), wake: Arc::new(|| ()) };
+        let app = App::new(Engine::spawn(|| ()), Options { open: request, prompt: None }, outside);
+        let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(40).build_ui_state(
+            |ui, app: &mut App| {
+                app.logic(ui.ctx());
+                app.ui(ui);
+            },
+            app,
+        );
+        Self { harness, answers, asked, folder }
+    }
+
+    /// A window whose model is open and whose first picture is drawn.
+    pub fn ready(request: OpenRequest) -> Self {
+        let mut window = Self::new(request);
+        window.settle();
+        assert_eq!(window.errors(), [""; 0], "the fixture opens");
+        assert!(window.state().picture(Lane::Live).is_some(), "the first picture is drawn unasked");
+        window
+    }
+
+    /// Frames until `done`.
+    pub fn wait(&mut self, what: &str, done: impl Fn(&App) -> bool) {
+        let began = Instant::now();
+        while !done(self.state()) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain: {what}; errors: {:?}", self.errors());
+            std::thread::sleep(Duration::from_millis(2));
+            self.step();
+        }
+        // Also checks that every control has an accessible name.
+        self.run();
+    }
+
+    /// Frames until nothing is loaded, drawn or waited for.
+    pub fn settle(&mut self) {
+        self.run();
+        self.wait("the engine rests", |app| !app.is_busy());
+    }
+
+    /// Types into the prompt field, which has the focus from the start.
+    pub fn type_text(&mut self, text: &str) {
+        self.event(egui::Event::Text(text.to_owned()));
+        self.run();
+    }
+
+    /// Presses a button by its name.
+    pub fn press(&mut self, label: &str) {
+        self.get_by_label(label).click();
+        self.run();
+    }
+
+    /// What the next dialog answers.
+    pub fn will_answer(&self, answer: Answer) {
+        self.answers.lock().expect("no test panics here").push_back(answer);
+    }
+
+    /// What the dialogs were asked.
+    pub fn asked(&self) -> Vec<Ask> {
+        self.asked.lock().expect("no test panics here").clone()
+    }
+
+    /// Drops a file or folder on the window.
+    pub fn drop_file(&mut self, path: &Path) {
+        self.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
+        self.run();
+    }
+
+    /// A lane's picture.
+    pub fn picture(&self, lane: Lane) -> &Picture {
+        self.state().picture(lane).expect("a picture")
+    }
+
+    /// The messages on screen.
+    pub fn errors(&self) -> Vec<String> {
+        self.state().errors().map(str::to_owned).collect()
+    }
+
+    /// The test's own folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Deref for Window {
+    type Target = Harness<'static, App>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.harness
+    }
+}
+
+impl DerefMut for Window {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.harness
+    }
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}

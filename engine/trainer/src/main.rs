@@ -1,2 +1,91 @@
-//! Placeholder.
-fn main() {}
+//! Trains the Pocket pair: scenes, autoencoder, base flow, reflow, a stacked one-step student.
+//!
+//! Every stage is a subcommand that reads what the stages before it left in the run's folder, goes on from its own
+//! checkpoint, and may be stopped at any time. `README.md` beside the sources lists them in order.
+
+mod cli;
+
+mod stages;
+
+mod flow;
+
+mod stack;
+
+mod losses;
+
+mod training;
+
+mod optimizer;
+
+mod parameters;
+
+mod shards;
+
+mod pictures;
+
+mod scenes;
+
+mod vocabulary;
+
+mod run;
+
+mod config;
+
+mod files;
+
+mod progress;
+
+mod random;
+
+mod workers;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match prepared().unwrap_or_else(|| cli::execute(&arguments).map(|()| ExitCode::SUCCESS)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts this program once more with what has to be in the environment before its first thread: one thread for
+/// candle's own operations, as every worker is a replica; and an allocator that keeps its memory, since a step gives
+/// back hundreds of large tensors that the next one wants again, and fresh pages are slow. `None` if that is done.
+fn prepared() -> Option<anyhow::Result<ExitCode>> {
+    const VARIABLES: [(&str, &str); 6] = [
+        ("INSTAFLOW_TRAINER_PREPARED", "1"),
+        ("RAYON_NUM_THREADS", "1"),
+        ("MALLOC_ARENA_MAX", "1"),
+        ("MALLOC_MMAP_MAX_", "0"),
+        ("MALLOC_TRIM_THRESHOLD_", "68719476736"),
+        ("MALLOC_TOP_PAD_", "268435456"),
+    ];
+    if std::env::var_os(VARIABLES[0].0).is_some() {
+        return None;
+    }
+    let program = std::env::current_exe().ok()?;
+    let mut command = std::process::Command::new(program);
+    command.args(std::env::args_os().skip(1)).envs(VARIABLES);
+    Some(started(command))
+}
+
+/// Takes this process's place, so that signals reach the one that works.
+#[cfg(unix)]
+fn started(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
+    Err(anyhow::Error::new(std::os::unix::process::CommandExt::exec(&mut command)).context("cannot start the trainer"))
+}
+
+#[cfg(not(unix))]
+fn started(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
+    let status = anyhow::Context::context(command.status(), "cannot start the trainer")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,88 @@
+//! A rectified flow conditioned on text: text encoder and U-Net together.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
+use instaflow_engine::Cancel;
+use instaflow_engine::flow::euler::{self, Path};
+use instaflow_engine::flow::noise::randn;
+use instaflow_engine::text::TextEncoder;
+use instaflow_engine::unet::UNet;
+
+use crate::parameters::Tensors;
+use crate::run::{Run, frozen};
+
+/// Where the text encoder's weights are among those of a flow.
+pub const TEXT: &str = "text_encoder.";
+/// Where the U-Net's weights are.
+pub const UNET: &str = "unet.";
+
+/// Both networks.
+pub struct Flow {
+    text: TextEncoder,
+    unet: UNet,
+    never: Cancel,
+}
+
+impl Flow {
+    /// From weights named `text_encoder.…` and `unet.…`; the U-Net is single, or `stacks` in series.
+    pub fn new(run: &Run, weights: &VarBuilder, stacks: usize) -> Result<Self> {
+        let (_, vocabulary) = run.tokenizer()?;
+        let text = TextEncoder::new(weights.pp("text_encoder"), &run.architecture.text_encoder(vocabulary)?)?;
+        let unet = UNet::new(weights.pp("unet"), &run.architecture.unet(stacks)?)?;
+        Ok(Self { text, unet, never: Cancel::default() })
+    }
+
+    /// One that does not learn.
+    pub fn frozen(run: &Run, weights: &Tensors, stacks: usize) -> Result<Self> {
+        Self::new(run, &frozen(weights, ""), stacks)
+    }
+
+    /// What the U-Net reads of the prompts: (B, L, D).
+    pub fn context(&self, prompts: &[Vec<u32>]) -> Result<Tensor> {
+        let length = prompts.first().map_or(0, Vec::len);
+        let ids = Tensor::from_vec(prompts.concat(), (prompts.len(), length), &Device::Cpu)?;
+        Ok(self.text.forward(&ids)?)
+    }
+
+    /// The velocity at `x` (B, C, h, w), each at its own time: 0 is noise, 1 the picture.
+    pub fn velocity(&self, x: &Tensor, times: &[f64], context: &Tensor) -> Result<Tensor> {
+        let steps: Vec<f32> = times.iter().map(|t| (1000.0 * (1.0 - t)) as f32).collect();
+        let steps = Tensor::from_vec(steps, times.len(), &Device::Cpu)?;
+        Ok(self.unet.forward(x, &steps, context, &self.never)?)
+    }
+
+    /// Euler steps from noise (B, C, h, w) to latents; guidance above 1 wants the `empty` prompt.
+    pub fn sample(
+        &self,
+        noise: &Tensor,
+        prompts: &[Vec<u32>],
+        empty: &[u32],
+        steps: usize,
+        guidance: f64,
+    ) -> Result<Path> {
+        let count = prompts.len();
+        let guided = guidance > 1.0;
+        let unconditional = if guided { vec![empty.to_vec(); count] } else { Vec::new() };
+        let context = self.context(&[unconditional, prompts.to_vec()].concat())?;
+        let mut velocity = |x: &Tensor, t: f64| -> instaflow_engine::Result<Tensor> {
+            let x = if guided { Tensor::cat(&[x, x], 0)? } else { x.clone() };
+            let rows = x.dim(0)?;
+            let time = Tensor::full((1000.0 * (1.0 - t)) as f32, rows, &Device::Cpu)?;
+            let v = self.unet.forward(&x, &time, &context, &self.never)?;
+            if guided {
+                Ok(euler::guided(&v.narrow(0, count, count)?, &v.narrow(0, 0, count)?, guidance)?)
+            } else {
+                Ok(v)
+            }
+        };
+        Ok(euler::sample(noise, steps, &mut velocity, &mut |_| Ok(()))?)
+    }
+}
+
+/// Noise by seeds, as the program draws it: (B, C, h, w).
+pub fn noise(seeds: &[u64], (channels, side): (usize, usize)) -> Result<Tensor> {
+    let shape = [1, channels, side, side];
+    let values = seeds.iter().flat_map(|&seed| randn(seed, &shape)).collect::<Vec<f32>>();
+    Ok(Tensor::from_vec(values, (seeds.len(), channels, side, side), &Device::Cpu)?)
+}

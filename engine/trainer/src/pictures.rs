@@ -1,0 +1,86 @@
+//! Rendered scenes as tensors, and tensors as pictures.
+
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use crate::scenes;
+
+/// Scenes that no stage trains on begin here.
+pub const HELD_OUT: u64 = 1 << 40;
+
+/// Scenes 0 … `count` − 1, each rendered when it is first asked for and kept: 48 KiB each at 128×128.
+pub struct Pool {
+    side: u32,
+    rendered: Vec<OnceLock<Vec<u8>>>,
+}
+
+impl Pool {
+    /// A pool of pictures `side` pixels wide and high.
+    pub fn new(count: usize, side: u32) -> Self {
+        Self { side, rendered: (0..count.max(1)).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// How many different ones there are.
+    pub fn count(&self) -> usize {
+        self.rendered.len()
+    }
+
+    /// Scenes by their number: (B, 3, H, W) in [−1, 1].
+    pub fn tensor(&self, scenes: &[usize]) -> Result<Tensor> {
+        let pictures: Vec<&[u8]> = scenes
+            .iter()
+            .map(|&scene| {
+                self.rendered[scene].get_or_init(|| scenes::sample(scene as u64).render(self.side)).as_slice()
+            })
+            .collect();
+        tensor(&pictures, self.side)
+    }
+}
+
+/// Pictures (rows of RGB bytes) as (B, 3, H, W) in [−1, 1].
+pub fn tensor(pictures: &[&[u8]], side: u32) -> Result<Tensor> {
+    let side = side as usize;
+    let mut values = Vec::with_capacity(pictures.len() * 3 * side * side);
+    for picture in pictures {
+        for channel in 0..3 {
+            values.extend(picture.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte) / 127.5 - 1.0));
+        }
+    }
+    Ok(Tensor::from_vec(values, (pictures.len(), 3, side, side), &Device::Cpu)?)
+}
+
+/// (B, 3, H, W) in [−1, 1] as pictures.
+pub fn from_tensor(tensor: &Tensor) -> Result<Vec<Vec<u8>>> {
+    let (count, _, height, width) = tensor.dims4()?;
+    let rows = tensor.permute((0, 2, 3, 1))?.contiguous()?.reshape((count, 3 * height * width))?;
+    let byte = |value: f32| ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+    Ok(rows.to_vec2::<f32>()?.into_iter().map(|row| row.into_iter().map(byte).collect()).collect())
+}
+
+/// Peak signal-to-noise ratio between two sets of pictures, in dB, from the mean square over all of them.
+pub fn psnr(a: &[Vec<u8>], b: &[Vec<u8>]) -> f64 {
+    let squares = a.iter().flatten().zip(b.iter().flatten()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+    let count = a.iter().map(Vec::len).sum::<usize>().max(1);
+    10.0 * (255.0 * 255.0 / (squares.sum::<f64>() / count as f64).max(1e-9)).log10()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_survive_the_way_to_a_tensor_and_back() -> Result<()> {
+        let pool = Pool::new(2, 16);
+        let pictures = [1, 0].map(|seed| scenes::sample(seed).render(16));
+        assert_eq!(from_tensor(&pool.tensor(&[1, 0])?)?, pictures);
+        Ok(())
+    }
+
+    #[test]
+    fn psnr_is_that_of_the_mean_square() {
+        let decibels = psnr(&[vec![10, 20], vec![30, 40]], &[vec![11, 21], vec![29, 41]]);
+        assert!((decibels - 48.1308).abs() < 1e-3, "{decibels}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Numbers that depend on nothing but where they are used, so that a run taken up again draws what it would have drawn.
+
+/// Mixes a stage, a step, a sample … into one seed.
+pub fn key(parts: &[u64]) -> u64 {
+    parts.iter().fold(0x243F_6A88_85A3_08D3, |state, &part| mix(state ^ mix(part.wrapping_add(GOLDEN))))
+}
+
+/// A stream of pseudo-random numbers (SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
+pub struct Random(u64);
+
+impl Random {
+    /// The stream that belongs to a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
+    }
+
+    /// A number in [0, 1), of 53 bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A whole number in 0 … `end` − 1; the bias is below `end` / 2⁶⁴.
+    pub fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+    }
+
+    /// A standard normal number (Box–Muller, cosine half).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// 2⁶⁴ over the golden ratio: SplitMix64's increment.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_depend_on_every_part_and_its_place() {
+        let keys = [key(&[1, 2]), key(&[2, 1]), key(&[1, 2, 0]), key(&[1]), key(&[])];
+        for (i, a) in keys.iter().enumerate() {
+            assert!(keys[i + 1..].iter().all(|b| a != b), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_asked_distribution() {
+        let mut random = Random::new(7);
+        let normals: Vec<f64> = (0..20_000).map(|_| random.normal()).collect();
+        let mean = normals.iter().sum::<f64>() / 20_000.0;
+        let variance = normals.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+        let mut counts = [0; 5];
+        (0..10_000).for_each(|_| counts[random.below(5)] += 1);
+        assert!(counts.iter().all(|&c| (1_800..2_200).contains(&c)), "{counts:?}");
+    }
+}

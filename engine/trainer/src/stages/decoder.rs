@@ -1,0 +1,109 @@
+//! Second stage: the latents are normalised and frozen; the decoder alone goes on, with more weight on small things.
+
+use std::ops::Range;
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use instaflow_engine::vae::AutoencoderTiny;
+
+use crate::losses::{self, Weights};
+use crate::parameters::{Parameters, Tensors};
+use crate::pictures::Pool;
+use crate::run::{Run, Stage, frozen};
+use crate::stages::autoencoder::{disturbed, draw, look};
+use crate::training::Schedule;
+
+/// Pictures from which the latents' mean and variance are taken.
+const MEASURED: usize = 512;
+
+/// Trains the decoder on `pool` different scenes.
+pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
+    let stage = Stage::Decoder;
+    let pool = Pool::new(pool, run.architecture.picture);
+    let parameters = run.parameters(stage, || {
+        let normalised = normalised(run, &run.trained(Stage::Autoencoder)?, &pool)?;
+        Ok(Parameters::given(&normalised, |name| name.starts_with("decoder."))?)
+    })?;
+    let network = AutoencoderTiny::new(parameters.builder(), &run.architecture.autoencoder()?)?;
+    let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
+    let loss = |step: u64, range: Range<usize>| {
+        let pictures = pool.tensor(&draw(stage, step, range.clone(), pool.count()))?;
+        let latents = network.encode(&pictures)?;
+        let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
+        Ok(losses::reconstruction(&decoded, &pictures, weights)?)
+    };
+    run.train(stage, schedule, &parameters, &loss, &mut |averages| look(run, stage, averages))
+}
+
+/// The autoencoder with each latent channel brought to mean 0 and variance 1.
+fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
+    let network = AutoencoderTiny::new(frozen(weights, ""), &run.architecture.autoencoder()?)?;
+    let count = MEASURED.min(pool.count());
+    let parts: Vec<Vec<usize>> = (0..count).collect::<Vec<_>>().chunks(8).map(<[usize]>::to_vec).collect();
+    let latents = run.workers.map(parts, |scenes| Ok(network.encode(&pool.tensor(&scenes)?)?))?;
+    let (mean, variance) = losses::channel_moments(&Tensor::cat(&latents, 0)?)?;
+    let (mean, deviation) = (mean.to_vec1::<f32>()?, variance.sqrt()?.to_vec1::<f32>()?);
+    eprintln!("latents: means {mean:.3?}, deviations {deviation:.3?}; both go into the encoder");
+    fold(weights, &mean, &deviation)
+}
+
+/// Puts `z ↦ (z − mean) / deviation` into the encoder's last convolution, exactly, and its inverse into the decoder's
+/// first, up to the picture's border and the decoder's `3·tanh(z/3)`: what is left of that the decoder learns away.
+/// `AutoencoderTiny` knows one scale for all channels and no shift, so that this is the place for them.
+fn fold(weights: &Tensors, mean: &[f32], deviation: &[f32]) -> Result<Tensors> {
+    let number = |name: &String| name.strip_prefix("encoder.layers.")?.split('.').next()?.parse::<usize>().ok();
+    let last = weights.keys().filter_map(number).max().context("the autoencoder has no encoder")?;
+    let names = ["weight", "bias"].map(|part| (format!("encoder.layers.{last}.{part}"), format!("decoder.layers.0.{part}")));
+    let get = |name: &String| weights.get(name).with_context(|| format!("the autoencoder has no {name}"));
+    let [(encoder_weight, decoder_weight), (encoder_bias, decoder_bias)] = &names;
+    let device = get(encoder_weight)?.device();
+    let channels = mean.len();
+    let mean = Tensor::new(mean, device)?;
+    let deviation = Tensor::new(deviation, device)?;
+    let scale = deviation.recip()?.reshape((channels, 1, 1, 1))?;
+    let mut folded = weights.clone();
+    folded.insert(encoder_weight.clone(), get(encoder_weight)?.broadcast_mul(&scale)?);
+    folded.insert(encoder_bias.clone(), ((get(encoder_bias)? - &mean)? / &deviation)?);
+    let first = get(decoder_weight)?; // (O, C, 3, 3)
+    let shift = first.broadcast_mul(&mean.reshape((1, channels, 1, 1))?)?.sum((1, 2, 3))?;
+    folded.insert(decoder_bias.clone(), (get(decoder_bias)? + shift)?);
+    folded.insert(decoder_weight.clone(), first.broadcast_mul(&deviation.reshape((1, channels, 1, 1))?)?);
+    Ok(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Architecture;
+    use candle_core::Device;
+
+    #[test]
+    fn folding_shifts_and_scales_the_latents_and_hardly_changes_the_picture() -> Result<()> {
+        let config = Architecture::toy().autoencoder()?;
+        let parameters = Parameters::seeded(1);
+        let network = AutoencoderTiny::new(parameters.builder(), &config)?;
+        let weights: Tensors =
+            parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+        let mean = [0.1, -0.2, 0.05, 0.0, 0.3, -0.1, 0.0, 0.2];
+        let deviation = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
+        let folded = fold(&weights, &mean, &deviation)?;
+        let normalised = AutoencoderTiny::new(frozen(&folded, ""), &config)?;
+        let pictures = Pool::new(2, 64).tensor(&[0, 1])?;
+        let (plain, ours) = (network.encode(&pictures)?, normalised.encode(&pictures)?);
+        let shape = (1, 8, 1, 1);
+        let expected = plain
+            .broadcast_sub(&Tensor::new(&mean[..], &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?)?
+            .broadcast_div(&Tensor::new(&deviation[..], &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?)?;
+        let largest = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a - b)?.abs()?.max_all()?.to_scalar()?) };
+        assert!(largest(&expected, &ours)? < 1e-5);
+        // Inside the picture, where no padding reaches, and with latents so small that tanh is straight.
+        let small = (&plain * 0.0)?;
+        let shifted = small
+            .broadcast_sub(&Tensor::new(&mean[..], &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?)?
+            .broadcast_div(&Tensor::new(&deviation[..], &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?)?;
+        let (a, b) = (network.decode(&small)?, normalised.decode(&shifted)?);
+        let unfolded = normalised.decode(&small)?;
+        assert!(largest(&a, &b)? < largest(&a, &unfolded)?, "the inverse is not in the decoder");
+        Ok(())
+    }
+}

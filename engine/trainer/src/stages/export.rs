@@ -1,0 +1,107 @@
+//! Writes the pair as it ships: a teacher's model folder, and a student's with what differs from it; weights in f16.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::DType;
+use serde_json::{Value, json};
+
+use crate::files::{self, Metadata};
+use crate::flow::{TEXT, UNET};
+use crate::parameters::Tensors;
+use crate::run::{Run, Stage};
+use crate::stages::distill::STACKS;
+
+/// Writes `folder/teacher` and `folder/student`; existing files of these names are replaced one by one.
+pub fn write(run: &Run, folder: &Path) -> Result<()> {
+    let autoencoder = run.trained(Stage::Decoder)?;
+    let flow = run.trained(Stage::Reflow)?;
+    let student = run.trained(Stage::Distill)?;
+    let text = part(&flow, TEXT);
+    ensure!(
+        same(&text, &part(&student, TEXT))?,
+        "the student was distilled from another 2-rectified flow than the one here: run `instaflow-trainer distill` anew"
+    );
+    let (_, vocabulary) = run.tokenizer()?;
+    let architecture = &run.architecture;
+    let teacher = folder.join("teacher");
+    for name in ["vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"] {
+        let source = run.path("tokenizer").join(name);
+        let bytes = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        files::write(&teacher.join("tokenizer").join(name), &bytes)?;
+    }
+    files::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
+    files::write_json(&teacher.join("model_index.json"), &model_index("UNet2DConditionModel"))?;
+    let student_folder = folder.join("student");
+    files::write_json(&student_folder.join("model_index.json"), &model_index("StackedUNet2DConditionModel"))?;
+    let components = [
+        (teacher.join("text_encoder"), "model", architecture.text_encoder_json(vocabulary), text),
+        (teacher.join("unet"), DIFFUSERS, architecture.unet_json(1), part(&flow, UNET)),
+        (teacher.join("vae"), DIFFUSERS, architecture.autoencoder.clone(), autoencoder),
+        (student_folder.join("unet"), DIFFUSERS, architecture.unet_json(STACKS), part(&student, UNET)),
+    ];
+    let mut bytes = 0;
+    for (folder, name, mut config, tensors) in components {
+        if folder.ends_with("text_encoder") {
+            config["dtype"] = json!("float16");
+        }
+        files::write_json(&folder.join("config.json"), &config)?;
+        let path = folder.join(format!("{name}.safetensors"));
+        bytes += write_weights(&path, &tensors)?;
+    }
+    println!("{}: {:.1} MiB of weights", folder.display(), bytes as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+/// How Diffusers names the weights of its models.
+const DIFFUSERS: &str = "diffusion_pytorch_model";
+
+fn write_weights(path: &PathBuf, tensors: &Tensors) -> Result<u64> {
+    let half = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F16)?)));
+    // Transformers refuses files that do not say which library's layout they have.
+    let metadata = Metadata::from([("format".to_owned(), "pt".to_owned())]);
+    files::write_tensors(path, &half.collect::<Result<_>>()?, metadata)?;
+    Ok(std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
+}
+
+/// The tensors below a prefix, without it.
+fn part(tensors: &Tensors, prefix: &str) -> Tensors {
+    tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))).collect()
+}
+
+fn same(a: &Tensors, b: &Tensors) -> Result<bool> {
+    Ok(crate::run::fingerprint(a, "")? == crate::run::fingerprint(b, "")?)
+}
+
+fn model_index(unet: &str) -> Value {
+    json!({
+        "_class_name": "RectifiedFlowPipeline",
+        "_diffusers_version": "0.35.2",
+        "feature_extractor": [null, null],
+        "requires_safety_checker": false,
+        "safety_checker": [null, null],
+        "scheduler": ["diffusers", "PNDMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", unet],
+        "vae": ["diffusers", "AutoencoderTiny"],
+    })
+}
+
+/// The published folders have this scheduler, and no one steps with it: pipelines want to find one.
+fn scheduler() -> Value {
+    json!({
+        "_class_name": "PNDMScheduler",
+        "_diffusers_version": "0.35.2",
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "num_train_timesteps": 1000,
+        "prediction_type": "epsilon",
+        "set_alpha_to_one": false,
+        "skip_prk_steps": true,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+        "trained_betas": null,
+    })
+}

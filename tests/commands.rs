@@ -22,11 +22,11 @@ fn model() -> String {
 }
 
 /// A folder to run the binary in.
-struct Bench {
+struct Place {
     folder: TempDir,
 }
 
-impl Bench {
+impl Place {
     fn new() -> Self {
         Self { folder: TempDir::new().expect("a folder") }
     }
@@ -117,8 +117,8 @@ fn dimensions(path: &Path) -> (u32, u32) {
 
 #[test]
 fn generate_agrees_with_the_published_pipeline() {
-    let bench = Bench::new();
-    let (noise, model) = (bench.noise(1), model());
+    let place = Place::new();
+    let (noise, model) = (place.noise(1), model());
     let runs: [(&str, &[&str]); 4] = [
         ("one_step", &[]),
         ("teacher_25", &["--teacher", "--negative", "painting, unreal, twisted"]),
@@ -129,36 +129,36 @@ fn generate_agrees_with_the_published_pipeline() {
         let (picture, latents) = (format!("{name}.png"), format!("{name}.safetensors"));
         let common =
             ["generate", PROMPT, "-o", &picture, "--model", &model, "--noise", &noise, "--save-latents", &latents];
-        let said = bench.good(&[&common[..], more].concat());
+        let said = place.good(&[&common[..], more].concat());
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with(&picture) && said.contains("128x128"), "{said}");
 
-        let (shape, values) = tensor(&bench.path(&latents), "latents");
+        let (shape, values) = tensor(&place.path(&latents), "latents");
         let (_, reference) = tensor(&fixture("expected.safetensors"), &format!("{name}_latents"));
         assert_eq!(shape, [1, 4, 16, 16]);
         assert_close(&values, &reference, 1e-3);
-        assert_eq!(dimensions(&bench.path(&picture)), (128, 128));
+        assert_eq!(dimensions(&place.path(&picture)), (128, 128));
     }
 }
 
 #[test]
 fn the_png_tells_what_made_it() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
     let prompt = "a \"lake\"\n😀, Steps: 5";
-    bench.good(&["generate", prompt, "-o", "a.png", "--model", &model, "--seed", "4294967295", "--size", "64x128"]);
-    let restored = read_settings(&bench.path("a.png")).expect("settings");
+    place.good(&["generate", prompt, "-o", "a.png", "--model", &model, "--seed", "4294967295", "--size", "64x128"]);
+    let restored = read_settings(&place.path("a.png")).expect("settings");
     let expected = Settings { seed: u32::MAX, size: Some((64, 128)), ..Settings::student(prompt) };
     assert_eq!(restored, Restored { settings: expected, model: Some("model".into()) });
 
-    let told = bench.good(&["info", "a.png"]);
+    let told = place.good(&["info", "a.png"]);
     let expected = format!(
         "Prompt: {prompt}\nModel: model\nDrawn by: student\nSeed: 4294967295\nSize: 64x128\nSteps: 1\n\
          Guidance scale: 1\nDecoder: full\n"
     );
     assert_eq!(told, expected);
 
-    bench.good(&[
+    place.good(&[
         "generate",
         "x",
         "-o",
@@ -173,22 +173,22 @@ fn the_png_tells_what_made_it() {
         "--negative",
         "dog",
     ]);
-    let settings = read_settings(&bench.path("t.png")).expect("settings").settings;
+    let settings = read_settings(&place.path("t.png")).expect("settings").settings;
     assert_eq!((settings.role, settings.steps, settings.negative_prompt.as_str()), (Role::Teacher, 3, "dog"));
     assert!((settings.guidance - 2.5).abs() < 1e-6);
 }
 
 #[test]
 fn a_seed_is_the_same_picture_again() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
     let draw = |name: &str, seed: &str, more: &[&str]| {
-        bench.good(&[&["generate", "x", "-o", name, "--model", &model, "--seed", seed], more].concat());
+        place.good(&[&["generate", "x", "-o", name, "--model", &model, "--seed", seed], more].concat());
     };
     draw("a.png", "7", &[]);
     draw("b.png", "7", &[]);
     draw("c.png", "8", &[]);
-    let bytes = |name: &str| fs::read(bench.path(name)).expect("a picture");
+    let bytes = |name: &str| fs::read(place.path(name)).expect("a picture");
     assert_eq!(bytes("a.png"), bytes("b.png"));
     assert_ne!(bytes("a.png"), bytes("c.png"));
 
@@ -198,82 +198,82 @@ fn a_seed_is_the_same_picture_again() {
     draw("first.png", "0", &["--save-latents", "first.safetensors"]);
     assert_eq!(bytes("many-001.png"), bytes("last.png"));
     assert_eq!(bytes("many-002.png"), bytes("first.png"));
-    assert!(!bench.path("many.png").exists());
-    let (shape, many) = tensor(&bench.path("many.safetensors"), "latents");
-    let single = |name: &str| tensor(&bench.path(name), "latents").1;
+    assert!(!place.path("many.png").exists());
+    let (shape, many) = tensor(&place.path("many.safetensors"), "latents");
+    let single = |name: &str| tensor(&place.path(name), "latents").1;
     assert_eq!(shape, [2, 4, 16, 16]);
     assert_eq!(many, [single("last.safetensors"), single("first.safetensors")].concat());
 }
 
 #[test]
 fn noise_sets_size_and_count() {
-    let bench = Bench::new();
-    let (model, noise) = (model(), bench.noise(2));
+    let place = Place::new();
+    let (model, noise) = (model(), place.noise(2));
     let common = ["generate", PROMPT, "-o", "a.png", "--model", &model, "--noise", &noise];
-    bench.good(&[&common[..], &["--save-latents", "l.safetensors"]].concat());
-    assert_eq!(bench.names(), ["a-001.png", "a-002.png", "l.safetensors", "noise-2.safetensors"]);
-    let (_, values) = tensor(&bench.path("l.safetensors"), "latents");
+    place.good(&[&common[..], &["--save-latents", "l.safetensors"]].concat());
+    assert_eq!(place.names(), ["a-001.png", "a-002.png", "l.safetensors", "noise-2.safetensors"]);
+    let (_, values) = tensor(&place.path("l.safetensors"), "latents");
     let (_, reference) = tensor(&fixture("expected.safetensors"), "one_step_latents");
     assert_close(&values[..reference.len()], &reference, 1e-3);
 
-    bench.good(&[&common[..], &["--count", "2", "--size", "128x128", "--force"]].concat());
-    bench.bad(2, &[&common[..], &["--count", "3", "--force"]].concat(), "--count asks for 3");
-    bench.bad(2, &[&common[..], &["--size", "64x64", "--force"]].concat(), "64x64");
+    place.good(&[&common[..], &["--count", "2", "--size", "128x128", "--force"]].concat());
+    place.bad(2, &[&common[..], &["--count", "3", "--force"]].concat(), "--count asks for 3");
+    place.bad(2, &[&common[..], &["--size", "64x64", "--force"]].concat(), "64x64");
     let not_noise = fixture("cases.json");
     let not_noise = not_noise.to_str().expect("a plain path");
-    bench.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", not_noise], "safetensors");
-    bench.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", "absent"], "absent");
+    place.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", not_noise], "safetensors");
+    place.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", "absent"], "absent");
     let other = fixture("expected.safetensors");
     let vae = fixture("vae_tiny/diffusion_pytorch_model.safetensors");
-    bench.bad(
+    place.bad(
         1,
         &["generate", "x", "-o", "b.png", "--model", &model, "--noise", vae.to_str().expect("plain")],
         "noise",
     );
     // A file with more tensors than the noise will do.
-    bench.good(&["generate", "x", "-o", "b.png", "--model", &model, "--noise", other.to_str().expect("plain")]);
+    place.good(&["generate", "x", "-o", "b.png", "--model", &model, "--noise", other.to_str().expect("plain")]);
 }
 
 #[test]
 fn the_tiny_decoder_is_used_where_named() {
-    let bench = Bench::new();
+    let place = Place::new();
     let (model, tiny) = (model(), fixture("vae_tiny"));
     let tiny = tiny.to_str().expect("a plain path");
     let common = ["generate", "x", "--model", &model, "-o"];
-    bench.good(&[&common[..], &["full.png", "--tiny-decoder", tiny]].concat());
-    bench.good(&[&common[..], &["tiny.png", "--tiny-decoder", tiny, "--decoder", "tiny"]].concat());
-    let restored = |name: &str| read_settings(&bench.path(name)).expect("settings").settings.decoder;
+    place.good(&[&common[..], &["full.png", "--tiny-decoder", tiny]].concat());
+    place.good(&[&common[..], &["tiny.png", "--tiny-decoder", tiny, "--decoder", "tiny"]].concat());
+    let restored = |name: &str| read_settings(&place.path(name)).expect("settings").settings.decoder;
     assert_eq!((restored("full.png"), restored("tiny.png")), (Decoder::Full, Decoder::Tiny));
-    assert_ne!(fs::read(bench.path("full.png")).ok(), fs::read(bench.path("tiny.png")).ok());
-    bench.bad(2, &[&common[..], &["none.png", "--decoder", "tiny"]].concat(), "no tiny decoder");
+    assert_ne!(fs::read(place.path("full.png")).ok(), fs::read(place.path("tiny.png")).ok());
+    place.bad(2, &[&common[..], &["none.png", "--decoder", "tiny"]].concat(), "no tiny decoder");
 }
 
 #[test]
 fn nothing_is_overwritten_unasked() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
-    fs::write(bench.path("a.png"), "precious").expect("written");
-    fs::write(bench.path("b-002.png"), "precious").expect("written");
-    fs::write(bench.path("l.safetensors"), "precious").expect("written");
-    fs::create_dir(bench.path("folder.png")).expect("made");
+    fs::write(place.path("a.png"), "precious").expect("written");
+    fs::write(place.path("b-002.png"), "precious").expect("written");
+    fs::write(place.path("l.safetensors"), "precious").expect("written");
+    fs::create_dir(place.path("folder.png")).expect("made");
     let common = ["generate", "x", "--model", &model, "-o"];
-    bench.bad(1, &[&common[..], &["a.png"]].concat(), "--force");
-    bench.bad(1, &[&common[..], &["b.png", "--count", "2"]].concat(), "b-002.png");
-    bench.bad(1, &[&common[..], &["c.png", "--save-latents", "l.safetensors"]].concat(), "--force");
-    bench.bad(1, &[&common[..], &["no/such/a.png"]].concat(), "no/such");
-    bench.bad(1, &[&common[..], &["folder.png", "--force"]].concat(), "folder");
+    place.bad(1, &[&common[..], &["a.png"]].concat(), "--force");
+    place.bad(1, &[&common[..], &["b.png", "--count", "2"]].concat(), "b-002.png");
+    place.bad(1, &[&common[..], &["c.png", "--save-latents", "l.safetensors"]].concat(), "--force");
+    place.bad(1, &[&common[..], &["no/such/a.png"]].concat(), "no/such");
+    place.bad(1, &[&common[..], &["folder.png", "--force"]].concat(), "folder");
     // Refused before any work: the model is not even looked for.
-    bench.bad(1, &["generate", "x", "--model", "absent", "-o", "a.png"], "--force");
-    bench.bad(1, &["compare", "x", "--model", &model, "--teacher-model", &model, "-o", "a.png"], "--force");
+    place.bad(1, &["generate", "x", "--model", "absent", "-o", "a.png"], "--force");
+    place.bad(1, &["compare", "x", "--model", &model, "--teacher-model", &model, "-o", "a.png"], "--force");
 
-    bench.good(&[&common[..], &["a.png", "--force", "--save-latents", "l.safetensors"]].concat());
-    assert_eq!(dimensions(&bench.path("a.png")), (128, 128));
-    assert_eq!(tensor(&bench.path("l.safetensors"), "latents").0, [1, 4, 16, 16]);
+    place.good(&[&common[..], &["a.png", "--force", "--save-latents", "l.safetensors"]].concat());
+    assert_eq!(dimensions(&place.path("a.png")), (128, 128));
+    assert_eq!(tensor(&place.path("l.safetensors"), "latents").0, [1, 4, 16, 16]);
 }
 
 #[test]
 fn wrong_use_of_generate_is_told_in_one_line() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
     for (more, words) in [
         (&["-o", "a.png", "--steps", "0"][..], "1..=50"),
@@ -299,44 +299,44 @@ fn wrong_use_of_generate_is_told_in_one_line() {
         (&["-o", "a.png", "second prompt"], "second prompt"),
         (&[], "--output"),
     ] {
-        bench.bad(2, &[&["generate", "x", "--model", &model], more].concat(), words);
+        place.bad(2, &[&["generate", "x", "--model", &model], more].concat(), words);
     }
-    bench.bad(2, &["generate", "-o", "a.png"], "<PROMPT>");
-    bench.bad(1, &["generate", "x", "-o", "a.png", "--model", "absent"], "absent");
+    place.bad(2, &["generate", "-o", "a.png"], "<PROMPT>");
+    place.bad(1, &["generate", "x", "-o", "a.png", "--model", "absent"], "absent");
 }
 
 #[test]
 fn prompts_may_be_anything() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
     let long = "a very long prompt ".repeat(2000);
     for (index, prompt) in ["", "-5 degrees", "--steps 3", long.as_str(), "日本の山 😀\n\"'\\"].into_iter().enumerate()
     {
         let name = format!("{index}.png");
-        bench.good(&["generate", "-o", &name, "--model", &model, "--", prompt]);
-        assert_eq!(read_settings(&bench.path(&name)).expect("settings").settings.prompt, prompt);
+        place.good(&["generate", "-o", &name, "--model", &model, "--", prompt]);
+        assert_eq!(read_settings(&place.path(&name)).expect("settings").settings.prompt, prompt);
     }
 }
 
 #[test]
 fn compare_shows_student_teacher_and_difference() {
-    let bench = Bench::new();
-    let (model, noise) = (model(), bench.noise(1));
+    let place = Place::new();
+    let (model, noise) = (model(), place.noise(1));
     let pair = ["--model", &model, "--teacher-model", &model];
     let asked = ["--noise", &noise, "--negative", "painting, unreal, twisted", "--save-latents", "l.safetensors"];
-    let said = bench.good(&[&["compare", PROMPT, "-o", "a.png"], &pair[..], &asked].concat());
+    let said = place.good(&[&["compare", PROMPT, "-o", "a.png"], &pair[..], &asked].concat());
     for words in ["student: 128x128", "1 step,", "teacher: 128x128", "25 steps,", "straightness", "PSNR"] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let (shape, values) = tensor(&bench.path("l.safetensors"), "latents");
+    let (shape, values) = tensor(&place.path("l.safetensors"), "latents");
     assert_eq!(shape, [2, 4, 16, 16]);
     let (student, teacher) = values.split_at(values.len() / 2);
     assert_close(student, &tensor(&fixture("expected.safetensors"), "one_step_latents").1, 1e-3);
     assert_close(teacher, &tensor(&fixture("expected.safetensors"), "teacher_25_latents").1, 1e-3);
 
     // The panes are the pictures that `generate` draws, and their difference.
-    bench.good(&["generate", PROMPT, "-o", "s.png", "--model", &model, "--noise", &noise]);
-    bench.good(&[
+    place.good(&["generate", PROMPT, "-o", "s.png", "--model", &model, "--noise", &noise]);
+    place.good(&[
         "generate",
         PROMPT,
         "-o",
@@ -350,40 +350,40 @@ fn compare_shows_student_teacher_and_difference() {
         "painting, unreal, twisted",
     ]);
     let pixels = |name: &str| {
-        let file = std::io::BufReader::new(fs::File::open(bench.path(name)).expect("a picture"));
+        let file = std::io::BufReader::new(fs::File::open(place.path(name)).expect("a picture"));
         let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
         let mut rgb = vec![0; reader.output_buffer_size().expect("a small picture")];
         let row = reader.next_frame(&mut rgb).expect("pixels").line_size;
         rgb.chunks(row).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
-    assert_eq!(dimensions(&bench.path("a.png")), (3 * 128, 128));
+    assert_eq!(dimensions(&place.path("a.png")), (3 * 128, 128));
     for ((all, student), teacher) in pixels("a.png").iter().zip(pixels("s.png")).zip(pixels("t.png")) {
         let difference = student.iter().zip(&teacher).map(|(s, t)| s.abs_diff(*t)).collect();
         assert_eq!(*all, [student, teacher, difference].concat());
     }
-    let settings = read_settings(&bench.path("a.png")).expect("settings").settings;
+    let settings = read_settings(&place.path("a.png")).expect("settings").settings;
     assert_eq!((settings.role, settings.steps, settings.size), (Role::Teacher, 25, Some((128, 128))));
 
-    bench.bad(2, &["compare", "x", "-o", "b.png", "--model", &model], "--teacher-model");
-    bench.bad(2, &[&["compare", "x", "-o", "b.png", "--teacher"], &pair[..]].concat(), "--teacher");
-    bench.bad(2, &[&["compare", "x", "-o", "b.png", "--size", "100x100"], &pair[..]].concat(), "multiple");
-    bench.bad(1, &["compare", "x", "-o", "b.png", "--model", "absent", "--teacher-model", &model], "absent");
+    place.bad(2, &["compare", "x", "-o", "b.png", "--model", &model], "--teacher-model");
+    place.bad(2, &[&["compare", "x", "-o", "b.png", "--teacher"], &pair[..]].concat(), "--teacher");
+    place.bad(2, &[&["compare", "x", "-o", "b.png", "--size", "100x100"], &pair[..]].concat(), "multiple");
+    place.bad(1, &["compare", "x", "-o", "b.png", "--model", "absent", "--teacher-model", &model], "absent");
 }
 
 #[test]
 fn a_pair_is_one_folder() {
-    let bench = Bench::new();
-    copy(&fixture("model"), &bench.path("pair/teacher"));
-    copy(&fixture("model/unet"), &bench.path("pair/student/unet"));
-    fs::copy(fixture("model/model_index.json"), bench.path("pair/student/model_index.json")).expect("copied");
-    bench.good(&["compare", "x", "-o", "a.png", "--model", "pair", "--steps", "2"]);
-    bench.good(&["generate", "x", "-o", "s.png", "--model", "pair"]);
-    bench.good(&["generate", "x", "-o", "t.png", "--model", "pair", "--teacher", "--steps", "2"]);
-    assert_eq!(read_settings(&bench.path("t.png")).expect("settings").settings.role, Role::Teacher);
-    let object = json(&bench.good(&["bench", "--model", "pair", "--runs", "1", "--json"]));
+    let place = Place::new();
+    copy(&fixture("model"), &place.path("pair/teacher"));
+    copy(&fixture("model/unet"), &place.path("pair/student/unet"));
+    fs::copy(fixture("model/model_index.json"), place.path("pair/student/model_index.json")).expect("copied");
+    place.good(&["compare", "x", "-o", "a.png", "--model", "pair", "--steps", "2"]);
+    place.good(&["generate", "x", "-o", "s.png", "--model", "pair"]);
+    place.good(&["generate", "x", "-o", "t.png", "--model", "pair", "--teacher", "--steps", "2"]);
+    assert_eq!(read_settings(&place.path("t.png")).expect("settings").settings.role, Role::Teacher);
+    let object = json(&place.good(&["bench", "--model", "pair", "--runs", "1", "--json"]));
     assert!(object["teacher_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
-    assert!(bench.good(&["tokens", "x", "--model", "pair"]).starts_with("49406 "));
-    assert!(bench.good(&["info", "pair"]).contains("teacher"));
+    assert!(place.good(&["tokens", "x", "--model", "pair"]).starts_with("49406 "));
+    assert!(place.good(&["info", "pair"]).contains("teacher"));
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -401,9 +401,9 @@ fn json(text: &str) -> serde_json::Value {
 
 #[test]
 fn bench_prints_one_object() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
-    let object = json(&bench.good(&["bench", "--model", &model, "--runs", "3", "--json"]));
+    let object = json(&place.good(&["bench", "--model", &model, "--runs", "3", "--json"]));
     assert_eq!(
         (&object["model"], &object["dtype"], &object["size"], &object["teacher_s"]),
         (&"model".into(), &"f32".into(), &vec![128, 128].into(), &serde_json::Value::Null)
@@ -415,97 +415,97 @@ fn bench_prints_one_object() {
     let expected = ["device", "dtype", "model", "one_step_s", "size", "stages", "teacher_s"];
     assert_eq!(keys, BTreeSet::from(expected));
 
-    let object = json(&bench.good(&["bench", "--model", &model, "--teacher", "--runs", "1", "--json"]));
+    let object = json(&place.good(&["bench", "--model", &model, "--teacher", "--runs", "1", "--json"]));
     assert!(seconds(&object["teacher_s"]) > seconds(&object["one_step_s"]), "{object}");
 
-    let object = json(&bench.good(&["bench", "--model", &model, "--runs", "1", "--live", "a lake 😀", "--json"]));
+    let object = json(&place.good(&["bench", "--model", &model, "--runs", "1", "--live", "a lake 😀", "--json"]));
     let live = &object["live"];
     assert!(seconds(&live["p50_s"]) <= seconds(&live["p95_s"]), "{live}");
     assert_eq!(live["drawn"].as_u64().zip(live["dropped"].as_u64()).map(|(a, b)| a + b), Some(8), "{live}");
 
-    let text = bench.good(&["bench", "--model", &model, "--runs", "2", "--size", "64x64"]);
+    let text = place.good(&["bench", "--model", &model, "--runs", "2", "--size", "64x64"]);
     assert!(text.contains("64x64") && text.contains("U-Net") && text.lines().count() == 5, "{text}");
 }
 
 #[test]
 fn wrong_use_of_bench_is_told_in_one_line() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
-    bench.bad(2, &["bench", "--model", &model, "--runs", "0"], "--runs");
-    bench.bad(2, &["bench", "--model", &model, "--live", ""], "--live");
-    bench.bad(2, &["bench", "--model", &model, "--size", "100x100"], "multiple");
-    bench.bad(2, &["bench", "--model", &model, "--decoder", "tiny"], "tiny decoder");
-    bench.bad(2, &["bench", "--random", "sd15", "--model", &model], "--random");
-    bench.bad(2, &["bench", "--random", "instaflow-1.7b"], "instaflow-1.7b");
-    bench.bad(2, &["bench", "--random", "sdxl"], "sd15");
-    bench.bad(1, &["bench", "--model", "absent", "--json"], "absent");
+    place.bad(2, &["bench", "--model", &model, "--runs", "0"], "--runs");
+    place.bad(2, &["bench", "--model", &model, "--live", ""], "--live");
+    place.bad(2, &["bench", "--model", &model, "--size", "100x100"], "multiple");
+    place.bad(2, &["bench", "--model", &model, "--decoder", "tiny"], "tiny decoder");
+    place.bad(2, &["bench", "--random", "sd15", "--model", &model], "--random");
+    place.bad(2, &["bench", "--random", "instaflow-1.7b"], "instaflow-1.7b");
+    place.bad(2, &["bench", "--random", "sdxl"], "sd15");
+    place.bad(1, &["bench", "--model", "absent", "--json"], "absent");
 }
 
 #[test]
 fn tokens_are_those_of_transformers() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
     let cases: serde_json::Value = json(&fs::read_to_string(fixture("cases.json")).expect("cases"));
     let mut checked = 0;
     for case in cases["cases"].as_array().expect("a list").iter().filter(|case| case["kind"] == "tokens") {
         let prompt = case["prompt"].as_str().expect("a prompt");
         let ids: Vec<String> = case["ids"].as_array().expect("ids").iter().map(ToString::to_string).collect();
-        assert_eq!(bench.good(&["tokens", prompt, "--model", &model]), ids.join(" ") + "\n", "{prompt:?}");
+        assert_eq!(place.good(&["tokens", prompt, "--model", &model]), ids.join(" ") + "\n", "{prompt:?}");
         checked += 1;
     }
     assert_eq!(checked, 6);
-    bench.bad(2, &["tokens"], "<PROMPT>");
-    bench.bad(1, &["tokens", "x", "--model", "absent"], "absent");
+    place.bad(2, &["tokens"], "<PROMPT>");
+    place.bad(1, &["tokens", "x", "--model", "absent"], "absent");
 }
 
 #[test]
 fn info_tells_of_folders_and_their_faults() {
-    let bench = Bench::new();
-    let told = bench.good(&["info", &model()]);
+    let place = Place::new();
+    let told = place.good(&["info", &model()]);
     for part in ["unet", "vae", "text_encoder", "tokenizer"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    fs::write(bench.path("text.png"), "no picture").expect("written");
-    fs::create_dir(bench.path("empty")).expect("made");
-    bench.bad(1, &["info", "text.png"], "no PNG");
-    bench.bad(1, &["info", "absent.png"], "absent.png");
-    bench.bad(1, &["info", "empty"], "empty");
-    bench.bad(2, &["info"], "FILE.png|DIR");
+    fs::write(place.path("text.png"), "no picture").expect("written");
+    fs::create_dir(place.path("empty")).expect("made");
+    place.bad(1, &["info", "text.png"], "no PNG");
+    place.bad(1, &["info", "absent.png"], "absent.png");
+    place.bad(1, &["info", "empty"], "empty");
+    place.bad(2, &["info"], "FILE.png|DIR");
 }
 
 #[test]
 fn a_file_cannot_command_the_terminal() {
-    let bench = Bench::new();
+    let place = Place::new();
     let model = model();
-    bench.good(&["generate", "\u{1b}]0;owned\u{7} lake\r\u{9b}2J", "-o", "a.png", "--model", &model]);
-    let told = bench.good(&["info", "a.png"]);
+    place.good(&["generate", "\u{1b}]0;owned\u{7} lake\r\u{9b}2J", "-o", "a.png", "--model", &model]);
+    let told = place.good(&["info", "a.png"]);
     assert!(told.contains("lake") && !told.contains(['\u{1b}', '\u{7}', '\r', '\u{9b}']), "{told:?}");
-    bench.bad(2, &["\u{1b}[31mpaint"], "paint");
+    place.bad(2, &["\u{1b}[31mpaint"], "paint");
 }
 
 #[test]
 fn help_and_version_are_no_errors() {
-    let bench = Bench::new();
-    assert_eq!(bench.good(&["--version"]), concat!("instaflow ", env!("CARGO_PKG_VERSION"), "\n"));
-    let help = bench.good(&["--help"]);
+    let place = Place::new();
+    assert_eq!(place.good(&["--version"]), concat!("instaflow ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = place.good(&["--help"]);
     for command in ["generate", "compare", "bench", "info", "tokens", "--tiny-decoder", "Examples:"] {
         assert!(help.contains(command), "{command}: {help}");
     }
     for command in ["generate", "compare", "bench", "info", "tokens"] {
-        assert!(bench.good(&[command, "--help"]).contains("Example"), "{command}");
+        assert!(place.good(&[command, "--help"]).contains("Example"), "{command}");
     }
-    bench.bad(2, &["paint"], "paint");
-    bench.bad(2, &["--model"], "--model");
-    bench.bad(2, &["models", "list"], "--model");
-    bench.bad(2, &["models", "download", "XCLiu/x", "--yes"], "--model");
+    place.bad(2, &["paint"], "paint");
+    place.bad(2, &["--model"], "--model");
+    place.bad(2, &["models", "list"], "--model");
+    place.bad(2, &["models", "download", "XCLiu/x", "--yes"], "--model");
 }
 
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let bench = Bench::new();
+    let place = Place::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_instaflow"))
         .args(["tokens", "x", "--model", &model()])
-        .current_dir(bench.folder.path())
+        .current_dir(place.folder.path())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()

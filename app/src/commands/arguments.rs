@@ -108,7 +108,7 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = ["flow", "dpmpp-2m", "ddim"], hide_possible_values = true)]
     pub sampler: Option<String>,
 
-    /// Start from the tensor `noise` (N,C,h,w) of this file instead of the seed; sets size and count
+    /// Start from the tensor `noise` (N,C,h,w) of this file; sets size and count, and the seed then has no effect
     #[arg(long, value_name = "FILE.safetensors")]
     pub noise: Option<PathBuf>,
 

@@ -34,6 +34,7 @@ impl App {
         while let Some(done) = self.jobs.next() {
             match done {
                 Done::Folder { path, as_teacher } => self.open_folder(path, as_teacher),
+                Done::SaveAs(save) => self.jobs.save(save),
                 Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
                 Done::Copied => self.notify(ctx, "Picture copied".to_owned()),
                 Done::Settings { file, restored } => {
@@ -93,7 +94,8 @@ impl App {
                 pane.latency = Some(asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64()));
             }
             Outcome::Failed(failure) => self.complain(failure, None),
-            Outcome::Unchanged | Outcome::Dropped | Outcome::Opened(_) => {}
+            Outcome::Unchanged => pane.show_last(ctx),
+            Outcome::Dropped | Outcome::Opened(_) => {}
         }
     }
 

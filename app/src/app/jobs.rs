@@ -66,6 +66,8 @@ pub fn system_dialog(ask: &Ask) -> Answer {
 pub(super) enum Done {
     /// A folder to open as a model.
     Folder { path: PathBuf, as_teacher: bool },
+    /// Where to write the picture.
+    SaveAs(SaveAs),
     /// The picture was written.
     Saved(PathBuf),
     /// The picture is on the clipboard.
@@ -76,8 +78,16 @@ pub(super) enum Done {
     Failed { failure: Failure, advice: Option<&'static str> },
 }
 
+/// A picture and where the person wants it.
+pub(super) struct SaveAs {
+    path: PathBuf,
+    picture: Picture,
+    metadata: bool,
+    overwrite: bool,
+}
+
 enum Job {
-    Save { path: PathBuf, picture: Picture, metadata: bool, overwrite: bool },
+    Save(SaveAs),
     SaveQuick { picture: Picture, metadata: bool },
     Copy(Picture),
     Dropped(PathBuf),
@@ -125,24 +135,26 @@ impl Jobs {
         self.results.try_recv().ok()
     }
 
-    /// Asks for a model folder.
-    pub fn ask_folder(&self, as_teacher: bool) {
+    /// Asks for a model folder; `false` where a dialog is open already.
+    pub fn ask_folder(&self, as_teacher: bool) -> bool {
         let title = if as_teacher { "Open a model folder as teacher" } else { "Open a model folder or a pair" };
-        self.ask(Ask::Folder { title }, move |path, report| report.send(Done::Folder { path, as_teacher }));
+        self.ask(Ask::Folder { title }, move |path| Done::Folder { path, as_teacher })
     }
 
-    /// Asks where to save, then saves.
-    pub fn save_as(&self, picture: Picture, metadata: bool) {
-        let Some(work) = self.work.clone() else { return };
+    /// Asks where to save, to be answered with [`Jobs::save`]; `false` where a dialog is open already.
+    pub fn ask_where(&self, picture: Picture, metadata: bool) -> bool {
         let name = format!("{}_{}.png", file_stem(&picture.settings.prompt), picture.settings.seed);
-        self.ask(Ask::SavePng { name }, move |chosen, report| {
+        self.ask(Ask::SavePng { name }, move |chosen| {
             // Where the ending is added here, the dialog has not asked about that name.
             let has_ending = chosen.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
             let path = if has_ending { chosen } else { with_png(&chosen) };
-            if work.send(Job::Save { path, picture, metadata, overwrite: has_ending }).is_err() {
-                report.fail("The picture was not saved: the window is closing.", None);
-            }
-        });
+            Done::SaveAs(SaveAs { path, picture, metadata, overwrite: has_ending })
+        })
+    }
+
+    /// Saves where the person said.
+    pub fn save(&self, save: SaveAs) {
+        self.push(Job::Save(save));
     }
 
     /// Saves into the output folder.
@@ -166,17 +178,17 @@ impl Jobs {
         }
     }
 
-    /// Shows one dialog at a time; `then` runs on the dialog's thread.
-    fn ask(&self, ask: Ask, then: impl FnOnce(PathBuf, &Report) + Send + 'static) {
+    /// Shows one dialog at a time; `then` makes the result of what was chosen. `false` where one is open already.
+    fn ask(&self, ask: Ask, then: impl FnOnce(PathBuf) -> Done + Send + 'static) -> bool {
         if self.dialog_open.swap(true, Ordering::Relaxed) {
-            return;
+            return false;
         }
         let (dialog, open, report) = (self.dialog.clone(), self.dialog_open.clone(), self.report.clone());
         std::thread::spawn(move || {
             let answer = dialog(&ask);
             open.store(false, Ordering::Relaxed);
             match (answer, ask) {
-                (Answer::Path(path), _) => then(path, &report),
+                (Answer::Path(path), _) => report.send(then(path)),
                 (Answer::Cancelled, _) => {}
                 (Answer::Unavailable, Ask::SavePng { .. }) => report.fail(
                     "The desktop has no file dialog (no xdg-desktop-portal answered).",
@@ -194,15 +206,14 @@ impl Jobs {
                 ),
             }
         });
+        true
     }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
         self.work = None;
-        if let Some(worker) = self.worker.take()
-            && !self.dialog_open.load(Ordering::Relaxed)
-        {
+        if let Some(worker) = self.worker.take() {
             // A panic there was already shown; there is nobody left to tell.
             worker.join().ok();
         }

@@ -21,6 +21,8 @@ pub struct Pane {
     pub latest: Option<JobId>,
     /// Where the pane is on screen, and the picture's size in pixels.
     pub place: Option<(Rect, Vec2)>,
+    /// The last final picture, which an estimate may stand before.
+    last: Option<Picture>,
     texture: Option<TextureHandle>,
     name: &'static str,
 }
@@ -48,6 +50,7 @@ impl Pane {
             sent: None,
             latest: None,
             place: None,
+            last: None,
             texture: None,
             name,
         }
@@ -60,8 +63,18 @@ impl Pane {
             Some(texture) => texture.set(image, TextureOptions::LINEAR),
             None => self.texture = Some(ctx.load_texture(self.name, image, TextureOptions::LINEAR)),
         }
+        if finished {
+            self.last = Some(picture.clone());
+        }
         self.picture = Some(picture);
         self.finished = finished;
+    }
+
+    /// Puts the last final picture back on screen: the engine says that it still stands.
+    pub fn show_last(&mut self, ctx: &egui::Context) {
+        if let Some(last) = self.last.clone().filter(|_| !self.finished) {
+            self.show(ctx, last, true);
+        }
     }
 
     /// Takes the picture away.

@@ -1,7 +1,9 @@
 //! One picture: fitted, zoomed about the pointer, dragged, and moved with the arrows.
 
-use egui::{Align2, Color32, CornerRadius, CursorIcon, FontId, Image, Key, Rect, Response, Sense, Stroke, StrokeKind};
-use egui::{Ui, Vec2, WidgetInfo, vec2};
+use egui::{
+    Align, Align2, Color32, CornerRadius, CursorIcon, FontId, Image, Key, Rect, Response, Sense, Stroke, StrokeKind,
+};
+use egui::{Layout, Ui, Vec2, WidgetInfo, vec2};
 use instaflow_engine::protocol::Lane;
 
 use super::compare::lane_name;
@@ -17,6 +19,12 @@ pub fn show(app: &mut App, ui: &mut Ui, lane: Lane, caption: Option<&(String, St
         ui.horizontal(|ui| {
             ui.strong(name);
             ui.weak(progress);
+            if lane == app.chosen {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    ui.label(egui::RichText::new("chosen for saving").small().weak())
+                        .on_hover_text("Save, quick save and copy take this picture. Click the other to choose that.");
+                });
+            }
         });
     }
     let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());

@@ -4,7 +4,7 @@ use egui::{Rect, Ui, UiBuilder, pos2};
 use instaflow_engine::protocol::{Lane, Role};
 
 use super::canvas;
-use crate::app::{App, Pane, duration, summary};
+use crate::app::{App, Pane, summary};
 use crate::theme::tokens;
 
 /// One pane, or two.
@@ -42,7 +42,7 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
     if let Some(run) = pane.run.as_ref().filter(|run| run.total > 1) {
         let step = format!("step {} of {}", run.done, run.total);
         return match run.seconds_left() {
-            Some(seconds) => format!("{step}, {} left", duration(seconds)),
+            Some(seconds) => format!("{step}, {seconds:.1} s left"),
             None => step,
         };
     }

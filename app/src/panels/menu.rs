@@ -28,19 +28,25 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
     if !app.show_shortcuts {
         return;
     }
-    let modal = Modal::new(Id::unique("shortcuts")).show(ctx, |ui| {
+    let frame = egui::Frame::window(&ctx.global_style());
+    let modal = Modal::new(Id::unique("shortcuts")).frame(frame).show(ctx, |ui| {
         ui.heading("Keyboard shortcuts");
-        ui.add_space(6.0);
-        Grid::new("shortcuts").num_columns(2).spacing([32.0, 4.0]).show(ui, |ui| {
-            for command in commands() {
-                ui.label(command.label());
-                ui.weak(command.keys(ui.ctx()));
+        ui.add_space(8.0);
+        // Two columns of commands, so that the list fits the smallest window.
+        let all: Vec<_> = commands().collect();
+        let (left, right) = all.split_at(all.len().div_ceil(2));
+        Grid::new("shortcuts").num_columns(4).spacing([24.0, 2.0]).show(ui, |ui| {
+            for (row, command) in left.iter().enumerate() {
+                for command in [Some(command), right.get(row)].into_iter().flatten() {
+                    ui.label(command.label());
+                    ui.weak(command.keys(ui.ctx()));
+                }
                 ui.end_row();
             }
         });
-        ui.add_space(6.0);
-        ui.weak("On the picture: arrows move it, + and − zoom, 0 fits it.");
-        ui.add_space(6.0);
+        ui.add_space(8.0);
+        ui.weak("On the picture: arrows move it, + and − zoom, 0 fits it. Shift+Enter breaks a line of the prompt.");
+        ui.add_space(8.0);
         ui.button("Close").clicked()
     });
     if modal.inner || modal.should_close() {

@@ -7,7 +7,8 @@ use crate::app::App;
 /// The open question, if there is one.
 pub fn show(app: &mut App, ctx: &egui::Context) {
     let Some(question) = &app.question else { return };
-    let modal = Modal::new(Id::unique("question")).show(ctx, |ui| {
+    let frame = egui::Frame::window(&ctx.global_style());
+    let modal = Modal::new(Id::unique("question")).frame(frame).show(ctx, |ui| {
         ui.set_width(460.0);
         ui.heading("Replace your prompt?");
         ui.add_space(6.0);

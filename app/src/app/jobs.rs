@@ -237,10 +237,12 @@ fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
     let mut clipboard = None;
     for job in jobs {
         report.send(match job {
-            Job::Save { path, picture, metadata, overwrite } => match png::save(&path, &picture, metadata, overwrite) {
-                Ok(()) => Done::Saved(path),
-                Err(error) => save_failed(&error),
-            },
+            Job::Save(SaveAs { path, picture, metadata, overwrite }) => {
+                match png::save(&path, &picture, metadata, overwrite) {
+                    Ok(()) => Done::Saved(path),
+                    Err(error) => save_failed(&error),
+                }
+            }
             Job::SaveQuick { picture, metadata } => match png::save_quick(output, &picture, metadata) {
                 Ok(path) => Done::Saved(path),
                 Err(error) => save_failed(&error),

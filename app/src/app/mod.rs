@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use instaflow_engine::png::Restored;
 use instaflow_engine::protocol::{
-    Decoder, Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Request, Role, Source, TokenCount,
+    Decoder, Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
 

@@ -6,9 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::protocol::{
-    DeviceChoice, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount,
-};
+use crate::protocol::{DeviceChoice, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount};
 use crate::{Cancel, Error, Result, device};
 
 use embeddings::Embeddings;
@@ -114,7 +112,8 @@ impl Models {
     ) -> Result<Drawn> {
         draw::draw(self, settings, noise, observer, cancel).map_err(|error| match error {
             Error::Tensor(_) if error.is_out_of_memory() => Error::OutOfMemory(
-                "the GPU's memory is used up: choose a smaller size, or close other programs that use the GPU".to_owned(),
+                "the GPU's memory is used up: choose a smaller size, or close other programs that use the GPU"
+                    .to_owned(),
             ),
             error => error,
         })
@@ -142,7 +141,9 @@ impl Models {
 
     fn model(&self, role: Role) -> Result<&Model> {
         let (model, sentence) = match role {
-            Role::Student => (&self.student, "only a teacher is open: open a student as well, or draw with the teacher"),
+            Role::Student => {
+                (&self.student, "only a teacher is open: open a student as well, or draw with the teacher")
+            }
             Role::Teacher => (&self.teacher, "no teacher is open: open a pair, or a second folder as the teacher"),
         };
         model.as_ref().ok_or_else(|| Error::Setting(sentence.to_owned()))

@@ -81,12 +81,8 @@ impl Engine {
         open: impl FnMut(&OpenRequest, &mut OnPart<'_>, &Cancel) -> Result<Loaded> + Send + 'static,
     ) -> Self {
         let (outbox, events) = Outbox::new(wake);
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-            counter: Counter::default(),
-            outbox,
-        });
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), counter: Counter::default(), outbox });
         let drawing = shared.clone();
         let counting = shared.clone();
         let threads = vec![
@@ -185,10 +181,7 @@ fn loaded(models: Arc<Models>, planted: Option<String>) -> Loaded {
     Loaded {
         summary: models.summary(),
         draw: Box::new(move |settings, observer, cancel| {
-            assert!(
-                !planted.as_ref().is_some_and(|words| settings.prompt.contains(words)),
-                "planted by {PLANT_PANIC}"
-            );
+            assert!(!planted.as_ref().is_some_and(|words| settings.prompt.contains(words)), "planted by {PLANT_PANIC}");
             Ok(models.draw(settings, None, observer, cancel)?.picture)
         }),
         count: Box::new(move |prompt| counting.count_tokens(prompt)),

@@ -21,7 +21,7 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
 pub fn dtype(device: &Device, precision: Option<Precision>) -> Result<DType> {
     match (precision, device.is_cuda()) {
         (Some(Precision::F32), _) | (None, false) => Ok(DType::F32),
-        (Some(Precision::Bf16), true) | (None, true) => Ok(DType::BF16),
+        (Some(Precision::Bf16) | None, true) => Ok(DType::BF16),
         (Some(Precision::F16), true) => Ok(DType::F16),
         (Some(Precision::Bf16 | Precision::F16), false) => {
             let message = "the CPU computes in f32 only: choose f32, or a CUDA device for 16-bit arithmetic";
@@ -103,8 +103,8 @@ fn group_leaves(line: &str) -> Option<u64> {
         let usage = number(folder, usage)?;
         // Cached files, such as weights that were mapped, give way to allocations.
         let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let field = |key| stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
-        let cached: u64 = cache.iter().filter_map(|key| field(key)).sum();
+        let field = |key: &&str| stat.lines().find_map(|line| line.strip_prefix(*key)?.trim().parse::<u64>().ok());
+        let cached: u64 = cache.iter().filter_map(field).sum();
         Some(limit.saturating_sub(usage.saturating_sub(cached)))
     };
     let path = Path::new(path.trim_start_matches('/'));

@@ -127,7 +127,7 @@ impl Component {
 
     /// The types that its tensors are stored in, and their bytes in all.
     pub(super) fn stored(&self) -> (Vec<String>, u64) {
-        let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.stored_as.to_string()).collect();
+        let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.kept_as.to_string()).collect();
         types.sort();
         types.dedup();
         (types, self.tensors.iter().map(|(_, stored)| stored.byte_count()).sum())

@@ -75,6 +75,7 @@ impl Files {
     }
 
     /// A folder in it, which need not exist.
+    #[must_use]
     pub fn folder(&self, name: &str) -> Self {
         match self {
             Self::Folder(path) => Self::Folder(path.join(name)),

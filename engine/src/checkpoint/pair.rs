@@ -23,21 +23,18 @@ pub struct Opened {
 /// teacher where `as_teacher` says so and no other teacher is named.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
     let files = Files::open(&request.model)?;
-    let mut opened = match halves(&files)? {
-        Some((student, teacher)) => {
-            let mut teacher = ModelFolder::open(&teacher, None)?;
-            let mut student = ModelFolder::open(&student, Some(&teacher))?;
-            teacher.rename(files.name());
-            student.rename(files.name());
-            Opened { student: Some(student), teacher: Some(teacher) }
-        }
-        None => {
-            let model = Some(ModelFolder::open(&files, None)?);
-            if request.as_teacher && request.teacher.is_none() {
-                Opened { student: None, teacher: model }
-            } else {
-                Opened { student: model, teacher: None }
-            }
+    let mut opened = if let Some((student, teacher)) = halves(&files)? {
+        let mut teacher = ModelFolder::open(&teacher, None)?;
+        let mut student = ModelFolder::open(&student, Some(&teacher))?;
+        teacher.rename(files.name());
+        student.rename(files.name());
+        Opened { student: Some(student), teacher: Some(teacher) }
+    } else {
+        let model = Some(ModelFolder::open(&files, None)?);
+        if request.as_teacher && request.teacher.is_none() {
+            Opened { student: None, teacher: model }
+        } else {
+            Opened { student: model, teacher: None }
         }
     };
     if let Some(source) = &request.teacher {

@@ -54,18 +54,19 @@ impl Plan {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse<T>(&self, path: PathBuf, message: String) -> Result<T> {
-        self.log().fault.get_or_insert((path, message.clone()));
+    fn refuse<T>(&self, path: PathBuf, message: &str) -> Result<T> {
+        self.log().fault.get_or_insert_with(|| (path, message.to_owned()));
         bail!("{message}")
     }
 
     fn find(&self, name: &str) -> Result<&Stored> {
         let Some(stored) = self.tensors.get(name) else {
-            return self.refuse(self.tensors.path(), format!("lacks the tensor {name}, which config.json calls for"));
+            let message = format!("lacks the tensor {name}, which config.json calls for");
+            return self.refuse(self.tensors.path(), &message);
         };
         if stored.dtype().is_none() {
-            let message = format!("keeps {name} as {}, where F32, F16 or BF16 is expected", stored.stored_as);
-            return self.refuse(self.tensors.path_of(stored), message);
+            let message = format!("keeps {name} as {}, where F32, F16 or BF16 is expected", stored.kept_as);
+            return self.refuse(self.tensors.path_of(stored), &message);
         }
         Ok(stored)
     }
@@ -87,7 +88,7 @@ impl SimpleBackend for Plan {
         if stored.shape != shape.dims() {
             let (has, wants) = (&stored.shape, shape.dims());
             let message = format!("has {name} in the shape {has:?}, but config.json makes it {wants:?}");
-            return self.refuse(self.tensors.path_of(stored), message);
+            return self.refuse(self.tensors.path_of(stored), &message);
         }
         self.answer(name, stored, dtype, device)
     }

@@ -31,7 +31,7 @@ pub(super) struct Stored {
     file: usize,
     range: Range<usize>,
     /// As the file names it.
-    pub stored_as: Dtype,
+    pub kept_as: Dtype,
     /// Row-major.
     pub shape: Vec<usize>,
 }
@@ -95,7 +95,7 @@ impl Tensors {
         }
         for (tensor, info) in found {
             let range = start + info.data_offsets.0..start + info.data_offsets.1;
-            let stored = Stored { file: self.files.len(), range, stored_as: info.dtype, shape: info.shape.clone() };
+            let stored = Stored { file: self.files.len(), range, kept_as: info.dtype, shape: info.shape.clone() };
             self.table.insert(tensor, stored);
         }
         self.files.push((folder.path().join(name), bytes));
@@ -127,7 +127,7 @@ impl Tensors {
 impl Stored {
     /// The same type in candle; `None` for what weights are not kept in.
     pub fn dtype(&self) -> Option<DType> {
-        match self.stored_as {
+        match self.kept_as {
             Dtype::F32 => Some(DType::F32),
             Dtype::F16 => Some(DType::F16),
             Dtype::BF16 => Some(DType::BF16),

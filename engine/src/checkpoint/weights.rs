@@ -23,7 +23,7 @@ impl SimpleBackend for Weights {
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         let Some(stored) = self.0.get(name) else { bail!("tensor {name} is missing") };
-        let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.stored_as) };
+        let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.kept_as) };
         Tensor::from_raw_buffer(self.0.bytes(stored), stored_as, &stored.shape, device)?.to_dtype(dtype)
     }
 

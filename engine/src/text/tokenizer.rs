@@ -91,14 +91,11 @@ impl Tokenizer {
     pub fn count(&self, prompt: &str) -> TokenCount {
         let encoding = self.tokens(prompt);
         let room = self.limit - 2;
-        let mut cut_at = prompt.len();
-        if encoding.len() > room {
-            cut_at = if room == 0 { 0 } else { encoding.get_offsets()[room - 1].1.min(prompt.len()) };
-            // A character of several tokens may be cut in the middle; what is seen of it counts as seen.
-            while !prompt.is_char_boundary(cut_at) {
-                cut_at += 1;
-            }
-        }
+        let (seen, unseen) = encoding.get_offsets().split_at(room.min(encoding.len()));
+        // A character of several tokens may be cut in its middle; it counts as seen. A token's end cannot serve: the
+        // offsets leave out what normalisation merged into a character, such as a combining accent.
+        let seen_end = seen.last().map_or(0, |&(_, end)| end);
+        let cut_at = unseen.iter().map(|&(start, _)| start).find(|&start| start >= seen_end).unwrap_or(prompt.len());
         TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at }
     }
 
@@ -189,9 +186,8 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<Parts> {
 fn parse_merges(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     let text = str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
     let mut merges = Vec::new();
-    for (index, line) in text.trim().split('\n').enumerate() {
-        let line = line.trim_end_matches('\r');
-        if line.is_empty() || (index == 0 && line.starts_with("#version")) {
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || (index == 0 && line.starts_with("#version")) {
             continue;
         }
         if merges.len() == MOST_MERGES {

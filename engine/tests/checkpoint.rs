@@ -467,5 +467,8 @@ fn a_folder_in_words() {
     assert!(words.contains("StackedUNet2DConditionModel") && !words.contains("problem"), "{words}");
 
     assert!(checkpoint::describe(&fixture("vae_tiny")).unwrap()[0].contains("AutoencoderTiny"));
+    fs::write(whole.path().join("vae_tiny/config.json"), "{").unwrap();
+    let message = checkpoint::describe(&whole.path().join("vae_tiny")).unwrap_err().to_string();
+    assert!(message.contains("not valid JSON"), "{message}");
     assert!(checkpoint::describe(&fixture("")).unwrap_err().to_string().contains("holds neither"));
 }

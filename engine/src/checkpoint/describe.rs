@@ -31,9 +31,10 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
     } else if files.folder("unet").exists() {
         lines.push("model folder".into());
         describe_model(&files, None, &mut lines);
+    } else if files.names().iter().all(|name| name != "config.json") {
+        return Err(files.fault("", "holds neither a model (unet/, vae/ …), nor a pair, nor a part of one"));
     } else {
-        let component = Component::open(&files)
-            .map_err(|_| files.fault("", "holds neither a model (unet/, vae/ …), nor a pair, nor a part of one"))?;
+        let component = Component::open(&files)?;
         let part = match component.class() {
             Some("CLIPTextModel") => "text_encoder",
             Some("UNet2DConditionModel" | "StackedUNet2DConditionModel") => "unet",

@@ -159,7 +159,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Scenes { count, output } => {
             let chosen: Vec<_> = (0..*count).map(|seed| scenes::sample(HELD_OUT + seed)).collect();
-            chosen.iter().for_each(|scene| println!("{}", scene.caption(0)));
+            files::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
             let side = run.architecture.picture;
             let pictures = run.workers.map(chosen, |scene| Ok(scene.render(side)))?;
             let output = output.clone().unwrap_or_else(|| run.path("scenes.png"));
@@ -170,8 +170,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
             Vocabulary::learn(&words).write(&run.path("tokenizer"), run.architecture.tokens)?;
             let (tokenizer, vocabulary) = run.tokenizer()?;
             vocabulary::check(&tokenizer, &words, vocabulary)?;
-            println!("{} words, {vocabulary} tokens", words.len());
-            Ok(())
+            files::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
         }
         Command::Autoencoder { changes, pool } => autoencoder::train(&run, &changes.apply(config::AUTOENCODER)?, *pool),
         Command::Decoder { changes, pool } => decoder::train(&run, &changes.apply(config::DECODER)?, *pool),
@@ -203,7 +202,8 @@ fn open(arguments: &Arguments) -> Result<Run> {
     };
     // One that is still there ended an earlier run.
     if limits.stop_file.exists() {
-        std::fs::remove_file(&limits.stop_file).with_context(|| format!("cannot remove {}", limits.stop_file.display()))?;
+        std::fs::remove_file(&limits.stop_file)
+            .with_context(|| format!("cannot remove {}", limits.stop_file.display()))?;
     }
     Run::open(arguments.run.clone(), Architecture::pocket(), Workers::new(arguments.threads)?, limits)
 }

@@ -1,6 +1,7 @@
 //! Files of a run: written beside their target and renamed, so that what is there is always whole.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::rename(&beside, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Prints results on stdout; a reader that has gone away is an error, no panic.
+pub fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to stdout")
 }
 
 /// Writes JSON as people read it.

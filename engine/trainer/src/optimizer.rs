@@ -69,7 +69,9 @@ impl AdamW {
             bail!("the gradient is no longer a number: lower --rate and continue from the last checkpoint");
         }
         let scale = if length > step.clip { step.clip / length } else { 1.0 };
-        workers.map(self.shares(workers.count()), |slots| slots.iter_mut().try_for_each(|slot| slot.update(step, scale)))?;
+        workers.map(self.shares(workers.count()), |slots| {
+            slots.iter_mut().try_for_each(|slot| slot.update(step, scale))
+        })?;
         Ok(length)
     }
 
@@ -103,9 +105,8 @@ impl AdamW {
 
     /// The moving averages by name.
     pub fn averages(&self) -> Result<Tensors> {
-        let tensor = |slot: &Slot| {
-            Ok((slot.name.clone(), Tensor::from_slice(&slot.average, slot.var.shape(), &Device::Cpu)?))
-        };
+        let tensor =
+            |slot: &Slot| Ok((slot.name.clone(), Tensor::from_slice(&slot.average, slot.var.shape(), &Device::Cpu)?));
         self.slots.iter().map(tensor).collect()
     }
 
@@ -194,7 +195,9 @@ mod tests {
         let vector = builder.get_with_hints(3, "vector", hint)?;
         let workers = Workers::new(2)?;
         let mut adam = AdamW::new(&parameters)?;
-        let flat = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect()) };
+        let flat = |t: &Tensor| -> Result<Vec<f64>> {
+            Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+        };
         let mut x = [flat(&matrix)?, flat(&vector)?].concat();
         let (mut m, mut s, mut ema) = ([0.0; 9], [0.0; 9], x.clone());
         for count in 1..=10u64 {
@@ -218,7 +221,9 @@ mod tests {
             }
         }
         let averages = adam.averages()?;
-        for (expected, got) in [(&x, [flat(&matrix)?, flat(&vector)?]), (&ema, [flat(&averages["matrix"])?, flat(&averages["vector"])?])] {
+        for (expected, got) in
+            [(&x, [flat(&matrix)?, flat(&vector)?]), (&ema, [flat(&averages["matrix"])?, flat(&averages["vector"])?])]
+        {
             for (a, b) in expected.iter().zip(got.concat()) {
                 assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
@@ -231,7 +236,8 @@ mod tests {
         let parameters = Parameters::seeded(3);
         let used = parameters.builder().get_with_hints(3, "used", candle_nn::init::ONE)?;
         parameters.builder().get_with_hints(3, "idle", candle_nn::init::ONE)?;
-        let error = AdamW::new(&parameters)?.step(&[used.sum_all()?.backward()?], &STEP, &Workers::new(2)?).unwrap_err();
+        let error =
+            AdamW::new(&parameters)?.step(&[used.sum_all()?.backward()?], &STEP, &Workers::new(2)?).unwrap_err();
         assert!(error.to_string().contains("idle"), "{error}");
         Ok(())
     }

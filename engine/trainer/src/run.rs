@@ -117,7 +117,14 @@ impl Run {
     }
 
     /// Trains a stage; says how it ended.
-    pub fn train(&self, stage: Stage, schedule: &Schedule, parameters: &Parameters, loss: Loss, look: Look) -> Result<()> {
+    pub fn train(
+        &self,
+        stage: Stage,
+        schedule: &Schedule,
+        parameters: &Parameters,
+        loss: Loss,
+        look: Look,
+    ) -> Result<()> {
         let path = self.checkpoint(stage);
         let name = stage.name();
         let done = training::train(&path, name, schedule, &self.limits, &self.workers, parameters, loss, look)?;
@@ -149,7 +156,8 @@ pub fn open_tokenizer(folder: &Path, limit: usize) -> Result<Tokenizer> {
 
 /// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
 pub fn frozen(tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
-    let part = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+    let part =
+        tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
     VarBuilder::from_tensors(part.collect(), DType::F32, &Device::Cpu)
 }
 

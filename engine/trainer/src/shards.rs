@@ -28,7 +28,8 @@ impl Latents {
     pub fn rows(&self, rows: &[usize]) -> Result<Tensor> {
         let [c, h, w] = self.shape;
         let size = c * h * w;
-        let values: Vec<f32> = rows.iter().flat_map(|&row| &self.values[row * size..(row + 1) * size]).copied().collect();
+        let values: Vec<f32> =
+            rows.iter().flat_map(|&row| &self.values[row * size..(row + 1) * size]).copied().collect();
         Ok(Tensor::from_vec(values, (rows.len(), c, h, w), &Device::Cpu)?)
     }
 }
@@ -76,7 +77,8 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Latents, Metadata)> {
         let path = path(folder, index);
         let Some((tensors, metadata)) = files::read_tensors(&path)? else { break };
         let rows = tensors.get("latents").with_context(|| format!("{} holds no latents", path.display()))?;
-        let (_, c, h, w) = rows.dims4().with_context(|| format!("{} holds latents of a wrong shape", path.display()))?;
+        let (_, c, h, w) =
+            rows.dims4().with_context(|| format!("{} holds latents of a wrong shape", path.display()))?;
         shape = [c, h, w];
         values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
         origin = Some(metadata);
@@ -113,11 +115,7 @@ mod tests {
     fn what_is_missing_is_made_and_what_is_there_is_kept() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let folder = folder.path().join("latents");
-        let limits = |deadline| Limits {
-            deadline,
-            checkpoint_every: Duration::ZERO,
-            stop_file: folder.join("stop"),
-        };
+        let limits = |deadline| Limits { deadline, checkpoint_every: Duration::ZERO, stop_file: folder.join("stop") };
         let workers = Workers::new(2)?;
         let origin = Metadata::from([("from".to_owned(), "a".to_owned())]);
         assert!(!fill(&folder, 300, &origin, &workers, &limits(Some(Instant::now())), make)?);

@@ -15,12 +15,12 @@ use crate::flow::{Flow, noise};
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures::{self, Pool};
 use crate::run::{Run, Stage, frozen};
+use crate::scenes;
 use crate::stages::pairs::Solver;
 use crate::stages::{autoencoder, base, decoder, distill, export, pairs, reflow, sheet};
 use crate::training::{Limits, Schedule};
 use crate::vocabulary::Vocabulary;
 use crate::workers::Workers;
-use crate::scenes;
 
 /// A run of the smallest networks, with a tokenizer.
 fn toy_run(folder: &Path) -> Result<Run> {
@@ -122,7 +122,8 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     export::write(&run, &pair)?;
 
     // What the engine draws is what the trainer's own networks draw with the weights rounded to f16.
-    let models = Models::open(&OpenRequest { model: Source::Folder(pair), ..OpenRequest::default() }, &mut |_, _, _| ())?;
+    let models =
+        Models::open(&OpenRequest { model: Source::Folder(pair), ..OpenRequest::default() }, &mut |_, _, _| ())?;
     let prompt = "a snowy mountain near a lake at sunset";
     let student = half(&run.trained(Stage::Distill)?)?;
     let teacher = half(&run.trained(Stage::Reflow)?)?;
@@ -148,8 +149,10 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
 
 /// Weights as they are after a file in f16.
 fn half(weights: &Tensors) -> Result<Tensors> {
-    let round = |tensor: &Tensor| Ok(tensor.to_dtype(DType::F16)?.to_dtype(DType::F32)?);
-    weights.iter().map(|(name, tensor)| Ok((name.clone(), round(tensor)?))).collect()
+    weights
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F16)?.to_dtype(DType::F32)?)))
+        .collect()
 }
 
 /// A few steps on a handful of pictures must bring their loss down.

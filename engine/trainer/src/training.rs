@@ -202,7 +202,9 @@ mod tests {
                 loss(step, range)
             };
             let workers = Workers::new(2)?;
-            train(&path, "toy", &SCHEDULE, &limits(folder), &workers, &parameters, &stop_after, &mut |_| Ok(String::new()))?;
+            train(&path, "toy", &SCHEDULE, &limits(folder), &workers, &parameters, &stop_after, &mut |_| {
+                Ok(String::new())
+            })?;
             std::fs::remove_file(folder.join("stop"))?;
         }
         let (saved, metadata) = files::read_tensors(&path)?.context("no checkpoint")?;

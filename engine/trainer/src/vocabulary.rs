@@ -31,7 +31,8 @@ impl Vocabulary {
                 *counts.entry((&pair[0], &pair[1])).or_default() += 1;
             }
             // The first of equals, in the order of the letters.
-            let Some((&(left, right), _)) = counts.iter().max_by_key(|(pair, count)| (**count, std::cmp::Reverse(**pair)))
+            let Some((&(left, right), _)) =
+                counts.iter().max_by_key(|(pair, count)| (**count, std::cmp::Reverse(**pair)))
             else {
                 break;
             };
@@ -57,9 +58,7 @@ impl Vocabulary {
     pub fn write(&self, folder: &Path, limit: usize) -> Result<()> {
         let ids: Map<String, Value> = self.tokens.iter().enumerate().map(|(id, t)| (t.clone(), json!(id))).collect();
         let merges: String = self.merges.iter().map(|(left, right)| format!("{left} {right}\n")).collect();
-        let mark = |content: &str| {
-            json!({"content": content, "lstrip": false, "normalized": true, "rstrip": false, "single_word": false})
-        };
+        let mark = |content: &str| json!({"content": content, "lstrip": false, "normalized": true, "rstrip": false, "single_word": false});
         let special = |content: &str| {
             let mut token = mark(content);
             token["special"] = json!(true);

@@ -38,9 +38,13 @@ impl Workers {
         }
         let work = &work;
         let done: Vec<Result<Vec<T>>> = std::thread::scope(|scope| {
-            let run = |(pool, queue): (&'_ rayon::ThreadPool, Vec<I>)| pool.install(|| queue.into_iter().map(work).collect());
+            let run =
+                |(pool, queue): (&'_ rayon::ThreadPool, Vec<I>)| pool.install(|| queue.into_iter().map(work).collect());
             let threads: Vec<_> = self.0.iter().zip(queues).map(|pair| scope.spawn(move || run(pair))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a worker panicked")))).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a worker panicked"))))
+                .collect()
         });
         let mut queues = done.into_iter().map(|queue| Ok(queue?.into_iter())).collect::<Result<Vec<_>>>()?;
         let mut results = Vec::new();

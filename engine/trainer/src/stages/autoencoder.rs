@@ -65,7 +65,8 @@ pub fn look(run: &Run, stage: Stage, weights: &Tensors) -> Result<String> {
     };
     let halves = run.workers.map(vec![0..SHOWN / 2, SHOWN / 2..SHOWN], round_trip)?;
     let (originals, decoded): (Vec<_>, Vec<_>) = halves.into_iter().unzip();
-    let tiles: Vec<Vec<u8>> = originals.iter().zip(&decoded).flat_map(|(a, b)| [a.clone(), b.clone()]).flatten().collect();
+    let tiles: Vec<Vec<u8>> =
+        originals.iter().zip(&decoded).flat_map(|(a, b)| [a.clone(), b.clone()]).flatten().collect();
     let sheet = scenes::contact_sheet(&tiles, side, SHOWN as u32 / 2);
     files::write_png(&run.path(stage.name()).join("roundtrip.png"), &sheet)?;
     Ok(format!("{:.2} dB on {SHOWN} held-out pictures", pictures::psnr(&originals.concat(), &decoded.concat())))

@@ -53,7 +53,8 @@ fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
 fn fold(weights: &Tensors, mean: &[f32], deviation: &[f32]) -> Result<Tensors> {
     let number = |name: &String| name.strip_prefix("encoder.layers.")?.split('.').next()?.parse::<usize>().ok();
     let last = weights.keys().filter_map(number).max().context("the autoencoder has no encoder")?;
-    let names = ["weight", "bias"].map(|part| (format!("encoder.layers.{last}.{part}"), format!("decoder.layers.0.{part}")));
+    let names =
+        ["weight", "bias"].map(|part| (format!("encoder.layers.{last}.{part}"), format!("decoder.layers.0.{part}")));
     let get = |name: &String| weights.get(name).with_context(|| format!("the autoencoder has no {name}"));
     let [(encoder_weight, decoder_weight), (encoder_bias, decoder_bias)] = &names;
     let device = get(encoder_weight)?.device();

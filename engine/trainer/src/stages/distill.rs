@@ -32,9 +32,8 @@ pub fn train(run: &Run, schedule: &Schedule, limit: usize) -> Result<()> {
     let (tokenizer, _) = run.tokenizer()?;
     let flow = Flow::new(run, &parameters.builder(), STACKS)?;
     let loss = |step: u64, range: Range<usize>| {
-        let rows: Vec<usize> = range
-            .map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(latents.count()))
-            .collect();
+        let rows: Vec<usize> =
+            range.map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(latents.count())).collect();
         let seeds: Vec<u64> = rows.iter().map(|&row| pairs::seed(from, row)).collect();
         let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| pairs::prompt(&tokenizer, from, row)).collect();
         let noise = noise(&seeds, run.architecture.latent())?;

@@ -49,8 +49,7 @@ pub fn write(run: &Run, folder: &Path) -> Result<()> {
         let path = folder.join(format!("{name}.safetensors"));
         bytes += write_weights(&path, &tensors)?;
     }
-    println!("{}: {:.1} MiB of weights", folder.display(), bytes as f64 / f64::from(1 << 20));
-    Ok(())
+    files::print(&format!("{}: {:.1} MiB of weights\n", folder.display(), bytes as f64 / f64::from(1 << 20)))
 }
 
 /// How Diffusers names the weights of its models.

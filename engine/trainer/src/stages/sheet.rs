@@ -59,7 +59,7 @@ pub fn write(run: &Run, output: &Path, rows: usize, count: usize) -> Result<()> 
     let side = run.architecture.picture;
     let seeds = PROMPTS..PROMPTS + count as u64;
     let rendered = run.workers.map(seeds.collect(), |seed| Ok(scenes::sample(seed).render(side)))?;
-    println!("column 1: the rendered scene of the prompt");
+    files::print("column 1: the rendered scene of the prompt\n")?;
     let mut drawn: Vec<Drawn> = Vec::new();
     for (index, column) in columns.iter().enumerate() {
         drawn.push(draw(run, column, count)?);
@@ -75,10 +75,11 @@ pub fn write(run: &Run, output: &Path, rows: usize, count: usize) -> Result<()> 
             let decibels = pictures::psnr(&now.pictures, &drawn[other].pictures);
             format!(", {decibels:.1} dB against column {}", other + 2)
         });
-        println!("column {}: {}{straightness}{}", index + 2, column.name, distance.unwrap_or_default());
+        let distance = distance.unwrap_or_default();
+        files::print(&format!("column {}: {}{straightness}{distance}\n", index + 2, column.name))?;
     }
     for row in 0..rows {
-        println!("row {}: {}", row + 1, prompt(row));
+        files::print(&format!("row {}: {}\n", row + 1, prompt(row)))?;
     }
     let tiles = (0..rows).flat_map(|row| {
         std::iter::once(rendered[row].clone()).chain(drawn.iter().map(move |drawn| drawn.pictures[row].clone()))

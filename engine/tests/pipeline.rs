@@ -143,9 +143,9 @@ fn the_text_embedding_is_cached() {
     };
     let student = Settings::student(PROMPT);
     assert!(text_seconds(&student) > 0.0);
-    assert_eq!(text_seconds(&Settings { seed: 7, ..student.clone() }), 0.0);
+    assert!(text_seconds(&Settings { seed: 7, ..student.clone() }) <= 0.0);
     let teacher = Settings { role: Role::Teacher, ..student.clone() };
-    assert_eq!(text_seconds(&teacher), 0.0, "student and teacher share one text encoder");
+    assert!(text_seconds(&teacher) <= 0.0, "student and teacher share one text encoder");
     models.clear_cache();
     assert!(text_seconds(&student) > 0.0);
 }

@@ -37,9 +37,13 @@ impl Outbox {
         };
         let mut backlog = lock(&self.backlog);
         // Behind the backlog, or a merged end would arrive after a later one.
-        let event = match backlog.is_empty().then(|| self.sender.try_send(event.clone())) {
-            None | Some(Err(TrySendError::Full(_))) => event,
-            Some(_) => return,
+        let event = if backlog.is_empty() {
+            match self.sender.try_send(event) {
+                Err(TrySendError::Full(event)) => event,
+                _ => return,
+            }
+        } else {
+            event
         };
         backlog.retain(|(other, _)| *other != task);
         backlog.push((task, event));

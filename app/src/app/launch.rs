@@ -64,5 +64,25 @@ fn explain(error: &Error) -> anyhow::Error {
         Error::AppCreation(_) => "the window could not be set up",
     };
     // eframe's error need not be one that may change threads: its words are kept.
-    anyhow::anyhow!("{error}").context(sentence)
+    anyhow::anyhow!("{}", without_place(&error.to_string())).context(sentence)
+}
+
+/// An error's words without the line of winit's source that some of them name.
+fn without_place(words: &str) -> &str {
+    let place = words.find("os error at ").and_then(|start| Some(start + words[start..].find(".rs:")? + 4));
+    let after = place.and_then(|place| words[place..].split_once(": "));
+    after.map_or(words, |(_line, reason)| reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_place;
+
+    #[test]
+    fn the_reason_is_kept_and_the_place_is_not() {
+        let words = "winit EventLoopError: os error at src/linux/mod.rs:765: DISPLAY is not set.";
+        assert_eq!(without_place(words), "DISPLAY is not set.");
+        assert_eq!(without_place("WGPU error: none"), "WGPU error: none");
+        assert_eq!(without_place("os error at nowhere"), "os error at nowhere");
+    }
 }

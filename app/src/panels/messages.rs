@@ -21,7 +21,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 }
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {
                     ui.add(
-                        egui::Label::new(RichText::new(&message.failure.message).color(ink)).wrap().selectable(true),
+                        egui::Label::new(RichText::new(sentence(&message.failure.message)).color(ink))
+                            .wrap()
+                            .selectable(true),
                     );
                     for cause in &message.failure.causes {
                         ui.add(egui::Label::new(RichText::new(cause).color(ink).small()).wrap());
@@ -35,5 +37,26 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     }
     if let Some(index) = dismissed {
         app.messages.remove(index);
+    }
+}
+
+/// The engine's messages begin small, as they follow a colon on the command line; here each stands alone.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let mut text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_a_sentence() {
+        assert_eq!(sentence("stopped"), "Stopped.");
+        assert_eq!(sentence("Étape ratée."), "Étape ratée.");
     }
 }

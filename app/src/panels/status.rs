@@ -14,7 +14,6 @@ pub fn show(app: &App, ui: &mut Ui) {
         model(app, ui);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             latency(app, ui);
-            ui.separator();
             activity(app, ui);
         });
     });
@@ -69,7 +68,7 @@ fn activity(app: &App, ui: &mut Ui) {
         ui.label("Teacher is drawing");
     } else if !app.controls.live {
         ui.label("Live is off: Enter draws");
-    } else {
+    } else if app.model.is_some() {
         ui.label("Ready");
     }
 }
@@ -79,6 +78,7 @@ fn latency(app: &App, ui: &mut Ui) {
     let text =
         RichText::new(format!("Key to picture {}", duration(seconds))).color(ui.visuals().widgets.active.text_color());
     ui.label(text).on_hover_ui(|ui| stages(ui, &picture.timings, seconds));
+    ui.separator();
 }
 
 /// Where the time went.

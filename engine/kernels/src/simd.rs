@@ -16,18 +16,12 @@ macro_rules! vectorized {
                 #[target_feature(enable = "avx2,fma")]
                 fn middle($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
 
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
+                match crate::simd::Level::of_this_processor() {
                     // SAFETY: the processor has every feature that `wide` asks for.
-                    return unsafe { wide($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                    crate::simd::Level::Avx512 => return unsafe { wide($($arg),*) },
                     // SAFETY: likewise for `middle`.
-                    return unsafe { middle($($arg),*) };
+                    crate::simd::Level::Avx2 => return unsafe { middle($($arg),*) },
+                    crate::simd::Level::Baseline => {}
                 }
             }
             plain($($arg),*)
@@ -35,6 +29,62 @@ macro_rules! vectorized {
     };
 }
 pub(crate) use vectorized;
+
+/// As `vectorized`, with a constant `FUSED` in the body: whether a multiplication and an addition are one instruction.
+/// (Where they are not, `mul_add` is a slow function call.)
+macro_rules! fused {
+    ($(#[$attr:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+        $(#[$attr])*
+        #[allow(unsafe_code)]
+        fn $name($($arg: $ty),*) {
+            #[inline(always)]
+            fn plain<const FUSED: bool>($($arg: $ty),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                fn wide($($arg: $ty),*) { plain::<true>($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn middle($($arg: $ty),*) { plain::<true>($($arg),*) }
+
+                match crate::simd::Level::of_this_processor() {
+                    // SAFETY: the processor has every feature that `wide` asks for.
+                    crate::simd::Level::Avx512 => return unsafe { wide($($arg),*) },
+                    // SAFETY: likewise for `middle`.
+                    crate::simd::Level::Avx2 => return unsafe { middle($($arg),*) },
+                    crate::simd::Level::Baseline => {}
+                }
+            }
+            plain::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+        }
+    };
+}
+pub(crate) use fused;
+
+/// Which of the compiled versions runs.
+#[derive(Clone, Copy)]
+#[cfg(target_arch = "x86_64")]
+pub(crate) enum Level {
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Level {
+    /// The detection macros remember their answers: this costs a few loads.
+    #[inline]
+    pub(crate) fn of_this_processor() -> Self {
+        use std::arch::is_x86_feature_detected as has;
+        if !(has!("avx2") && has!("fma")) {
+            Self::Baseline
+        } else if has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw") {
+            Self::Avx512
+        } else {
+            Self::Avx2
+        }
+    }
+}
 
 /// Partial sums that keep a loop free of a chain of dependent additions.
 const LANES: usize = 16;

@@ -89,6 +89,10 @@ fn conv2d() -> Result<()> {
         (1, 3, 2, 40, 33, 3, 2, 1),
         (1, 2, 2, 9, 9, 5, 3, 2),
         (7, 13, 19, 2, 2, 3, 1, 1),
+        (2, 5, 11, 9, 8, 3, 1, 1),
+        (1, 3, 12, 50, 45, 3, 1, 1),
+        (1, 2, 4, 12, 70, 5, 1, 2),
+        (2, 3, 9, 10, 12, 3, 1, 0),
     ] {
         let inputs = [random(&[b, c, h, w], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
         let name = format!("conv2d {b}x{c}x{h}x{w} to {o}, kernel {kernel}, stride {stride}, padding {padding}");

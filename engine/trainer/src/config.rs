@@ -166,11 +166,11 @@ impl Architecture {
     }
 }
 
-/// Autoencoder: pictures by the hundred thousand.
+/// Autoencoder: windows of pictures by the hundred thousand.
 pub const AUTOENCODER: Schedule = Schedule {
     steps: 8_000,
     batch: 16,
-    micro_batch: 4,
+    micro_batch: 8,
     rate: 1.5e-3,
     final_rate: 1e-5,
     warm_up: 200,

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
+use crate::random::Random;
 use crate::scenes;
 
 /// Scenes that no stage trains on begin here.
@@ -37,6 +38,19 @@ impl Pool {
             .collect();
         tensor(&pictures, self.side)
     }
+}
+
+/// A window of half the side at a place of its own in each picture of (B, 3, H, W): four times as many steps for the
+/// same arithmetic, and every pixel still gets its turn.
+pub fn windows(pictures: &Tensor, random: &mut Random) -> Result<Tensor> {
+    let (count, _, height, width) = pictures.dims4()?;
+    let windows: Vec<Tensor> = (0..count)
+        .map(|index| {
+            let (y, x) = (random.below(height / 2 + 1), random.below(width / 2 + 1));
+            pictures.narrow(0, index, 1)?.narrow(2, y, height / 2)?.narrow(3, x, width / 2)
+        })
+        .collect::<candle_core::Result<_>>()?;
+    Ok(Tensor::cat(&windows, 0)?.contiguous()?)
 }
 
 /// Pictures (rows of RGB bytes) as (B, 3, H, W) in [−1, 1].

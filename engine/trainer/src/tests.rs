@@ -24,7 +24,7 @@ use crate::workers::Workers;
 
 /// A run of the smallest networks, with a tokenizer.
 fn toy_run(folder: &Path) -> Result<Run> {
-    let limits = Limits { deadline: None, checkpoint_every: Duration::from_secs(3600), stop_file: folder.join("stop") };
+    let limits = Limits { deadline: None, checkpoint_every: Duration::from_hours(1), stop_file: folder.join("stop") };
     let run = Run::open(folder.join("run"), Architecture::toy(), Workers::new(2)?, limits)?;
     Vocabulary::learn(&scenes::words()).write(&run.path("tokenizer"), run.architecture.tokens)?;
     Ok(run)

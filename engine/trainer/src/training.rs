@@ -176,7 +176,7 @@ mod tests {
     };
 
     fn limits(folder: &Path) -> Limits {
-        Limits { deadline: None, checkpoint_every: Duration::from_secs(3600), stop_file: folder.join("stop") }
+        Limits { deadline: None, checkpoint_every: Duration::from_hours(1), stop_file: folder.join("stop") }
     }
 
     /// Learns a random linear map; answers weights and averages after `runs`, each up to a given step.
@@ -232,6 +232,6 @@ mod tests {
     #[test]
     fn shares_cover_the_batch() {
         assert_eq!(shares(5, 2), [0..2, 2..4, 4..5]);
-        assert_eq!(shares(4, 8), [0..4]);
+        assert_eq!(shares(8, 4), [0..4, 4..8]);
     }
 }

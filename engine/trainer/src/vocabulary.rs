@@ -37,7 +37,9 @@ impl Vocabulary {
                 break;
             };
             let merge = (left.to_owned(), right.to_owned());
-            pieces.iter_mut().for_each(|word| join(word, &merge));
+            for word in &mut pieces {
+                join(word, &merge);
+            }
             merges.push(merge);
         }
         let mut letters: Vec<char> = alphabet.to_vec();
@@ -57,7 +59,7 @@ impl Vocabulary {
     /// Writes the files of a CLIP tokenizer whose prompts have at most `limit` tokens.
     pub fn write(&self, folder: &Path, limit: usize) -> Result<()> {
         let ids: Map<String, Value> = self.tokens.iter().enumerate().map(|(id, t)| (t.clone(), json!(id))).collect();
-        let merges: String = self.merges.iter().map(|(left, right)| format!("{left} {right}\n")).collect();
+        let merges: Vec<String> = self.merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
         let mark = |content: &str| json!({"content": content, "lstrip": false, "normalized": true, "rstrip": false, "single_word": false});
         let special = |content: &str| {
             let mut token = mark(content);
@@ -66,7 +68,7 @@ impl Vocabulary {
         };
         let (start, end) = (self.tokens.len() - 2, self.tokens.len() - 1);
         files::write(&folder.join("vocab.json"), serde_json::to_string(&ids)?.as_bytes())?;
-        files::write(&folder.join("merges.txt"), format!("#version: 0.2\n{merges}").as_bytes())?;
+        files::write(&folder.join("merges.txt"), format!("#version: 0.2\n{}\n", merges.join("\n")).as_bytes())?;
         let map = json!({"bos_token": mark(START), "eos_token": mark(END), "pad_token": END, "unk_token": mark(END)});
         files::write_json(&folder.join("special_tokens_map.json"), &map)?;
         let config = json!({

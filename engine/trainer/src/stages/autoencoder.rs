@@ -9,7 +9,7 @@ use instaflow_engine::vae::AutoencoderTiny;
 use crate::files;
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
-use crate::pictures::{self, HELD_OUT, Pool};
+use crate::pictures::{self, HELD_OUT, Pool, windows};
 use crate::random::{Random, key};
 use crate::run::{Run, Stage, frozen};
 use crate::scenes;
@@ -33,6 +33,8 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let weights = Weights { absolute: 1.0, squared: 1.0, edges: 0.5 };
     let loss = |step: u64, range: Range<usize>| {
         let pictures = pool.tensor(&draw(stage, step, range.clone(), pool.count()))?;
+        let mut random = Random::new(key(&[stage.seed(), step, range.start as u64, 2]));
+        let pictures = windows(&pictures, &mut random)?;
         let latents = network.encode(&pictures)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         let error = losses::reconstruction(&decoded, &pictures, weights)?;

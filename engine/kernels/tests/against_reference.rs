@@ -184,11 +184,18 @@ fn upsample_nearest2x() -> Result<()> {
 }
 
 #[test]
-fn a_pool_of_one_thread_gives_the_same() -> Result<()> {
-    let inputs = [random(&[3, 5, 12, 12], 1)?, random(&[7, 5, 3, 3], 2)?, random(&[7], 3)?];
-    let conv = |i: &[Var]| fast::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
-    check("conv2d on one thread", &inputs, |i| pool.install(|| conv(i)), conv)
+fn any_number_of_threads_gives_the_same() -> Result<()> {
+    // One sample is cut into parts, a thread each; the last parts of the shortest may be empty.
+    for (b, h, w) in [(3, 12, 12), (1, 23, 45), (1, 3, 9)] {
+        let inputs = [random(&[b, 5, h, w], 1)?, random(&[7, 5, 3, 3], 2)?, random(&[7], 3)?];
+        let conv = |i: &[Var]| fast::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
+        let plain = |i: &[Var]| plain::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
+        for threads in [1, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+            check(&format!("conv2d {b}x{h}x{w}, {threads} threads"), &inputs, |i| pool.install(|| conv(i)), plain)?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

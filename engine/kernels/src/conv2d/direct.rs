@@ -2,6 +2,8 @@
 //! as one long line. A kernel position is a shift along that line, so that vectors run over row ends; what they compute
 //! in the border columns is thrown away.
 
+use std::ops::Range;
+
 use crate::parallel;
 use crate::simd::fused;
 
@@ -19,6 +21,26 @@ const BLOCK: usize = 4 * PIXELS;
 const CHUNK: usize = 1024;
 
 type Vector = [f32; LANES];
+
+/// Rows of an image with its border of zeros.
+struct Padded {
+    values: Vec<f32>,
+    /// Values from one channel to the next.
+    plane: usize,
+}
+
+/// The same from some pixel on.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    values: &'a [f32],
+    plane: usize,
+}
+
+impl Padded {
+    fn from(&self, at: usize) -> Line<'_> {
+        Line { values: &self.values[at..], plane: self.plane }
+    }
+}
 
 /// The sizes of a convolution of stride 1 from `channels` to `out_channels`.
 #[derive(Clone, Copy)]
@@ -50,22 +72,25 @@ impl Direct {
         self.out_height() * self.row()
     }
 
-    /// Values of one padded channel.
-    fn padded(&self) -> usize {
-        (self.height + 2 * self.padding) * self.row()
-    }
-
-    /// One sample with its border of zeros, and so many more at the end that a vector never reaches outside.
-    fn pad(&self, x: &[f32]) -> Vec<f32> {
+    /// These rows of one sample with its border of zeros, and so many zeros more at the end that a vector never reaches
+    /// outside. `rows` counts from the top of the border.
+    fn pad(&self, x: &[f32], rows: Range<usize>) -> Padded {
+        let plane = rows.len() * self.row();
         let slack = self.kernel.0 * self.row() + self.kernel.1 + BLOCK;
-        let mut padded = vec![0.0; self.channels * self.padded() + slack];
-        let border = self.padding * self.row() + self.padding;
-        for (channel, plane) in x.chunks_exact(self.height * self.width).enumerate() {
-            for (y, row) in plane.chunks_exact(self.width).enumerate() {
-                padded[channel * self.padded() + border + y * self.row()..][..self.width].copy_from_slice(row);
+        let mut values = vec![0.0; self.channels * plane + slack];
+        for (channel, source) in x.chunks_exact(self.height * self.width).enumerate() {
+            for y in rows.start.max(self.padding)..rows.end.min(self.padding + self.height) {
+                let row = &source[(y - self.padding) * self.width..][..self.width];
+                values[channel * plane + (y - rows.start) * self.row() + self.padding..][..self.width]
+                    .copy_from_slice(row);
             }
         }
-        padded
+        Padded { values, plane }
+    }
+
+    /// The rows of the padded image that the outputs `start .. end` of the line are made of.
+    fn rows(&self, start: usize, end: usize) -> Range<usize> {
+        start / self.row()..(end - 1) / self.row() + self.kernel.0
     }
 
     /// Weights (O, C, kh, kw) as (blocks of `CHANNELS` outputs, C, kh·kw, `CHANNELS`), filled up with zeros.
@@ -95,14 +120,20 @@ impl Direct {
         let per_part = self.line().div_ceil(parts).next_multiple_of(PIXELS);
         parallel::for_each(self.batch * parts, |task| {
             let (sample, part) = (task / parts, task % parts);
-            let padded = self.pad(&x[sample * sample_len..][..sample_len]);
-            let end = ((part + 1) * per_part).min(self.line());
+            let (first, end) = (part * per_part, ((part + 1) * per_part).min(self.line()));
+            if first >= end {
+                return;
+            }
+            // Each part of the line lays out only what it reads: together they hold the image once, and a few rows.
+            let rows = self.rows(first, end);
+            let skipped = rows.start * self.row();
+            let padded = self.pad(&x[sample * sample_len..][..sample_len], rows);
             let mut values = vec![0.0f32; CHANNELS * BLOCK];
-            for start in (part * per_part..end).step_by(BLOCK) {
+            for start in (first..end).step_by(BLOCK) {
                 let len = BLOCK.min(end - start);
                 for (block, weight) in weight.chunks_exact(patch * CHANNELS).enumerate() {
                     let channels = CHANNELS.min(self.out_channels - block * CHANNELS);
-                    multiply(&padded[start..], weight, *self, len.div_ceil(PIXELS), channels, &mut values);
+                    multiply(padded.from(start - skipped), weight, *self, len.div_ceil(PIXELS), channels, &mut values);
                     for lane in 0..channels {
                         let channel = block * CHANNELS + lane;
                         let bias = bias.map_or(0.0, |bias| bias[channel]);
@@ -162,7 +193,7 @@ impl Direct {
         let grad_len = self.out_channels * self.out_height() * self.out_width();
         let line = self.line().next_multiple_of(LANES);
         parallel::sum_over(self.batch, len, |sample, sum| {
-            let padded = self.pad(&x[sample * sample_len..][..sample_len]);
+            let padded = self.pad(&x[sample * sample_len..][..sample_len], self.rows(0, self.line()));
             // The output's gradient as a line with zeros in the border columns.
             let mut grad = vec![0.0f32; self.out_channels.next_multiple_of(CHANNELS) * line];
             let dy = &dy[sample * grad_len..][..grad_len];
@@ -175,7 +206,7 @@ impl Direct {
                 for (block, grad) in grad.chunks_exact(CHANNELS * line).enumerate() {
                     let channels = CHANNELS.min(self.out_channels - block * CHANNELS);
                     let sum = &mut sum[block * CHANNELS * self.channels * taps..][..channels * self.channels * taps];
-                    correlate(&padded[start..], &grad[start..], line, len, *self, sum);
+                    correlate(padded.from(start), &grad[start..], line, len, *self, sum);
                 }
             }
         })
@@ -184,7 +215,7 @@ impl Direct {
 
 /// `groups` times `PIXELS` outputs for `CHANNELS` channels, from the padded line `x` on; `out` has rows of `BLOCK`.
 /// Only the first `channels` are wanted: few of them are computed with fewer accumulators.
-fn multiply(x: &[f32], weight: &[f32], sizes: Direct, groups: usize, channels: usize, out: &mut [f32]) {
+fn multiply(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, channels: usize, out: &mut [f32]) {
     match channels {
         1..=4 => multiply_few(x, weight, sizes, groups, out),
         _ => multiply_all(x, weight, sizes, groups, out),
@@ -192,34 +223,34 @@ fn multiply(x: &[f32], weight: &[f32], sizes: Direct, groups: usize, channels: u
 }
 
 fused! {
-    fn multiply_all(x: &[f32], weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
+    fn multiply_all(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
         multiply_body::<CHANNELS, FUSED>(x, weight, sizes, groups, out);
     }
 }
 
 fused! {
-    fn multiply_few(x: &[f32], weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
+    fn multiply_few(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
         multiply_body::<4, FUSED>(x, weight, sizes, groups, out);
     }
 }
 
 #[inline(always)]
 fn multiply_body<const N: usize, const FUSED: bool>(
-    x: &[f32],
+    x: Line<'_>,
     weight: &[f32],
     sizes: Direct,
     groups: usize,
     out: &mut [f32],
 ) {
     let (kh, kw) = sizes.kernel;
-    let (row, padded) = (sizes.row(), sizes.padded());
+    let row = sizes.row();
     for group in 0..groups {
         let first = group * PIXELS;
         let mut sums = [[[0.0f32; LANES]; VECTORS]; N];
         let mut weights = weight.chunks_exact(CHANNELS);
         for channel in 0..sizes.channels {
             for ky in 0..kh {
-                let line = &x[channel * padded + ky * row + first..][..PIXELS + kw - 1];
+                let line = &x.values[channel * x.plane + ky * row + first..][..PIXELS + kw - 1];
                 for kx in 0..kw {
                     let (Some(weights), Some(pixels)) = (weights.next(), line.get(kx..kx + PIXELS)) else { return };
                     let (pixels, _) = pixels.as_chunks::<LANES>();
@@ -240,18 +271,18 @@ fn multiply_body<const N: usize, const FUSED: bool>(
 
 fused! {
     /// Adds `Σ grad[o][p] · x[c][p + tap]` over `len` pixels to `sum[o][c][tap]`; rows of `grad` are `line` long.
-    fn correlate(x: &[f32], grad: &[f32], line: usize, len: usize, sizes: Direct, sum: &mut [f32]) {
+    fn correlate(x: Line<'_>, grad: &[f32], line: usize, len: usize, sizes: Direct, sum: &mut [f32]) {
         let (kh, kw) = sizes.kernel;
-        let (row, padded) = (sizes.row(), sizes.padded());
+        let row = sizes.row();
         assert!(len.is_multiple_of(LANES) && grad.len() >= (CHANNELS - 1) * line + len, "the gradient's line is too short");
         let per_out = sizes.channels * kh * kw;
         for channel in 0..sizes.channels {
             for ky in 0..kh {
                 // Kernels wider than three go on three columns at a time; a narrower rest reads columns that it drops.
                 for kx in (0..kw).step_by(VECTORS) {
-                    let from = channel * padded + ky * row + kx;
+                    let from = channel * x.plane + ky * row + kx;
                     let mut sums = [[[0.0f32; LANES]; VECTORS]; CHANNELS];
-                    let pixels = &x[from..from + len + VECTORS - 1];
+                    let pixels = &x.values[from..from + len + VECTORS - 1];
                     for p in (0..len).step_by(LANES) {
                         let pixels: [Vector; VECTORS] = std::array::from_fn(|v| load(pixels, p + v));
                         for (n, sums) in sums.iter_mut().enumerate() {
@@ -264,7 +295,7 @@ fused! {
                     let at = (channel * kh + ky) * kw + kx;
                     for (sum, sums) in sum.chunks_exact_mut(per_out).zip(&sums) {
                         for (sum, lanes) in sum[at..at + VECTORS.min(kw - kx)].iter_mut().zip(sums) {
-                            *sum += lanes.iter().sum::<f32>();
+                            *sum += total(lanes);
                         }
                     }
                 }
@@ -278,6 +309,13 @@ fn multiply_add<const FUSED: bool>(sum: &mut Vector, a: f32, b: &Vector) {
     for (sum, b) in sum.iter_mut().zip(b) {
         *sum = if FUSED { a.mul_add(*b, *sum) } else { a * b + *sum };
     }
+}
+
+/// The sum of a vector, by halves: one after the other the additions would wait for each other.
+#[inline(always)]
+fn total(vector: &Vector) -> f32 {
+    let half = |n: usize, v: Vector| -> Vector { std::array::from_fn(|i| if i < n { v[i] + v[i + n] } else { 0.0 }) };
+    half(1, half(2, half(4, half(8, *vector))))[0]
 }
 
 /// A vector from `at` on. Checked once, outside the loop: a check in it keeps the sums out of the registers.

@@ -1,5 +1,6 @@
-//! 2-D convolution, in one of two ways: directly (`direct`), or on matrix products, where patches of the image are laid out as columns ("im2col"), tile by tile so that a
-//! tile stays in the cache, and multiplied by the weights as one matrix.
+//! 2-D convolution, in one of two ways: directly (`direct`), or on matrix products, where patches of the image are laid
+//! out as columns ("im2col"), tile by tile so that a tile stays in the cache, and multiplied by the weights as one
+//! matrix.
 
 use std::ops::Range;
 

@@ -5,6 +5,27 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use instaflow_kernels as kernels;
 
+/// Most levels of a network that halves its feature maps between them.
+const MOST_LEVELS: usize = 16;
+
+/// Most that a config may ask for of anything else: far above any network of this kind, and small enough that no
+/// product of such numbers overflows.
+const MOST: usize = 1 << 20;
+
+/// Holds a config's `levels`, and its other sizes by name, to what a network can have; else one sentence.
+pub(crate) fn check_sizes(
+    levels: usize,
+    sizes: impl IntoIterator<Item = (&'static str, usize)>,
+) -> std::result::Result<(), String> {
+    if !(1..=MOST_LEVELS).contains(&levels) {
+        return Err(format!("the network has {levels} levels, where 1 to {MOST_LEVELS} are expected"));
+    }
+    match sizes.into_iter().find(|(_, size)| !(1..=MOST).contains(size)) {
+        Some((name, size)) => Err(format!("{name} holds {size}, where 1 to {MOST} is expected")),
+        None => Ok(()),
+    }
+}
+
 /// Uniform in ±1/√fan-in: PyTorch's start for convolutions and linear layers.
 fn fan_in_init(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in as f64).sqrt();
@@ -122,7 +143,8 @@ impl Linear {
     /// Like [`Self::new`] over a weight that may be stored as a 1×1 convolution.
     pub fn pointwise(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
         let init = fan_in_init(input);
-        let weight = vb.get_with_hints((output, input, 1, 1), "weight", init)?.reshape((output, input))?;
+        // Squeezed rather than reshaped: a view, whatever the strides, so that checking a folder spends no memory here.
+        let weight = vb.get_with_hints((output, input, 1, 1), "weight", init)?.squeeze(3)?.squeeze(2)?;
         Ok(Self { weight, bias: Some(vb.get_with_hints(output, "bias", init)?) })
     }
 

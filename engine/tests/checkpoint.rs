@@ -8,7 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use instaflow_engine::Error;
 use instaflow_engine::checkpoint::{self, Component, Files, ModelFolder, Opened};
 use instaflow_engine::protocol::{OpenRequest, Source};
+use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
+use instaflow_engine::vae::Autoencoder;
 use tempfile::TempDir;
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -77,7 +79,7 @@ fn load(path: &Path) -> std::collections::HashMap<String, Tensor> {
 fn the_fixture_opens_with_its_sizes() {
     let model = open(&fixture("model")).unwrap();
     assert_eq!(model.name(), "model");
-    assert_eq!((model.size(), model.size_multiple()), ((128, 128), 64));
+    assert_eq!(model.size(), (128, 128));
     assert_eq!((model.latent_channels(), model.latent_factor()), (4, 8));
     assert_eq!(model.hash().len(), 10);
     assert!(model.vae_tiny().is_none());
@@ -323,10 +325,52 @@ fn a_check_finds_what_contradicts_the_config() {
     let config = "unet/config.json";
     expect(&|c| c["block_out_channels"] = vec![16, 32, 32, 64].into(), UNET, "config.json makes it");
     expect(&|c| c["layers_per_block"] = 3.into(), UNET, "lacks the tensor");
-    expect(&|c| c["layers_per_block"] = 1_000_000_000.into(), UNET, "lacks the tensor");
+    expect(&|c| c["layers_per_block"] = 1_000_000.into(), UNET, "lacks the tensor");
     expect(&|c| c["num_stacks"] = 2.into(), UNET, "stack.0");
     expect(&|c| c["down_block_types"][0] = "AttnDownBlock3D".into(), config, "AttnDownBlock3D");
     expect(&|c| c["down_block_types"] = "DownBlock2D".into(), config, "describes no such network");
+    expect(&|c| c["mid_block_type"] = serde_json::Value::Null, config, "describes no such network");
+    // Numbers that would divide by zero, overflow, or ask for more memory than there is.
+    expect(&|c| c["block_out_channels"] = vec![0; 4].into(), config, "block_out_channels holds 0");
+    expect(&|c| c["block_out_channels"] = vec![1u64 << 62; 4].into(), config, "1048576 is expected");
+    expect(&|c| c["layers_per_block"] = u64::MAX.into(), config, "layers_per_block holds");
+    expect(&|c| c["attention_head_dim"] = 0.into(), config, "0 attention heads");
+    expect(&|c| c["norm_num_groups"] = 0.into(), config, "0 groups");
+    expect(&|c| c["downsample_padding"] = u64::MAX.into(), config, "downsample_padding");
+    expect(
+        &|c| {
+            c["block_out_channels"] = serde_json::json!([]);
+            c["down_block_types"] = serde_json::json!([]);
+            c["up_block_types"] = serde_json::json!([]);
+        },
+        config,
+        "0 levels",
+    );
+
+    // The autoencoders and the text encoder alike.
+    let expect = |part: &str, edit: &dyn Fn(&mut serde_json::Value), says: &str| {
+        let folder = copy(&[("model", ""), ("vae_tiny", "vae_tiny")]);
+        edit_json(&folder.path().join(part).join("config.json"), edit);
+        let component = Component::open(&Files::open_folder(&folder.path().join(part)).unwrap()).unwrap();
+        let error = match part {
+            "text_encoder" => {
+                let config: TextConfig = component.parse().unwrap();
+                component.check(DType::F32, |vb| TextEncoder::new(vb, &config)).unwrap_err()
+            }
+            _ => component.check(DType::F32, |vb| Autoencoder::new(vb, component.config())).unwrap_err(),
+        };
+        let (message, config) = (error.to_string(), format!("{part}/config.json"));
+        assert!(message.contains(&config) && message.contains(says), "{message}");
+    };
+    expect("vae", &|c| c["layers_per_block"] = 1_000_000_000_000u64.into(), "layers_per_block holds");
+    expect("vae", &|c| c["layers_per_block"] = 0.into(), "layers_per_block holds 0");
+    expect("vae", &|c| c["block_out_channels"] = vec![0; 4].into(), "block_out_channels holds 0");
+    expect("vae", &|c| c["latent_channels"] = u64::MAX.into(), "latent_channels holds");
+    expect("vae_tiny", &|c| c["decoder_block_out_channels"] = vec![1u64 << 62; 4].into(), "block_out_channels holds");
+    expect("vae_tiny", &|c| c["latent_channels"] = 0.into(), "latent_channels holds 0");
+    expect("text_encoder", &|c| c["hidden_size"] = 0.into(), "hidden_size holds 0");
+    expect("text_encoder", &|c| c["num_attention_heads"] = 0.into(), "0 attention heads");
+    expect("text_encoder", &|c| c["num_hidden_layers"] = u64::MAX.into(), "num_hidden_layers holds");
 
     // Whole numbers where the network computes with fractions.
     let folder = copy(&[("model", "")]);
@@ -342,7 +386,8 @@ fn a_check_finds_what_contradicts_the_config() {
 fn a_network_loads_as_it_was_checked() {
     let model = open(&fixture("model")).unwrap();
     let config: UNetConfig = model.unet().parse().unwrap();
-    model.unet().load(DType::F32, &Device::Cpu, |vb| UNet::new(vb, &config)).unwrap();
+    check_unet(model.unet()).unwrap();
+    UNet::new(model.unet().builder(DType::F32, &Device::Cpu), &config).unwrap();
     let stacked = Component::open(&Files::open_folder(&fixture("stacked_unet")).unwrap()).unwrap();
     assert_eq!(stacked.class(), Some("StackedUNet2DConditionModel"));
     check_unet(&stacked).unwrap();
@@ -417,6 +462,22 @@ fn a_tokenizer_larger_than_the_text_encoder_is_refused() {
     edit_json(&folder.path().join("text_encoder/config.json"), |config| config["vocab_size"] = 49407.into());
     let message = open(folder.path()).unwrap().tokenizer().unwrap_err().to_string();
     assert!(message.contains("knows 49407"), "{message}");
+
+    // A prompt's ids are filled up to the limit: it must not be a matter of gigabytes.
+    edit_json(&folder.path().join("text_encoder/config.json"), |config| {
+        config["vocab_size"] = 49408.into();
+        config["max_position_embeddings"] = u64::MAX.into();
+    });
+    edit_json(&folder.path().join("tokenizer/tokenizer_config.json"), |config| {
+        config["model_max_length"] = 1e30.into();
+    });
+    let message = checkpoint::open_tokenizer(&Source::Folder(folder.path().into())).unwrap_err().to_string();
+    assert!(message.contains("65536 are most"), "{message}");
+    edit_json(&folder.path().join("text_encoder/config.json"), |config| {
+        config.as_object_mut().unwrap().remove("max_position_embeddings");
+    });
+    let tokenizer = checkpoint::open_tokenizer(&Source::Folder(folder.path().into())).unwrap();
+    assert_eq!(tokenizer.limit(), 77, "the text encoder's default");
 }
 
 /// The embedded form: the fixture's configs around weights at an odd address.

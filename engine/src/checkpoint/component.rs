@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
 
-/// A folder such as `unet/`: config.json and weights. Holds views of the files; memory is spent by [`Self::load`].
+/// A folder such as `unet/`: config.json and weights. Holds views of the files; memory is spent on what is asked of [`Self::builder`].
 #[derive(Debug)]
 pub struct Component {
     files: Files,
@@ -98,18 +98,7 @@ impl Component {
         }
     }
 
-    /// Checks a network as [`Self::check`] does, then builds it on the device, in the asked arithmetic.
-    pub fn load<T, E: Into<Error>>(
-        &self,
-        dtype: DType,
-        device: &Device,
-        build: impl Fn(VarBuilder<'static>) -> Result<T, E>,
-    ) -> Result<T> {
-        self.check(dtype, &build)?;
-        build(self.builder(dtype, device)).map_err(Into::into)
-    }
-
-    /// Its tensors, converted one at a time as they are asked for.
+    /// Its tensors, read and converted one at a time as they are asked for. [`Self::check`] comes first.
     pub fn builder(&self, dtype: DType, device: &Device) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(Weights(Arc::clone(&self.tensors))), dtype, device.clone())
     }

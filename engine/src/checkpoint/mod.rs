@@ -3,7 +3,7 @@
 //! A model folder is opened in two stages. [`open`] reads the configs and the headers of the weight files, and refuses
 //! what is missing, malformed or contradictory. [`Component::check`] then runs a network's own constructor over the
 //! headers alone, so that every tensor's name, shape and type is known to fit before memory is spent on one. Only
-//! [`Component::load`] reads weights.
+//! [`Component::builder`] reads weights.
 //!
 //! ```text
 //! Files ── config.json ──────────────┐

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::component::{Component, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
-use crate::text::Tokenizer;
 use crate::text::tokenizer::TokenizerFiles;
+use crate::text::{TextConfig, Tokenizer};
+use crate::unet::UNetConfig;
 use crate::{Error, Result};
 
 const INDEX: &str = "model_index.json";
@@ -31,7 +32,6 @@ pub struct ModelFolder {
     latent_channels: usize,
     latent_factor: usize,
     sample_size: (usize, usize),
-    levels: u32,
 }
 
 impl ModelFolder {
@@ -63,7 +63,6 @@ impl ModelFolder {
             latent_channels: latent_channels(&vae)?,
             latent_factor: latent_factor(&vae)?,
             sample_size: sample_size(&unet)?,
-            levels: unet.levels("block_out_channels")?.unwrap_or(1),
             tokenizer,
             text_encoder,
             unet,
@@ -161,27 +160,23 @@ impl ModelFolder {
         ((width * self.latent_factor) as u32, (height * self.latent_factor) as u32)
     }
 
-    /// Pixels to a side that every level of the U-Net can halve without a remainder: 64 with Stable Diffusion.
-    pub fn size_multiple(&self) -> u32 {
-        (self.latent_factor as u32) << (self.levels - 1)
-    }
-
     /// A velocity has its latent's channels, and the text embedding its text encoder's width.
     fn check_channels(&self) -> Result<()> {
-        let width = self.text_encoder.number("hidden_size")?;
+        // What a config leaves out is the networks' default.
+        let (text, unet) = (TextConfig::default(), UNetConfig::default());
+        let width = self.text_encoder.number("hidden_size")?.unwrap_or(text.hidden_size);
         let expected = [
-            ("in_channels", Some(self.latent_channels), "latent channels of vae/"),
-            ("out_channels", Some(self.latent_channels), "latent channels of vae/"),
-            ("cross_attention_dim", width, "hidden_size of text_encoder/"),
+            ("in_channels", unet.in_channels, self.latent_channels, "latent channels of vae/"),
+            ("out_channels", unet.out_channels, self.latent_channels, "latent channels of vae/"),
+            ("cross_attention_dim", unet.cross_attention_dim, width, "hidden_size of text_encoder/"),
         ];
-        for (key, theirs, what) in expected {
+        for (key, default, theirs, what) in expected {
             // One number for each level is the constructor's to check.
             if self.unet.config()[key].is_array() {
                 continue;
             }
-            if let (Some(ours), Some(theirs)) = (self.unet.number(key)?, theirs)
-                && ours != theirs
-            {
+            let ours = self.unet.number(key)?.unwrap_or(default);
+            if ours != theirs {
                 let message =
                     format!("has {key} = {ours}, but the {what} are {theirs}: these parts do not belong together");
                 return Err(self.unet.config_fault(message));
@@ -232,9 +227,12 @@ pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Resu
         config: read("tokenizer_config.json")?,
         special_tokens: read("special_tokens_map.json")?,
     };
-    let number = |key: &str| text_config.and_then(|config| config[key].as_u64()).map(|number| number as usize);
-    let tokenizer = Tokenizer::new(&contents, number("max_position_embeddings"))?;
-    match number("vocab_size") {
+    let number = |key: &str, default: usize| {
+        text_config.map(|config| config[key].as_u64().map_or(default, |number| number as usize))
+    };
+    let defaults = TextConfig::default();
+    let tokenizer = Tokenizer::new(&contents, number("max_position_embeddings", defaults.max_position_embeddings))?;
+    match number("vocab_size", defaults.vocab_size) {
         Some(known) if tokenizer.vocabulary_size() > known => {
             let message = format!(
                 "has ids up to {}, but the text encoder beside it knows {known}: these parts do not belong together",

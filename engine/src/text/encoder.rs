@@ -2,11 +2,11 @@
 //! the final layer norm. Ours rather than candle-transformers' because it must be trainable and take its sizes from the
 //! folder.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Attention, LayerNorm, Linear};
+use crate::layers::{Attention, LayerNorm, Linear, check_sizes};
 
 /// `text_encoder/config.json`; what is absent is CLIP ViT-L/14's.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -51,6 +51,14 @@ impl TextConfig {
         if !matches!(self.hidden_act.as_str(), "quick_gelu" | "gelu") {
             return Err(format!("the activation \"{}\" is unknown (known: quick_gelu, gelu)", self.hidden_act));
         }
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ];
+        check_sizes(1, sizes)?;
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(format!(
                 "hidden_size {} does not divide into {} attention heads",
@@ -116,11 +124,6 @@ impl TextEncoder {
             x = layer.forward(&x, &mask)?;
         }
         self.final_norm.forward(&x)
-    }
-
-    /// In which precision the embeddings come.
-    pub fn dtype(&self) -> DType {
-        self.tokens.dtype()
     }
 }
 

@@ -22,6 +22,9 @@ use crate::{Error, Result};
 /// What CLIP's text encoders take, and the limit where neither the text encoder nor the tokenizer names one.
 const CLIP_LIMIT: usize = 77;
 
+/// Most tokens to a prompt that a folder may ask for.
+const MOST_TOKENS: usize = 1 << 16;
+
 /// As many merges as Transformers reads from a `merges.txt`: those of CLIP's 49,152 symbols that are neither bytes
 /// (twice: inside and at the end of a word, less two) nor special tokens.
 const MOST_MERGES: usize = 49_152 - 256 - 2;
@@ -71,6 +74,11 @@ impl Tokenizer {
         if limit < 2 {
             let message = format!("takes {limit} tokens, which leaves no room for the start and end marks");
             return Err(files.fault("tokenizer_config.json", message));
+        }
+        if limit > MOST_TOKENS {
+            let message =
+                format!("would fill {limit} tokens for the text encoder beside it, and {MOST_TOKENS} are most");
+            return Err(files.fault("", message));
         }
         Ok(Self { bpe, start, end, pad, limit })
     }
@@ -221,7 +229,8 @@ impl Special {
         let map = parse("special_tokens_map.json", &files.special_tokens)?;
         let token = |key: &str| special_token(&config[key]).or_else(|| special_token(&map[key]));
         // Transformers writes 1e30 where there is no limit.
-        let longest = config["model_max_length"].as_f64().filter(|&length| (0.0..1e9).contains(&length));
+        let longest =
+            config["model_max_length"].as_f64().filter(|&length| (0.0..=MOST_TOKENS as f64).contains(&length));
         Ok(Self {
             start: token("bos_token"),
             end: token("eos_token"),

@@ -60,7 +60,7 @@ impl Body {
 
         let coarsest = channels[levels - 1];
         let vb_mid = vb.pp("mid_block");
-        let attends = config.mid_block_type.as_deref() != Some("UNetMidBlock2D");
+        let attends = config.mid_block_type == "UNetMidBlock2DCrossAttn";
         let mid = (
             resnet(vb_mid.pp("resnets.0"), coarsest, coarsest)?,
             attends.then(|| transformer(vb_mid.pp("attentions.0"), levels - 1)).transpose()?,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::layers::check_sizes;
+
 /// The shape of a U-Net, in Diffusers' names; what is absent is Stable Diffusion 1.5's.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
@@ -17,7 +19,7 @@ pub struct UNetConfig {
     /// "DownBlock2D" or "CrossAttnDownBlock2D", one a level.
     pub down_block_types: Vec<String>,
     /// "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D".
-    pub mid_block_type: Option<String>,
+    pub mid_block_type: String,
     /// "UpBlock2D" or "CrossAttnUpBlock2D", one a level, from the coarsest.
     pub up_block_types: Vec<String>,
     /// Residual blocks a level on the way down; one more on the way up.
@@ -40,7 +42,7 @@ pub struct UNetConfig {
     pub flip_sin_to_cos: bool,
     /// Shift of the time embedding's frequencies.
     pub freq_shift: f64,
-    /// Padding of the strided convolutions; 0 pads right and below.
+    /// Padding of the strided convolutions: 1, or 0, which pads right and below.
     pub downsample_padding: usize,
     /// "silu".
     pub act_fn: String,
@@ -88,7 +90,7 @@ impl Default for UNetConfig {
                 "CrossAttnDownBlock2D",
                 "DownBlock2D",
             ]),
-            mid_block_type: Some("UNetMidBlock2DCrossAttn".into()),
+            mid_block_type: "UNetMidBlock2DCrossAttn".into(),
             up_block_types: levels(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
             layers_per_block: 2,
             transformer_layers_per_block: 1,
@@ -114,13 +116,22 @@ impl UNetConfig {
     /// One sentence where these settings describe no network that this program knows.
     pub fn validate(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
-        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+        if self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(format!(
                 "block_out_channels, down_block_types and up_block_types must have one entry a level, but have {levels}, {} and {}",
                 self.down_block_types.len(),
                 self.up_block_types.len()
             ));
         }
+        let sizes = [
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+            ("layers_per_block", self.layers_per_block),
+            ("transformer_layers_per_block", self.transformer_layers_per_block),
+            ("cross_attention_dim", self.cross_attention_dim),
+        ];
+        let widths = self.block_out_channels.iter().map(|width| ("block_out_channels", *width));
+        check_sizes(levels, sizes.into_iter().chain(widths))?;
         let known = [
             (&self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
             (&self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
@@ -130,12 +141,18 @@ impl UNetConfig {
                 return Err(format!("the block type \"{unknown}\" is unknown (known: {})", known.join(", ")));
             }
         }
-        if let Some(name) = &self.mid_block_type
-            && !["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"].contains(&name.as_str())
-        {
+        if !["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"].contains(&self.mid_block_type.as_str()) {
             return Err(format!(
-                "the middle block type \"{name}\" is unknown (known: UNetMidBlock2DCrossAttn, UNetMidBlock2D)"
+                "the middle block type \"{}\" is unknown (known: UNetMidBlock2DCrossAttn, UNetMidBlock2D)",
+                self.mid_block_type
             ));
+        }
+        if self.downsample_padding > 1 {
+            return Err(format!("downsample_padding is {}, but only 0 and 1 are known", self.downsample_padding));
+        }
+        if !self.block_out_channels[0].is_multiple_of(2) {
+            let width = self.block_out_channels[0];
+            return Err(format!("the time embedding is half sines, half cosines, which {width} channels do not allow"));
         }
         if self.act_fn != "silu" || self.resnet_time_scale_shift != "default" {
             return Err(format!(
@@ -158,9 +175,6 @@ impl UNetConfig {
                 return Err(format!("{channels} channels do not divide into {heads} attention heads"));
             }
         }
-        if self.in_channels == 0 || self.out_channels == 0 || self.layers_per_block == 0 {
-            return Err("in_channels, out_channels and layers_per_block must be at least 1".into());
-        }
         Ok(())
     }
 
@@ -181,8 +195,8 @@ impl UNetConfig {
         }
     }
 
-    /// Both sides of a latent must be multiples of this.
+    /// Both sides of a latent must be multiples of this. The config must be valid.
     pub fn latent_multiple(&self) -> usize {
-        1 << (self.block_out_channels.len().max(1) - 1)
+        1 << (self.block_out_channels.len() - 1)
     }
 }

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use instaflow_kernels as kernels;
 use serde::Deserialize;
 
-use crate::layers::{Attention, Conv2d, GroupNorm, Linear};
+use crate::layers::{Attention, Conv2d, GroupNorm, Linear, check_sizes};
 use crate::unet::{Resnet, pad_after};
 use crate::{Cancel, Result};
 
@@ -76,9 +76,12 @@ impl KlConfig {
                 "the block type \"{unknown}\" is unknown (known: DownEncoderBlock2D, UpDecoderBlock2D)"
             ));
         }
-        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+        if self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err("block_out_channels, down_block_types and up_block_types must have one entry a level".into());
         }
+        let sizes = [("layers_per_block", self.layers_per_block), ("latent_channels", self.latent_channels)];
+        let widths = self.block_out_channels.iter().map(|width| ("block_out_channels", *width));
+        check_sizes(levels, sizes.into_iter().chain(widths))?;
         if self.act_fn != "silu" {
             return Err(format!("the activation \"{}\" is unknown (known: silu)", self.act_fn));
         }
@@ -195,8 +198,7 @@ impl Half {
         let levels = (0..channels.len())
             .map(|level| {
                 let inputs = (0..config.layers_per_block)
-                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }])
-                    .collect();
+                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }]);
                 let (vb, sampler) = (vb.pp("down_blocks").pp(level), "downsamplers.0.conv");
                 let (resnets, resample) =
                     level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
@@ -212,8 +214,7 @@ impl Half {
         let levels = (0..channels.len())
             .map(|level| {
                 let inputs = (0..=config.layers_per_block)
-                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }])
-                    .collect();
+                    .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }]);
                 let (vb, sampler) = (vb.pp("up_blocks").pp(level), "upsamplers.0.conv");
                 level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)
             })
@@ -274,14 +275,13 @@ impl Half {
 /// The residual blocks of one level, and the convolution that leads to the next.
 fn level_of(
     vb: &VarBuilder,
-    inputs: Vec<usize>,
+    inputs: impl Iterator<Item = usize>,
     output: usize,
     sampler: &str,
     resamples: bool,
     config: &KlConfig,
 ) -> candle_core::Result<(Vec<Resnet>, Option<Conv2d>)> {
     let resnets = inputs
-        .into_iter()
         .enumerate()
         .map(|(layer, input)| {
             Resnet::with_norm(&vb.pp("resnets").pp(layer), input, output, None, config.norm_num_groups, EPS)
@@ -293,10 +293,8 @@ fn level_of(
 
 impl PixelAttention {
     fn new(vb: &VarBuilder, channels: usize, groups: usize) -> candle_core::Result<Self> {
-        // Folders from before Diffusers 0.13 have the older names.
-        let old = vb.contains_tensor("query.weight");
-        let names = if old { ["query", "key", "value", "proj_attn"] } else { ["to_q", "to_k", "to_v", "to_out.0"] };
-        let [query, key, value, out] = names.map(|name| Linear::new(&vb.pp(name), channels, channels));
+        let [query, key, value, out] =
+            ["to_q", "to_k", "to_v", "to_out.0"].map(|name| Linear::new(&vb.pp(name), channels, channels));
         Ok(Self {
             norm: GroupNorm::new(&vb.pp("group_norm"), groups, channels, EPS)?,
             attention: Attention::new(query?, key?, value?, out?, 1)?,

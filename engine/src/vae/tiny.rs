@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use instaflow_kernels as kernels;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::Conv2d;
+use crate::layers::{Conv2d, check_sizes};
 
 /// `config.json` of an AutoencoderTiny; what is absent is TAESD's.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -62,10 +62,12 @@ impl TinyConfig {
             (&self.decoder_block_out_channels, &self.num_decoder_blocks),
         ];
         for (channels, blocks) in halves {
-            if levels == 0 || channels.len() != levels || blocks.len() != levels {
+            if channels.len() != levels || blocks.len() != levels {
                 return Err("the encoder's and decoder's blocks and channels must have one entry a level".into());
             }
-            if channels.iter().any(|c| *c != channels[0] || *c == 0) {
+            let widths = channels.iter().map(|width| ("block_out_channels", *width));
+            check_sizes(levels, widths.chain([("latent_channels", self.latent_channels)]))?;
+            if channels.iter().any(|c| *c != channels[0]) {
                 return Err(format!("the levels must all have the same number of channels, but have {channels:?}"));
             }
         }

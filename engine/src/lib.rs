@@ -24,9 +24,10 @@ pub mod png;
 
 pub mod device;
 
+mod atomic;
 mod cancel;
-mod layers;
 mod error;
+mod layers;
 
 pub use cancel::Cancel;
 pub use error::{Error, Result};

@@ -188,8 +188,9 @@ fn mistakes_are_refused_before_any_work() {
     check(Settings { size: Some((100, 128)), ..student.clone() }, "multiples of 64");
     // Where the system says how much memory is free.
     if cfg!(target_os = "linux") {
-        check(Settings { size: Some((1 << 20, 1 << 20)), ..student }, "GiB are free");
+        check(Settings { size: Some((1 << 14, 1 << 14)), ..student.clone() }, "GiB are free");
     }
+    check(Settings { size: Some((1 << 20, 1 << 20)), ..student }, "no side may be longer");
     let teacher = open(&OpenRequest { model: folder("model"), as_teacher: true, ..OpenRequest::default() });
     let error = draw(&teacher, &Settings::student(PROMPT), None).unwrap_err().to_string();
     assert!(error.contains("only a teacher is open"), "{error}");
@@ -210,11 +211,8 @@ fn a_cancelled_job_ends_as_cancelled() {
 }
 
 #[test]
-fn tokens_are_those_of_the_folder() {
-    let models = open(&request());
-    let ids = models.token_ids(Role::Student, PROMPT).unwrap();
-    assert_eq!((ids.len(), ids[0], ids[14]), (77, 49406, 49407));
-    assert_eq!(models.count_tokens(PROMPT).used, 15);
+fn tokens_are_counted_by_the_folders_tokenizer() {
+    assert_eq!(open(&request()).count_tokens(PROMPT).used, 15);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 
 use crate::Result;
 
-/// The time that the networks are given: 1000 at noise, towards 0 at the image.
+/// The time that the networks are given at noise; `(1 − t)` times this on the way to the image.
 pub const NETWORK_TIME: f64 = 1000.0;
 
 /// Where a run has arrived after a step.

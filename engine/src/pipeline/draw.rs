@@ -113,7 +113,7 @@ fn predict(
     let batch = context.dim(0)?;
     // (B, C, h, w)
     let x = x.to_dtype(models.dtype)?.repeat((batch, 1, 1, 1))?;
-    let timesteps = Tensor::full(((1.0 - t) * 1000.0) as f32, batch, &models.device)?;
+    let timesteps = Tensor::full(((1.0 - t) * euler::NETWORK_TIME) as f32, batch, &models.device)?;
     let v = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
     let v = match guidance {
         None => v,

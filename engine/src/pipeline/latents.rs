@@ -1,14 +1,16 @@
 //! Latents in files: the noise a picture starts from, and what the sampler leaves.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
 
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
+
+/// What a file with noise may weigh, read whole: that of 16,000 pictures of 512².
+const FILE_LIMIT: u64 = 1 << 30;
 
 /// Latents of one picture or several, as f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +24,17 @@ pub struct Latents {
 impl Latents {
     /// Reads the tensor `noise` (f32, f16 or bf16) of a safetensors file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| file_error("cannot read", path, source))?;
         let wrong = |message: String| Error::Checkpoint { path: path.to_owned(), message };
+        let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
+        let metadata = path.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(wrong("this is no regular file: give a safetensors file with the tensor `noise`".to_owned()));
+        }
+        if metadata.len() > FILE_LIMIT {
+            let gib = FILE_LIMIT >> 30;
+            return Err(wrong(format!("the file is larger than {gib} GiB: write the noise to a file of its own")));
+        }
+        let bytes = fs::read(path).map_err(unreadable)?;
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|error| wrong(format!("this is no safetensors file ({error}): write the noise as one")))?;
         let view = file
@@ -51,25 +62,11 @@ impl Latents {
         Ok(Self { shape, values })
     }
 
-    /// Writes the values as the f32 tensor `latents` of a safetensors file: beside `path` first, then under its name.
-    /// An existing file is replaced only where `overwrite` says so.
+    /// Writes the values as the f32 tensor `latents` of a safetensors file, whole or not at all. An existing file is replaced only where `overwrite` says so.
     pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
         let bytes = safetensors::serialize([("latents", self)], None)
             .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.part", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let result = File::create(&beside)
-            .and_then(|mut file| {
-                file.write_all(&bytes)?;
-                file.sync_all()
-            })
-            .and_then(|()| publish(&beside, path, overwrite));
-        if result.is_err() {
-            // The file under its own name is untouched; what could not be finished goes.
-            let _ = fs::remove_file(&beside);
-        }
-        result.map_err(|source| file_error("cannot write", path, source))
+        atomic::write(path, &bytes, overwrite)
     }
 
     /// One picture's values, (1, C, h, w); `None` past the last.
@@ -113,23 +110,4 @@ impl View for &Latents {
     fn data_len(&self) -> usize {
         self.values.len() * size_of::<f32>()
     }
-}
-
-/// Gives a finished file its name: a rename where it may replace another, a hard link where it must not, which fails
-/// on an existing name without a moment in between.
-fn publish(beside: &Path, path: &Path, overwrite: bool) -> std::io::Result<()> {
-    if overwrite {
-        return fs::rename(beside, path);
-    }
-    match fs::hard_link(beside, path) {
-        Ok(()) => fs::remove_file(beside),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // A file system without hard links.
-        Err(_) if !path.exists() => fs::rename(beside, path),
-        Err(error) => Err(error),
-    }
-}
-
-fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::File { action, path: path.to_owned(), source }
 }

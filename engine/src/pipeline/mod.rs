@@ -70,12 +70,15 @@ impl Models {
         progress: &mut dyn FnMut(u32, u32, &str),
         cancel: &Cancel,
     ) -> Result<Self> {
-        open::open(previous, request, progress, cancel)
+        open::open(previous, request, progress, cancel).map_err(|error| {
+            name_out_of_memory(error, "close other programs that use the GPU, or open a smaller model")
+        })
     }
 
     /// A student of Stable Diffusion 1.5's shapes with random weights: for timing, not for looking at.
     pub fn random_sd15(device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
         random::sd15(device, precision)
+            .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
     }
 
     /// What is open, for people.
@@ -86,11 +89,6 @@ impl Models {
             device: self.device_name.clone(),
             precision: device::precision(self.dtype),
         }
-    }
-
-    /// A prompt's ids as the text encoder gets them, padding included.
-    pub fn token_ids(&self, role: Role, prompt: &str) -> Result<Vec<u32>> {
-        Ok(self.model(role)?.tokenizer.encode(prompt))
     }
 
     /// How many of a prompt's tokens are seen: by the student, or where there is none by the teacher.
@@ -110,12 +108,8 @@ impl Models {
         observer: &mut dyn FnMut(Step),
         cancel: &Cancel,
     ) -> Result<Drawn> {
-        draw::draw(self, settings, noise, observer, cancel).map_err(|error| match error {
-            Error::Tensor(_) if error.is_out_of_memory() => Error::OutOfMemory(
-                "the GPU's memory is used up: choose a smaller size, or close other programs that use the GPU"
-                    .to_owned(),
-            ),
-            error => error,
+        draw::draw(self, settings, noise, observer, cancel).map_err(|error| {
+            name_out_of_memory(error, "choose a smaller size, or close other programs that use the GPU")
         })
     }
 
@@ -151,5 +145,15 @@ impl Models {
 
     fn embeddings(&self) -> MutexGuard<'_, Embeddings> {
         self.embeddings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A GPU's refusal of memory, which reaches us as an error of the tensor library, as a sentence.
+fn name_out_of_memory(error: Error, advice: &str) -> Error {
+    match error {
+        Error::Tensor(_) if error.is_out_of_memory() => {
+            Error::OutOfMemory(format!("the GPU's memory is used up: {advice}"))
+        }
+        error => error,
     }
 }

@@ -7,6 +7,10 @@ use crate::{Error, Result};
 /// Most Euler steps of one picture.
 const MAX_STEPS: u32 = 50;
 
+/// Longest side of a picture, in pixels. Noise is drawn in the host's memory whatever the device is, and not every
+/// system says how much of that is free.
+const MAX_SIDE: u32 = 16_384;
+
 /// Holds settings against the model that shall draw. Returns the picture's width and height in pixels.
 ///
 /// `noise`, where it is given, decides the size: (1, `channels`, height / `factor`, width / `factor`).
@@ -35,6 +39,9 @@ pub(super) fn validate(
             "{width}x{height} pixels cannot be drawn with {}: both sides must be multiples of {multiple}",
             card.name
         ));
+    }
+    if width.max(height) > MAX_SIDE {
+        return wrong(format!("{width}x{height} pixels cannot be drawn: no side may be longer than {MAX_SIDE}"));
     }
     Ok(size)
 }
@@ -96,6 +103,8 @@ mod tests {
         check(|s| s.size = Some((64, 192)), Ok((64, 192)));
         check(|s| s.size = Some((64, 100)), Err("multiples of 64"));
         check(|s| s.size = Some((0, 64)), Err("multiples of 64"));
+        check(|s| s.size = Some((64, 16_384)), Ok((64, 16_384)));
+        check(|s| s.size = Some((64, 16_448)), Err("longer than 16384"));
         check(|s| s.steps = 0, Err("1 to 50"));
         check(|s| s.steps = 51, Err("1 to 50"));
         check(|s| s.guidance = f32::NAN, Err("NaN"));

@@ -1,15 +1,15 @@
-//! PNGs on disk: written beside their target and renamed, so that a file is whole or not there.
+//! PNGs on disk, and the names of those that are saved without being asked for one.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use tempfile::NamedTempFile;
 
 use super::encode;
+use crate::Result;
+use crate::atomic::{self, cannot_write, name_taken, write_beside};
 use crate::protocol::Picture;
-use crate::{Error, Result};
 
 /// Bytes of a prompt that go into a file's name: enough to know it by, well under what file systems allow.
 const PROMPT_BYTES: usize = 60;
@@ -19,11 +19,7 @@ const SAME_NAMES: u32 = 9999;
 
 /// Saves the picture at `path`, whole or not at all; an existing file is replaced only with `overwrite`.
 pub fn save(path: &Path, picture: &Picture, metadata: bool, overwrite: bool) -> Result<()> {
-    let written = write_beside(parent(path), &encode(picture, metadata)).and_then(|file| {
-        let persisted = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
-        persisted.map(drop).map_err(|failed| name_taken(failed.error))
-    });
-    written.map_err(|source| cannot_write(path, source))
+    atomic::write(path, &encode(picture, metadata), overwrite)
 }
 
 /// Saves the picture as `YYYY-MM-DD/HH-MM-SS_seed_prompt.png` under `folder` (local time, folders made as needed) and
@@ -51,56 +47,6 @@ pub fn save_quick(folder: &Path, picture: &Picture, metadata: bool) -> Result<Pa
         }
     }
     Err(cannot_write(&path, name_taken(io::ErrorKind::AlreadyExists.into())))
-}
-
-/// A file with `bytes` in `folder` that vanishes unless it is given its name.
-fn write_beside(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".instaflow-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Those of any new file (the process's mask applies); temporary files are private otherwise.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(without_path)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// `tempfile` adds the temporary name to its errors, which tells a person nothing.
-fn without_path(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, "its folder does not exist"),
-        io::ErrorKind::PermissionDenied => {
-            io::Error::new(io::ErrorKind::PermissionDenied, "its folder may not be written to")
-        }
-        io::ErrorKind::NotADirectory => {
-            io::Error::new(io::ErrorKind::NotADirectory, "what should be its folder is a file")
-        }
-        _ => error,
-    }
-}
-
-fn name_taken(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::AlreadyExists {
-        let message = "a file of that name is there already: choose another name, or allow overwriting";
-        io::Error::new(io::ErrorKind::AlreadyExists, message)
-    } else {
-        error
-    }
-}
-
-fn cannot_write(path: &Path, source: io::Error) -> Error {
-    Error::File { action: "cannot write", path: path.to_owned(), source }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Letters and digits of the prompt's beginning, all else as single underscores: a name on every file system.

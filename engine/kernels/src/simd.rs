@@ -30,22 +30,23 @@ macro_rules! vectorized {
 }
 pub(crate) use vectorized;
 
-/// As `vectorized`, with a constant `FUSED` in the body: whether a multiplication and an addition are one instruction.
-/// (Where they are not, `mul_add` is a slow function call.)
-macro_rules! fused {
-    ($(#[$attr:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+/// Defines a function whose body is compiled for AVX-512, for AVX2 and for the target as it is, with `S` in it standing
+/// for the [`Simd`] of each. For loops that must stay in registers: what a compiler makes of plain ones changes with
+/// every edit nearby.
+macro_rules! with_simd {
+    ($(#[$attr:meta])* fn $name:ident<$simd:ident>($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$attr])*
         #[allow(unsafe_code)]
         fn $name($($arg: $ty),*) {
             #[inline(always)]
-            fn plain<const FUSED: bool>($($arg: $ty),*) $body
+            fn body<$simd: crate::simd::Simd>($($arg: $ty),*) $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-                fn wide($($arg: $ty),*) { plain::<true>($($arg),*) }
+                fn wide($($arg: $ty),*) { body::<crate::simd::Avx512>($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
-                fn middle($($arg: $ty),*) { plain::<true>($($arg),*) }
+                fn middle($($arg: $ty),*) { body::<crate::simd::Avx2>($($arg),*) }
 
                 match crate::simd::Level::of_this_processor() {
                     // SAFETY: the processor has every feature that `wide` asks for.
@@ -55,11 +56,144 @@ macro_rules! fused {
                     crate::simd::Level::Baseline => {}
                 }
             }
-            plain::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+            body::<crate::simd::Plain>($($arg),*);
         }
     };
 }
-pub(crate) use fused;
+pub(crate) use with_simd;
+
+/// A processor's vectors of f32.
+///
+/// # Safety
+/// Every function may be called only where the processor has the features; pointers must be good for `LANES` values.
+#[allow(unsafe_code)]
+pub(crate) trait Simd {
+    /// One register.
+    type Vector: Copy;
+    /// Values in it.
+    const LANES: usize;
+    /// Output channels that a kernel's accumulators hold, three registers each.
+    const CHANNELS: usize;
+
+    unsafe fn splat(value: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, vector: Self::Vector);
+    /// `a · b + c`
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn sum(vector: Self::Vector) -> f32;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m256, __m512, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps, _mm256_castps256_ps128,
+        _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    };
+
+    use super::Simd;
+
+    pub(crate) struct Avx512;
+    pub(crate) struct Avx2;
+
+    #[allow(unsafe_code)]
+    // SAFETY (of all below): the trait's contract.
+    impl Simd for Avx512 {
+        type Vector = __m512;
+        const LANES: usize = 16;
+        const CHANNELS: usize = 8;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: __m512) {
+            unsafe { _mm512_storeu_ps(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(vector: __m512) -> f32 {
+            unsafe { _mm512_reduce_add_ps(vector) }
+        }
+    }
+
+    #[allow(unsafe_code)]
+    // SAFETY (of all below): the trait's contract.
+    impl Simd for Avx2 {
+        type Vector = __m256;
+        const LANES: usize = 8;
+        const CHANNELS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m256 {
+            unsafe { _mm256_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m256 {
+            unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, vector: __m256) {
+            unsafe { _mm256_storeu_ps(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn sum(vector: __m256) -> f32 {
+            unsafe {
+                let four = _mm_add_ps(_mm256_castps256_ps128(vector), _mm256_extractf128_ps(vector, 1));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)))
+            }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// Arrays of four, which compilers map to the vectors that every 64-bit processor has.
+pub(crate) struct Plain;
+
+#[allow(unsafe_code)]
+// SAFETY (of all below): the trait's contract.
+impl Simd for Plain {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    const CHANNELS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> [f32; 4] {
+        [value; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> [f32; 4] {
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, vector: [f32; 4]) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(vector) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        // One instruction on ARM; elsewhere `f32::mul_add` may be a slow function call.
+        let one = |i: usize| if cfg!(target_arch = "aarch64") { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] };
+        [one(0), one(1), one(2), one(3)]
+    }
+    #[inline(always)]
+    unsafe fn sum(vector: [f32; 4]) -> f32 {
+        (vector[0] + vector[2]) + (vector[1] + vector[3])
+    }
+}
 
 /// Which of the compiled versions runs.
 #[derive(Clone, Copy)]

@@ -52,7 +52,7 @@ fn check(
 
 /// The gradients of Σ dy · conv2d(x, w), by the definition. (candle's own refuses strides that leave a rest.)
 fn conv2d_gradients(x: &Tensor, w: &Tensor, dy: &Tensor, stride: usize, padding: usize) -> Result<(Tensor, Tensor)> {
-    let ((b, c, height, width), (o, _, kh, kw), (_, _, oh, ow)) = (x.dims4()?, w.dims4()?, dy.dims4()?);
+    let ((_, c, height, width), (o, _, kh, kw), (_, _, oh, ow)) = (x.dims4()?, w.dims4()?, dy.dims4()?);
     let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
     let (xs, ws, dys) = (values(x)?, values(w)?, values(dy)?);
     let (mut dx, mut dw) = (vec![0.0f32; xs.len()], vec![0.0f32; ws.len()]);

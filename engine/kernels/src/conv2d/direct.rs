@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use crate::parallel;
-use crate::simd::fused;
+use crate::simd::{Simd, with_simd};
 
-/// Vector lanes; two or four hardware vectors where they are shorter.
+/// The longest vectors' lanes.
 const LANES: usize = 16;
 /// Vectors of pixels that are computed at once …
 const VECTORS: usize = 3;
@@ -19,8 +19,6 @@ const PIXELS: usize = VECTORS * LANES;
 const BLOCK: usize = 4 * PIXELS;
 /// Pixels over which a weight's gradient is summed in registers.
 const CHUNK: usize = 1024;
-
-type Vector = [f32; LANES];
 
 /// Rows of an image with its border of zeros.
 struct Padded {
@@ -191,15 +189,29 @@ impl Direct {
         let len = self.out_channels * self.channels * taps;
         let sample_len = self.channels * self.height * self.width;
         let grad_len = self.out_channels * self.out_height() * self.out_width();
-        let line = self.line().next_multiple_of(LANES);
-        parallel::sum_over(self.batch, len, |sample, sum| {
-            let padded = self.pad(&x[sample * sample_len..][..sample_len], self.rows(0, self.line()));
-            // The output's gradient as a line with zeros in the border columns.
+        // Samples lie one below the other in each line, so that small images, too, make lines worth summing along.
+        let padded_len = (self.height + 2 * self.padding) * self.row();
+        let group = CHUNK.div_ceil(padded_len).clamp(1, self.batch.div_ceil(parallel::threads()));
+        parallel::sum_over(self.batch.div_ceil(group), len, |task, sum| {
+            let samples = task * group..((task + 1) * group).min(self.batch);
+            let line = (samples.len() * padded_len).next_multiple_of(LANES);
+            let slack = self.kernel.0 * self.row() + self.kernel.1 + BLOCK;
+            let mut padded = Padded { values: vec![0.0f32; self.channels * line + slack], plane: line };
+            // The output's gradient, with zeros where the border is.
             let mut grad = vec![0.0f32; self.out_channels.next_multiple_of(CHANNELS) * line];
-            let dy = &dy[sample * grad_len..][..grad_len];
-            for (row, values) in dy.chunks_exact(self.out_width()).enumerate() {
-                let (channel, y) = (row / self.out_height(), row % self.out_height());
-                grad[channel * line + y * self.row()..][..self.out_width()].copy_from_slice(values);
+            for (index, sample) in samples.enumerate() {
+                let rows = x[sample * sample_len..][..sample_len].chunks_exact(self.width).enumerate();
+                for (row, values) in rows {
+                    let (channel, y) = (row / self.height, row % self.height);
+                    let at = channel * line + index * padded_len + (y + self.padding) * self.row() + self.padding;
+                    padded.values[at..][..self.width].copy_from_slice(values);
+                }
+                let rows = dy[sample * grad_len..][..grad_len].chunks_exact(self.out_width()).enumerate();
+                for (row, values) in rows {
+                    let (channel, y) = (row / self.out_height(), row % self.out_height());
+                    let at = channel * line + index * padded_len + y * self.row();
+                    grad[at..][..self.out_width()].copy_from_slice(values);
+                }
             }
             for start in (0..line).step_by(CHUNK) {
                 let len = CHUNK.min(line - start);
@@ -213,89 +225,110 @@ impl Direct {
     }
 }
 
-/// `groups` times `PIXELS` outputs for `CHANNELS` channels, from the padded line `x` on; `out` has rows of `BLOCK`.
-/// Only the first `channels` are wanted: few of them are computed with fewer accumulators.
-fn multiply(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, channels: usize, out: &mut [f32]) {
-    match channels {
-        1..=4 => multiply_few(x, weight, sizes, groups, out),
-        _ => multiply_all(x, weight, sizes, groups, out),
-    }
-}
-
-fused! {
-    fn multiply_all(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
-        multiply_body::<CHANNELS, FUSED>(x, weight, sizes, groups, out);
-    }
-}
-
-fused! {
-    fn multiply_few(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, out: &mut [f32]) {
-        multiply_body::<4, FUSED>(x, weight, sizes, groups, out);
-    }
-}
-
-#[inline(always)]
-fn multiply_body<const N: usize, const FUSED: bool>(
-    x: Line<'_>,
-    weight: &[f32],
-    sizes: Direct,
-    groups: usize,
-    out: &mut [f32],
-) {
-    let (kh, kw) = sizes.kernel;
-    let row = sizes.row();
-    for group in 0..groups {
-        let first = group * PIXELS;
-        let mut sums = [[[0.0f32; LANES]; VECTORS]; N];
-        let mut weights = weight.chunks_exact(CHANNELS);
-        for channel in 0..sizes.channels {
-            for ky in 0..kh {
-                let line = &x.values[channel * x.plane + ky * row + first..][..PIXELS + kw - 1];
-                for kx in 0..kw {
-                    let (Some(weights), Some(pixels)) = (weights.next(), line.get(kx..kx + PIXELS)) else { return };
-                    let (pixels, _) = pixels.as_chunks::<LANES>();
-                    for n in 0..N {
-                        for v in 0..VECTORS {
-                            multiply_add::<FUSED>(&mut sums[n][v], weights[n], &pixels[v]);
-                        }
+with_simd! {
+    /// `groups` times `PIXELS` outputs for `channels` channels, of at most `CHANNELS`, from the padded line `x` on; `out`
+    /// has rows of `BLOCK`.
+    fn multiply<S>(x: Line<'_>, weight: &[f32], sizes: Direct, groups: usize, channels: usize, out: &mut [f32]) {
+        let (kh, kw) = sizes.kernel;
+        assert!(
+            (1..=CHANNELS).contains(&channels)
+                && weight.len() >= sizes.channels * kh * kw * CHANNELS
+                && x.values.len() >= (sizes.channels - 1) * x.plane + (kh - 1) * sizes.row() + kw - 1 + groups * PIXELS
+                && groups * PIXELS <= BLOCK
+                && out.len() >= CHANNELS * BLOCK,
+            "the padded line, the weights or the target are too short"
+        );
+        for first in (0..groups * PIXELS).step_by(VECTORS * S::LANES) {
+            #[allow(unsafe_code)]
+            // SAFETY: the lengths were checked for all pixels of all groups and `CHANNELS` channels; the processor has
+            // what S needs, or this version would not have been chosen.
+            unsafe {
+                if S::CHANNELS == CHANNELS && channels > 4 {
+                    multiply_some::<S, CHANNELS>(x, weight, sizes, first, out);
+                } else {
+                    for channel in (0..channels).step_by(4) {
+                        let (weight, out) = (&weight[channel..], &mut out[channel * BLOCK..]);
+                        multiply_some::<S, 4>(x, weight, sizes, first, out);
                     }
                 }
             }
         }
-        for (n, sums) in sums.iter().enumerate() {
-            let (vectors, _) = out[n * BLOCK + first..][..PIXELS].as_chunks_mut::<LANES>();
-            vectors.copy_from_slice(sums);
+    }
+}
+
+/// Three registers of pixels from `first` on, for `N` channels.
+///
+/// # Safety
+/// As checked by `multiply`.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn multiply_some<S: Simd, const N: usize>(
+    x: Line<'_>,
+    weight: &[f32],
+    sizes: Direct,
+    first: usize,
+    out: &mut [f32],
+) {
+    let (kh, kw) = sizes.kernel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[S::splat(0.0); VECTORS]; N];
+        let mut weight = weight.as_ptr();
+        for channel in 0..sizes.channels {
+            for ky in 0..kh {
+                let line = x.values.as_ptr().add(channel * x.plane + ky * sizes.row() + first);
+                for kx in 0..kw {
+                    let pixels: [S::Vector; VECTORS] = std::array::from_fn(|v| S::load(line.add(kx + v * S::LANES)));
+                    for (n, sums) in sums.iter_mut().enumerate() {
+                        let weight = S::splat(*weight.add(n));
+                        for (sum, pixels) in sums.iter_mut().zip(pixels) {
+                            *sum = S::mul_add(weight, pixels, *sum);
+                        }
+                    }
+                    weight = weight.add(CHANNELS);
+                }
+            }
+        }
+        for (n, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                S::store(out.as_mut_ptr().add(n * BLOCK + first + v * S::LANES), sum);
+            }
         }
     }
 }
 
-fused! {
-    /// Adds `Σ grad[o][p] · x[c][p + tap]` over `len` pixels to `sum[o][c][tap]`; rows of `grad` are `line` long.
-    fn correlate(x: Line<'_>, grad: &[f32], line: usize, len: usize, sizes: Direct, sum: &mut [f32]) {
+with_simd! {
+    /// Adds `Σ grad[o][p] · x[c][p + tap]` over `len` pixels to `sum[o][c][tap]`; rows of `grad` are `line` long, and
+    /// there are `CHANNELS` of them, though `sum` may have fewer.
+    fn correlate<S>(x: Line<'_>, grad: &[f32], line: usize, len: usize, sizes: Direct, sum: &mut [f32]) {
         let (kh, kw) = sizes.kernel;
-        let row = sizes.row();
-        assert!(len.is_multiple_of(LANES) && grad.len() >= (CHANNELS - 1) * line + len, "the gradient's line is too short");
         let per_out = sizes.channels * kh * kw;
+        let outputs = sum.len() / per_out;
+        assert!(
+            len.is_multiple_of(LANES)
+                && grad.len() >= (CHANNELS - 1) * line + len
+                && x.values.len() >= (sizes.channels - 1) * x.plane + (kh - 1) * sizes.row() + kw - 1 + len + VECTORS,
+            "the padded line or the gradient's are too short"
+        );
         for channel in 0..sizes.channels {
             for ky in 0..kh {
                 // Kernels wider than three go on three columns at a time; a narrower rest reads columns that it drops.
                 for kx in (0..kw).step_by(VECTORS) {
-                    let from = channel * x.plane + ky * row + kx;
-                    let mut sums = [[[0.0f32; LANES]; VECTORS]; CHANNELS];
-                    let pixels = &x.values[from..from + len + VECTORS - 1];
-                    for p in (0..len).step_by(LANES) {
-                        let pixels: [Vector; VECTORS] = std::array::from_fn(|v| load(pixels, p + v));
-                        for (n, sums) in sums.iter_mut().enumerate() {
-                            let grad = load(grad, n * line + p);
-                            for (sums, pixels) in sums.iter_mut().zip(&pixels) {
-                                add_product::<FUSED>(sums, &grad, pixels);
-                            }
-                        }
-                    }
+                    let from = channel * x.plane + ky * sizes.row() + kx;
                     let at = (channel * kh + ky) * kw + kx;
-                    for (sum, sums) in sum.chunks_exact_mut(per_out).zip(&sums) {
-                        for (sum, lanes) in sum[at..at + VECTORS.min(kw - kx)].iter_mut().zip(sums) {
-                            *sum += total(lanes);
+                    let wanted = VECTORS.min(kw - kx);
+                    #[allow(unsafe_code)]
+                    // SAFETY: the lengths were checked above; the processor has what S needs.
+                    unsafe {
+                        if S::CHANNELS == CHANNELS {
+                            let sums = correlate_some::<S, CHANNELS>(&x.values[from..], grad, line, len);
+                            add_up::<S, CHANNELS>(&sums, &mut sum[at..], per_out, outputs, wanted);
+                        } else {
+                            for first in (0..outputs).step_by(4) {
+                                let sums = correlate_some::<S, 4>(&x.values[from..], &grad[first * line..], line, len);
+                                let outputs = (outputs - first).min(4);
+                                add_up::<S, 4>(&sums, &mut sum[first * per_out + at..], per_out, outputs, wanted);
+                            }
                         }
                     }
                 }
@@ -304,32 +337,51 @@ fused! {
     }
 }
 
+/// `Σ grad[n][p] · x[p + v]`, not yet summed over the lanes.
+///
+/// # Safety
+/// As checked by `correlate`.
 #[inline(always)]
-fn multiply_add<const FUSED: bool>(sum: &mut Vector, a: f32, b: &Vector) {
-    for (sum, b) in sum.iter_mut().zip(b) {
-        *sum = if FUSED { a.mul_add(*b, *sum) } else { a * b + *sum };
+#[allow(unsafe_code)]
+unsafe fn correlate_some<S: Simd, const N: usize>(
+    x: &[f32],
+    grad: &[f32],
+    line: usize,
+    len: usize,
+) -> [[S::Vector; VECTORS]; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[S::splat(0.0); VECTORS]; N];
+        for p in (0..len).step_by(S::LANES) {
+            let pixels: [S::Vector; VECTORS] = std::array::from_fn(|v| S::load(x.as_ptr().add(p + v)));
+            for (n, sums) in sums.iter_mut().enumerate() {
+                let grad = S::load(grad.as_ptr().add(n * line + p));
+                for (sum, pixels) in sums.iter_mut().zip(pixels) {
+                    *sum = S::mul_add(grad, pixels, *sum);
+                }
+            }
+        }
+        sums
     }
 }
 
-/// The sum of a vector, by halves: one after the other the additions would wait for each other.
-#[inline(always)]
-fn total(vector: &Vector) -> f32 {
-    let half = |n: usize, v: Vector| -> Vector { std::array::from_fn(|i| if i < n { v[i] + v[i + n] } else { 0.0 }) };
-    half(1, half(2, half(4, half(8, *vector))))[0]
-}
-
-/// A vector from `at` on. Checked once, outside the loop: a check in it keeps the sums out of the registers.
+/// Adds the lanes of the first `wanted` sums of the first `outputs` channels where they belong.
+///
+/// # Safety
+/// The processor has what S needs.
 #[inline(always)]
 #[allow(unsafe_code)]
-fn load(values: &[f32], at: usize) -> Vector {
-    debug_assert!(at + LANES <= values.len());
-    // SAFETY: `correlate` checks both lines before it walks them.
-    unsafe { values.as_ptr().add(at).cast::<Vector>().read_unaligned() }
-}
-
-#[inline(always)]
-fn add_product<const FUSED: bool>(sum: &mut Vector, a: &Vector, b: &Vector) {
-    for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
-        *sum = if FUSED { a.mul_add(*b, *sum) } else { a * b + *sum };
+unsafe fn add_up<S: Simd, const N: usize>(
+    sums: &[[S::Vector; VECTORS]; N],
+    target: &mut [f32],
+    per_out: usize,
+    outputs: usize,
+    wanted: usize,
+) {
+    for (n, sums) in sums.iter().enumerate().take(outputs) {
+        for (v, sum) in sums.iter().enumerate().take(wanted) {
+            // SAFETY: the caller's promise.
+            target[n * per_out + v] += unsafe { S::sum(*sum) };
+        }
     }
 }

@@ -230,6 +230,14 @@ fn noise_sets_size_and_count() {
         &["generate", "x", "-o", "b.png", "--model", &model, "--noise", vae.to_str().expect("plain")],
         "noise",
     );
+    place.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", "."], "no regular file");
+    // A picture is a file: a small file of noise must not ask for more of them than anybody can mean.
+    let zeros = vec![0; 10_001 * 4];
+    let view = TensorView::new(Dtype::F32, vec![10_001, 1, 1, 1], &zeros).expect("a tensor");
+    let many = safetensors::serialize([("noise", view)], None).expect("serialized");
+    fs::write(place.path("many.safetensors"), many).expect("written");
+    let many = ["generate", "x", "-o", "b.png", "--model", &model, "--noise", "many.safetensors"];
+    place.bad(2, &many, "10000 are the most");
     // A file with more tensors than the noise will do.
     place.good(&["generate", "x", "-o", "b.png", "--model", &model, "--noise", other.to_str().expect("plain")]);
 }
@@ -246,6 +254,13 @@ fn the_tiny_decoder_is_used_where_named() {
     assert_eq!((restored("full.png"), restored("tiny.png")), (Decoder::Full, Decoder::Tiny));
     assert_ne!(fs::read(place.path("full.png")).ok(), fs::read(place.path("tiny.png")).ok());
     place.bad(2, &[&common[..], &["none.png", "--decoder", "tiny"]].concat(), "no tiny decoder");
+    place.bad(2, &["bench", "--model", &model, "--runs", "1", "--decoder", "tiny"], "no tiny decoder");
+
+    // A model whose own decoder is the tiny one has both.
+    copy(&fixture("model"), &place.path("all-tiny"));
+    fs::remove_dir_all(place.path("all-tiny/vae")).expect("removed");
+    copy(&fixture("vae_tiny"), &place.path("all-tiny/vae"));
+    place.good(&["generate", "x", "--model", "all-tiny", "-o", "own.png", "--decoder", "tiny"]);
 }
 
 #[test]

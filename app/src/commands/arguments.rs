@@ -62,6 +62,9 @@ impl ModelArguments {
     }
 }
 
+/// Pictures of one command at most.
+pub(super) const MOST_PICTURES: u32 = 10_000;
+
 /// What to draw and where to put it.
 #[derive(Debug, Args)]
 pub(super) struct DrawArguments {
@@ -97,7 +100,7 @@ pub(super) struct DrawArguments {
     pub size: Option<(u32, u32)>,
 
     /// How many pictures to draw, with ascending seeds [default: 1]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PICTURES)))]
     pub count: Option<u32>,
 
     /// The model's own decoder, or the fast tiny one [default: full]

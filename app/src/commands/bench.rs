@@ -3,7 +3,7 @@
 use clap::Args;
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{Decoder, ModelCard, Precision, Role, Settings, Timings};
+use instaflow_engine::protocol::{Decoder, Precision, Role, Settings, Timings};
 use serde_json::json;
 
 use super::arguments::{self, ModelArguments};
@@ -23,7 +23,7 @@ pub struct Bench {
 
     /// Time random weights of these shapes instead of a model; nothing is downloaded
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
-    #[arg(conflicts_with_all = ["model", "teacher_model", "tiny_decoder", "live"])]
+    #[arg(conflicts_with_all = ["model", "teacher_model", "tiny_decoder"])]
     random: Option<String>,
 
     /// Time the teacher's 25 steps; a single folder in --model is then taken as the teacher
@@ -84,7 +84,6 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
         (None, Some(card)) => (Role::Teacher, card),
         (None, None) => return Err(wrong_use("nothing is open to time: name a model with --model")),
     };
-    check_decoder(arguments, card)?;
 
     let settings = one_step(arguments, role, PROMPT);
     let pictures = Timer { models: &models, progress: &progress, runs: arguments.runs };
@@ -120,10 +119,8 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
         teacher,
         live: None,
     };
-    // The live run opens the model on the engine's own thread: two at once may not fit into memory.
-    drop(models);
     if let Some(prompt) = &arguments.live {
-        report.live = Some(live::run(request(arguments), &one_step(arguments, role, ""), prompt, &progress)?);
+        report.live = Some(live::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
     }
     drop(progress);
     if arguments.json { say(as_json(&report)) } else { as_text(&report).iter().try_for_each(say) }
@@ -146,16 +143,6 @@ fn request(arguments: &Bench) -> instaflow_engine::protocol::OpenRequest {
 
 fn one_step(arguments: &Bench, role: Role, prompt: &str) -> Settings {
     Settings { role, size: arguments.size, decoder: arguments.decoder, ..Settings::student(prompt) }
-}
-
-fn check_decoder(arguments: &Bench, card: &ModelCard) -> anyhow::Result<()> {
-    if arguments.decoder == Decoder::Tiny && !card.has_tiny_decoder {
-        return Err(wrong_use(format!(
-            "{} has no tiny decoder: leave --decoder out, or name one with --tiny-decoder",
-            card.name
-        )));
-    }
-    Ok(())
 }
 
 struct Timer<'a> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{ModelSummary, Picture, Role};
+use instaflow_engine::protocol::{Picture, Role};
 use instaflow_engine::{Cancel, png};
 
 use super::arguments::DrawArguments;
@@ -40,7 +40,6 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let request = arguments.draw.model.open_one(arguments.teacher);
     let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
     let models = models.map_err(engine_error)?;
-    check(&models.summary(), role, &plan)?;
 
     let steps = u64::from(plan.settings(role, 0).steps);
     progress.begin("drawing", steps * plan.outputs.len() as u64);
@@ -64,15 +63,6 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
         }
     }
     plan.save_latents(latents)
-}
-
-fn check(summary: &ModelSummary, role: Role, plan: &Plan) -> anyhow::Result<()> {
-    let card = match role {
-        Role::Student => summary.student.as_ref(),
-        Role::Teacher => summary.teacher.as_ref(),
-    };
-    // The engine has the sentence for a part that is missing.
-    card.map_or(Ok(()), |card| plan.check_model(card))
 }
 
 /// Size, seed, steps and where the time went.

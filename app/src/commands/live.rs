@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use instaflow_engine::Error;
+use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{Event, Failure, JobId, Lane, OpenRequest, Outcome, Request, Settings, Task};
-use instaflow_engine::worker::Engine;
+use instaflow_engine::worker::{Engine, Loaded};
 
 use super::progress::Progress;
 
@@ -23,12 +25,19 @@ pub(super) struct Live {
     pub dropped: usize,
 }
 
-/// Opens the model on the engine's thread and types `prompt`, one request a key.
-pub(super) fn run(open: OpenRequest, settings: &Settings, prompt: &str, progress: &Progress) -> anyhow::Result<Live> {
-    let engine = Engine::spawn(|| {});
+/// Hands the models to an engine's thread and types `prompt`, one request a key.
+pub(super) fn run(models: Models, settings: &Settings, prompt: &str, progress: &Progress) -> anyhow::Result<Live> {
+    let mut models = Some(models);
+    let engine = Engine::with(
+        || {},
+        move |_, _, _| {
+            let open_already = || Error::Setting("the model to time is open already".to_owned());
+            models.take().map(Loaded::new).ok_or_else(open_already)
+        },
+    );
     let keys = prompt.chars().count();
     progress.begin("typing", keys as u64);
-    engine.send(Request::Open(JobId(0), open));
+    engine.send(Request::Open(JobId(0), OpenRequest::default()));
     wait_for(&engine, JobId(0), Task::Open)?;
     // The first picture pays for memory that is touched for the first time; nobody has typed yet.
     draw(&engine, JobId(1), settings.clone());

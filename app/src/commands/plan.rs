@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use instaflow_engine::pipeline::Latents;
-use instaflow_engine::protocol::{Decoder, ModelCard, Role, Settings};
+use instaflow_engine::protocol::{Role, Settings};
 
-use super::arguments::DrawArguments;
+use super::arguments::{DrawArguments, MOST_PICTURES};
 use super::{engine_error, wrong_use};
 
 /// Which pictures to draw and where each goes.
@@ -35,7 +35,12 @@ impl<'a> Plan<'a> {
         let count = match (&noise, arguments.count) {
             (None, count) => count.unwrap_or(1),
             (Some(noise), count) => {
-                let held = noise.shape[0] as u32;
+                let held = u32::try_from(noise.shape[0]).unwrap_or(u32::MAX);
+                if held > MOST_PICTURES {
+                    return Err(wrong_use(format!(
+                        "the noise holds {held} pictures, and {MOST_PICTURES} are the most at once: give it in parts"
+                    )));
+                }
                 if let Some(count) = count.filter(|&count| count != held) {
                     return Err(wrong_use(format!(
                         "the noise holds {held} pictures, --count asks for {count}: leave --count out"
@@ -77,17 +82,6 @@ impl<'a> Plan<'a> {
     /// The noise that picture `index` starts from, where a file gives it.
     pub fn noise(&self, index: usize) -> Option<Latents> {
         self.noise.as_ref()?.picture(index)
-    }
-
-    /// Holds the plan against the model that shall draw it.
-    pub fn check_model(&self, card: &ModelCard) -> anyhow::Result<()> {
-        if self.arguments.decoder == Decoder::Tiny && !card.has_tiny_decoder {
-            let name = &card.name;
-            return Err(wrong_use(format!(
-                "{name} has no tiny decoder: name one with --tiny-decoder, or leave --decoder out"
-            )));
-        }
-        Ok(())
     }
 
     /// Writes `--save-latents`, where it was asked for: (1,C,h,w) each, stacked to (N,C,h,w).

@@ -6,7 +6,7 @@ use clap::Args;
 use instaflow_engine::checkpoint;
 use instaflow_engine::protocol::Source;
 
-use super::say;
+use super::{engine_error, say};
 
 /// What `tokens` is asked.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct Tokens {
 
 pub(super) fn run(arguments: &Tokens) -> anyhow::Result<()> {
     let source = arguments.model.clone().map_or(Source::Pocket, Source::Folder);
-    let tokenizer = checkpoint::open_tokenizer(&source)?;
+    let tokenizer = checkpoint::open_tokenizer(&source).map_err(engine_error)?;
     let ids: Vec<String> = tokenizer.encode(&arguments.prompt).iter().map(u32::to_string).collect();
     say(ids.join(" "))
 }

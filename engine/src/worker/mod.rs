@@ -56,6 +56,13 @@ pub struct Loaded {
     pub count: Box<CountFn>,
 }
 
+impl Loaded {
+    /// Models that are open already, as the engine draws with them.
+    pub fn new(models: Models) -> Self {
+        loaded(Arc::new(models), None)
+    }
+}
+
 /// The engine: two threads and the way to them. Dropping it stops what runs and waits for both threads.
 pub struct Engine {
     shared: Arc<Shared>,

@@ -14,7 +14,7 @@ use instaflow_engine::worker::Engine;
 use tempfile::TempDir;
 
 /// How long the engine may take for anything a test waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A window, the answers its dialogs will get, and a folder of its own.
 pub struct Window {

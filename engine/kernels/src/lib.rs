@@ -8,6 +8,9 @@
 //! Work is shared over the current rayon pool; in a pool of one thread every operation runs on the calling thread, so
 //! that a trainer can run one replica per core.
 
+// A body is compiled once for each kind of vector, inside a function that has the features: it must be inlined there.
+#![allow(clippy::inline_always)]
+
 mod conv2d;
 pub use conv2d::conv2d;
 

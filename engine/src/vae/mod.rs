@@ -20,7 +20,7 @@ pub struct Autoencoder {
 
 #[derive(Debug)]
 enum Network {
-    Kl(AutoencoderKl),
+    Kl(Box<AutoencoderKl>),
     Tiny(AutoencoderTiny),
 }
 
@@ -86,7 +86,7 @@ impl Autoencoder {
     pub fn new(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
         let config = AutoencoderConfig::from_json(config).map_err(candle_core::Error::msg)?;
         let network = match &config {
-            AutoencoderConfig::Kl(config) => Network::Kl(AutoencoderKl::new(&vb, config)?),
+            AutoencoderConfig::Kl(config) => Network::Kl(Box::new(AutoencoderKl::new(&vb, config)?)),
             AutoencoderConfig::Tiny(config) => Network::Tiny(AutoencoderTiny::new(vb, config)?),
         };
         Ok(Self { network, config })
@@ -95,8 +95,7 @@ impl Autoencoder {
     /// A sampler's latents (B, C, h, w) to pixels (B, 3, H, W) in −1 … 1 (not clamped). Undoes scale and shift.
     pub fn decode(&self, latents: &Tensor, cancel: &Cancel) -> Result<Tensor> {
         let (scale, shift) = self.config.scale_and_shift();
-        let latents =
-            if scale == 1.0 && shift == 0.0 { latents.clone() } else { latents.affine(1.0 / scale, shift)? };
+        let latents = latents.affine(1.0 / scale, shift)?;
         match &self.network {
             Network::Kl(network) => network.decode(&latents, cancel),
             Network::Tiny(network) => {
@@ -113,7 +112,7 @@ impl Autoencoder {
             Network::Kl(network) => network.encode(pixels, cancel)?,
             Network::Tiny(network) => network.encode(pixels)?,
         };
-        Ok(if scale == 1.0 && shift == 0.0 { latents } else { latents.affine(scale, -shift * scale)? })
+        Ok(latents.affine(scale, -shift * scale)?)
     }
 
     /// Pixels a latent value stands for, along each side.

@@ -1,8 +1,32 @@
 //! The Pocket pair inside the binary.
 
-/// Every file of the pair by its path, for example `teacher/unet/config.json`.
+/// A file of `assets/pocket` with its path there.
 #[cfg(feature = "embed-pocket")]
-pub const FILES: &[(&str, &[u8])] = &[];
+macro_rules! embedded {
+    ($path:literal) => {
+        ($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/pocket/", $path)) as &[u8])
+    };
+}
+
+/// Every file of the pair by its path.
+#[cfg(feature = "embed-pocket")]
+pub const FILES: &[(&str, &[u8])] = &[
+    embedded!("teacher/model_index.json"),
+    embedded!("teacher/scheduler/scheduler_config.json"),
+    embedded!("teacher/tokenizer/vocab.json"),
+    embedded!("teacher/tokenizer/merges.txt"),
+    embedded!("teacher/tokenizer/special_tokens_map.json"),
+    embedded!("teacher/tokenizer/tokenizer_config.json"),
+    embedded!("teacher/text_encoder/config.json"),
+    embedded!("teacher/text_encoder/model.safetensors"),
+    embedded!("teacher/unet/config.json"),
+    embedded!("teacher/unet/diffusion_pytorch_model.safetensors"),
+    embedded!("teacher/vae/config.json"),
+    embedded!("teacher/vae/diffusion_pytorch_model.safetensors"),
+    embedded!("student/model_index.json"),
+    embedded!("student/unet/config.json"),
+    embedded!("student/unet/diffusion_pytorch_model.safetensors"),
+];
 
 /// This build was asked to carry no pair.
 #[cfg(not(feature = "embed-pocket"))]

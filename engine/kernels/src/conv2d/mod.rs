@@ -153,8 +153,8 @@ impl CustomOp3 for Conv2d {
 }
 
 impl Geometry {
-    /// The faster way for this shape, where it is not the one on matrix products: measured, it wins wherever rows are
-    /// long enough that the border columns cost little.
+    /// The way without patches, where it suits: rows must be so long that little is lost in the border columns, which it
+    /// computes along.
     fn direct(&self) -> Option<Direct> {
         let suits = self.stride == 1
             && self.kernel.0 == self.kernel.1

@@ -1,0 +1,81 @@
+//! The pair inside the binary: that it is there, is what it says it is, and draws what it is asked for.
+#![cfg(feature = "embed-pocket")]
+
+use instaflow_engine::Cancel;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{OpenRequest, Picture, Settings};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn open() -> Result<Models> {
+    Ok(Models::open(&OpenRequest::default(), &mut |_, _, _| {})?)
+}
+
+fn draw(models: &Models, settings: Settings) -> Result<Picture> {
+    Ok(models.draw(&settings, None, &mut |_| {}, &Cancel::default())?.picture)
+}
+
+/// Mean of one colour (0 red, 1 green, 2 blue) over the rows `from .. to` of the height, both in 0 … 1.
+fn mean(picture: &Picture, colour: usize, from: f64, to: f64) -> f64 {
+    let rows = |part: f64| (part * f64::from(picture.height)) as usize * picture.width as usize * 3;
+    let values: Vec<u8> = picture.rgb[rows(from)..rows(to)].iter().skip(colour).step_by(3).copied().collect();
+    values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64
+}
+
+/// Root of the mean square of the differences, in grey levels.
+fn distance(a: &Picture, b: &Picture) -> f64 {
+    let squares: f64 = a.rgb.iter().zip(b.rgb.iter()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+    (squares / a.rgb.len() as f64).sqrt()
+}
+
+const SEEDS: std::ops::Range<u32> = 0..4;
+
+#[test]
+fn it_is_a_stacked_student_and_its_teacher() -> Result {
+    let summary = open()?.summary();
+    let (student, teacher) = (summary.student.expect("a student"), summary.teacher.expect("a teacher"));
+    assert_eq!((student.name.as_str(), student.num_stacks, teacher.num_stacks), ("Pocket", 2, 1));
+    assert_eq!((student.size, teacher.size), ((128, 128), (128, 128)));
+    Ok(())
+}
+
+#[test]
+fn the_time_of_day_and_the_land_steer_the_picture() -> Result {
+    let models = open()?;
+    for seed in SEEDS {
+        let of = |prompt: &str| draw(&models, Settings { seed, ..Settings::student(prompt) });
+        let (noon, night) = (of("green hills at noon")?, of("green hills at night")?);
+        for colour in 0..3 {
+            let (day, dark) = (mean(&noon, colour, 0.0, 1.0), mean(&night, colour, 0.0, 1.0));
+            assert!(day > dark + 25.0, "seed {seed}: noon {day:.0}, night {dark:.0} in colour {colour}");
+        }
+        let sunset = of("green hills at sunset")?;
+        let warmth = |picture: &Picture| mean(picture, 0, 0.0, 0.4) - mean(picture, 2, 0.0, 0.4);
+        assert!(warmth(&sunset) > warmth(&noon) + 50.0, "seed {seed}: the sky at sunset is not red");
+        let (dunes, sea) = (of("sand dunes at noon")?, of("the sea at noon")?);
+        let ground = |picture: &Picture| mean(picture, 0, 0.75, 1.0) - mean(picture, 2, 0.75, 1.0);
+        assert!(ground(&dunes) > ground(&sea) + 50.0, "seed {seed}: dunes and sea have the same ground");
+    }
+    Ok(())
+}
+
+#[test]
+fn seeds_vary_the_picture_and_the_teacher_agrees_with_the_student() -> Result {
+    let models = open()?;
+    let prompt = "a snowy mountain near a lake at sunset";
+    let pairs: Vec<(Picture, Picture)> = SEEDS
+        .map(|seed| {
+            let student = draw(&models, Settings { seed, ..Settings::student(prompt) })?;
+            Ok((student, draw(&models, Settings { seed, ..Settings::teacher(prompt) })?))
+        })
+        .collect::<Result<_>>()?;
+    for (index, (student, teacher)) in pairs.iter().enumerate() {
+        let own = distance(student, teacher);
+        for (other, (_, stranger)) in pairs.iter().enumerate().filter(|(other, _)| *other != index) {
+            let others = distance(student, stranger);
+            assert!(own < 0.7 * others, "seed {index}: {own:.1} from its teacher, {others:.1} from that of seed {other}");
+            assert!(distance(student, &pairs[other].0) > 5.0, "seeds {index} and {other} give the same picture");
+        }
+    }
+    Ok(())
+}

@@ -73,7 +73,10 @@ fn seeds_vary_the_picture_and_the_teacher_agrees_with_the_student() -> Result {
         let own = distance(student, teacher);
         for (other, (_, stranger)) in pairs.iter().enumerate().filter(|(other, _)| *other != index) {
             let others = distance(student, stranger);
-            assert!(own < 0.7 * others, "seed {index}: {own:.1} from its teacher, {others:.1} from that of seed {other}");
+            assert!(
+                own < 0.7 * others,
+                "seed {index}: {own:.1} from its teacher, {others:.1} from that of seed {other}"
+            );
             assert!(distance(student, &pairs[other].0) > 5.0, "seeds {index} and {other} give the same picture");
         }
     }

@@ -326,7 +326,7 @@ pub struct ModelCard {
     pub unet_parameters: u64,
     /// 1, or the number of U-Nets in series.
     pub num_stacks: u32,
-    /// Whether a tiny decoder is at hand.
+    /// Whether there is a tiny decoder to choose beside the model's own.
     pub has_tiny_decoder: bool,
     /// Tokens that fit.
     pub token_limit: usize,

@@ -53,7 +53,7 @@ impl Model {
             size_multiple: pixels(unet.config.latent_multiple()),
             unet_parameters: unet.parameters,
             num_stacks: unet.config.num_stacks as u32,
-            has_tiny_decoder: tiny.is_some() || vae.is_tiny(),
+            has_tiny_decoder: tiny.is_some(),
             token_limit: tokenizer.limit(),
         };
         Self { card, tokenizer, text, unet, vae, tiny }

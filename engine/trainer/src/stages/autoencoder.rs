@@ -32,9 +32,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let pool = Pool::new(pool, run.architecture.picture);
     let weights = Weights { absolute: 1.0, squared: 1.0, edges: 0.5 };
     let loss = |step: u64, range: Range<usize>| {
-        let pictures = pool.tensor(&draw(stage, step, range.clone(), pool.count()))?;
-        let mut random = Random::new(key(&[stage.seed(), step, range.start as u64, 2]));
-        let pictures = windows(&pictures, &mut random)?;
+        let pictures = batch(&pool, stage, step, &range)?;
         let latents = network.encode(&pictures)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         let error = losses::reconstruction(&decoded, &pictures, weights)?;
@@ -43,9 +41,11 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     run.train(stage, schedule, &parameters, &loss, &mut |averages| look(run, stage, averages))
 }
 
-/// Which scenes the samples of a step are.
-pub fn draw(stage: Stage, step: u64, range: Range<usize>, count: usize) -> Vec<usize> {
-    range.map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(count)).collect()
+/// The windows of pictures that are the samples of a step: (B, 3, H/2, W/2).
+pub fn batch(pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
+    let scene = |sample: usize| Random::new(key(&[stage.seed(), step, sample as u64])).below(pool.count());
+    let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>())?;
+    windows(&pictures, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
 }
 
 /// Latents with a little noise of the step's own.

@@ -8,10 +8,9 @@ use instaflow_engine::vae::AutoencoderTiny;
 
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
-use crate::pictures::{Pool, windows};
-use crate::random::{Random, key};
+use crate::pictures::Pool;
 use crate::run::{Run, Stage, frozen};
-use crate::stages::autoencoder::{disturbed, draw, look};
+use crate::stages::autoencoder::{batch, disturbed, look};
 use crate::training::Schedule;
 
 /// Pictures from which the latents' mean and variance are taken.
@@ -28,9 +27,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let network = AutoencoderTiny::new(parameters.builder(), &run.architecture.autoencoder()?)?;
     let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
     let loss = |step: u64, range: Range<usize>| {
-        let pictures = pool.tensor(&draw(stage, step, range.clone(), pool.count()))?;
-        let mut random = Random::new(key(&[stage.seed(), step, range.start as u64, 2]));
-        let pictures = windows(&pictures, &mut random)?;
+        let pictures = batch(&pool, stage, step, &range)?;
         let latents = network.encode(&pictures)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         Ok(losses::reconstruction(&decoded, &pictures, weights)?)

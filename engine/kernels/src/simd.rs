@@ -196,7 +196,7 @@ impl Simd for Plain {
 }
 
 /// Which of the compiled versions runs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg(target_arch = "x86_64")]
 pub(crate) enum Level {
     Avx512,
@@ -210,6 +210,10 @@ impl Level {
     #[inline]
     pub(crate) fn of_this_processor() -> Self {
         use std::arch::is_x86_feature_detected as has;
+        #[cfg(test)]
+        if let Some(level) = tests::FORCED.get() {
+            return level;
+        }
         if !(has!("avx2") && has!("fma")) {
             Self::Baseline
         } else if has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw") {
@@ -262,4 +266,30 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::Level;
+
+    thread_local! {
+        /// The version to run on this thread in place of the processor's best.
+        pub(super) static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+    }
+
+    /// `work` with every version that this processor can run, the best first.
+    pub(crate) fn with_every_level<R>(work: impl Fn() -> R) -> Vec<(Level, R)> {
+        let best = Level::of_this_processor();
+        let levels = [Level::Avx512, Level::Avx2, Level::Baseline];
+        let able = levels.iter().skip_while(|level| **level != best);
+        able.map(|level| {
+            FORCED.set(Some(*level));
+            let result = work();
+            FORCED.set(None);
+            (*level, result)
+        })
+        .collect()
+    }
 }

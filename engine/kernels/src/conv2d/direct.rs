@@ -385,3 +385,45 @@ unsafe fn add_up<S: Simd, const N: usize>(
         }
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::Direct;
+    use crate::simd::tests::with_every_level;
+
+    /// Numbers in −1 … 1.
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| (((i + seed) * 7919 % 1013) as f32) / 506.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn every_vector_width_gives_the_same() {
+        for (out_channels, width) in [(1, 9), (4, 17), (5, 50), (8, 8), (11, 23), (19, 64)] {
+            let sizes = Direct { batch: 3, channels: 5, height: 7, width, out_channels, kernel: (3, 3), padding: 1 };
+            let (x, weight) = (values(3 * 5 * 7 * width, 1), values(out_channels * 5 * 9, 2));
+            let dy = values(3 * out_channels * 7 * width, 3);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+            // On this pool's one thread, so that the chosen version is the one that runs.
+            let all = pool.install(|| {
+                with_every_level(|| {
+                    [
+                        sizes.forward(&x, &weight, None),
+                        sizes.input_gradient(&weight, &dy),
+                        sizes.weight_gradient(&x, &dy),
+                    ]
+                })
+            });
+            let (_, best) = &all[0];
+            for (level, results) in &all[1..] {
+                for (what, (want, got)) in best.iter().zip(results).enumerate() {
+                    let largest = want.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+                    let off = want.iter().zip(got).fold(0.0f32, |a, (w, g)| a.max((w - g).abs()));
+                    assert!(
+                        off <= 1e-5 * largest,
+                        "{level:?}, result {what}, {out_channels} outputs: {off} of {largest}"
+                    );
+                }
+            }
+        }
+    }
+}

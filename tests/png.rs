@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::Error;
 use instaflow_engine::png::{Restored, encode, read_settings, save, save_quick};
-use instaflow_engine::protocol::{Decoder, Picture, Role, Settings, Timings};
+use instaflow_engine::protocol::{Blend, Decoder, Picture, Role, Settings, Timings};
 use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ fn picture(prompt: &str) -> Picture {
         model_hash: "0123456789".into(),
         timings: Timings::default(),
         straightness: Some(0.5),
+        path: [].into(),
     }
 }
 
@@ -228,6 +229,7 @@ fn pictures_of_other_programs_give_what_they_have() {
             steps: 20,
             guidance: 7.5,
             decoder: Decoder::Full,
+            blend: Blend::default(),
         };
         assert_eq!(restored, Restored { settings, model: Some("v1-5".into()) });
     }

@@ -14,13 +14,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
-/// The two queues of the engine. Each holds one waiting job: the latest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The queues of the engine. Each holds one waiting job, the latest. They stand in the order in which they are served:
+/// a job gives way to one of a lane above it, and starts again after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Follows the keyboard; never waits behind the teacher.
+    /// Follows the keyboard; waits behind nothing else.
     Live,
-    /// Draws while nothing is typed; gives way to every live job and starts again after it.
+    /// Several pictures beside the live one: variations of it, or the teacher in few and in many steps.
+    Sheet,
+    /// The teacher's picture of the same prompt.
     Teacher,
+    /// Frames of an animation, and whatever else goes into a file.
+    Export,
+}
+
+impl Lane {
+    /// All of them, first served first.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Sheet, Self::Teacher, Self::Export];
 }
 
 /// Which half of a pair draws.
@@ -63,6 +73,36 @@ pub struct Settings {
     pub guidance: f32,
     /// Which decoder makes the final picture.
     pub decoder: Decoder,
+    /// A second prompt and seed to lie between.
+    #[serde(default, skip_serializing_if = "Blend::is_none")]
+    pub blend: Blend,
+}
+
+/// What a picture lies between, where it is not of one prompt and one seed alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Blend {
+    /// The text embedding is interpolated linearly from the prompt's to this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Toward<String>>,
+    /// The noise is interpolated spherically from the seed's to this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Toward<u32>>,
+}
+
+impl Blend {
+    /// Whether the picture is of its own prompt and seed alone.
+    pub fn is_none(&self) -> bool {
+        self.prompt.is_none() && self.seed.is_none()
+    }
+}
+
+/// The other end of an interpolation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Toward<T> {
+    /// Where it leads.
+    pub to: T,
+    /// How far: 0 is where it comes from, 1 is `to`.
+    pub by: f32,
 }
 
 impl Settings {
@@ -77,6 +117,7 @@ impl Settings {
             steps: 1,
             guidance: 1.0,
             decoder: Decoder::Full,
+            blend: Blend::default(),
         }
     }
 
@@ -118,10 +159,24 @@ pub struct Picture {
     pub timings: Timings,
     /// Straightness S of the path (paper, eq. for S(Z)); `None` for a single step.
     pub straightness: Option<f64>,
+    /// The path step by step; empty for a single step.
+    pub path: Arc<[PathPoint]>,
+}
+
+/// One Euler step of a run of several, seen from its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PathPoint {
+    /// Time at the step's beginning, 0 = noise.
+    pub t: f32,
+    /// Root mean square of the velocity over the latent's values: ‖v‖/√d.
+    pub speed: f32,
+    /// ‖(z_N − z_0) − v‖², summed over the latent's values: its mean over the steps is the straightness S.
+    pub deviation: f32,
 }
 
 /// Where a model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The pair inside the binary.
     Pocket,
@@ -155,7 +210,7 @@ pub enum Precision {
 }
 
 /// What to open. Parts that do not change stay loaded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenRequest {
     /// A pair, or the student.
     pub model: Source,
@@ -200,6 +255,18 @@ pub enum Request {
         /// When the person asked, so that latency is counted from the key press.
         asked: Instant,
     },
+    /// Draw several pictures, one after the other. Takes the place of whatever waits in its lane. Each picture but the
+    /// last is an [`Event::Part`]; a job that gave way goes on with the first picture that it still lacks.
+    DrawSeries {
+        /// The sender's number.
+        id: JobId,
+        /// Which queue.
+        lane: Lane,
+        /// What to draw, in this order.
+        series: Vec<Settings>,
+        /// When the person asked.
+        asked: Instant,
+    },
     /// Count a prompt's tokens: answered at once with [`Event::Tokens`].
     CountTokens(String),
     /// Empty a lane and stop what runs in it.
@@ -241,6 +308,17 @@ pub enum Event {
         what: String,
         /// The flow's own prediction of the final picture, after each step of a run of several.
         estimate: Option<Picture>,
+    },
+    /// A picture of a series is done, and more are to come: the last one is the [`Event::End`]'s.
+    Part {
+        /// Which request.
+        id: JobId,
+        /// What kind.
+        task: Task,
+        /// Which picture of the series, from 0.
+        index: u32,
+        /// The picture.
+        picture: Picture,
     },
     /// Work has ended.
     End {

@@ -56,6 +56,7 @@ fn picture(settings: &Settings) -> Picture {
         model_hash: "0123456789".to_owned(),
         timings: Timings::default(),
         straightness: None,
+        path: [].into(),
     }
 }
 
@@ -146,7 +147,7 @@ fn story(events: &[Event]) -> Vec<(&'static str, u64)> {
         .filter_map(|event| match event {
             Event::Begin { id, .. } => Some(("begin", id.0)),
             Event::End { id, outcome, .. } => Some((word(outcome), id.0)),
-            Event::Progress { .. } | Event::Tokens(_) => None,
+            Event::Progress { .. } | Event::Part { .. } | Event::Tokens(_) => None,
         })
         .collect()
 }

@@ -56,7 +56,7 @@ impl App {
                 let total = self.wanted(lane).steps;
                 self.pane_mut(lane).run = Some(Run { id, began: Instant::now(), done: 0, total });
             }
-            Event::Begin { task: Task::Open, .. } => {}
+            Event::Begin { task: Task::Open, .. } | Event::Part { .. } => {}
             Event::Progress { id, task: Task::Open, done, total, what, .. } => {
                 if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
                     *opening = Opening { id, request: opening.request.clone(), done, total, what };

@@ -279,15 +279,15 @@ impl App {
 
     pub(crate) fn pane(&self, lane: Lane) -> &Pane {
         match lane {
-            Lane::Live => &self.live,
             Lane::Teacher => &self.teacher,
+            _ => &self.live,
         }
     }
 
     fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
         match lane {
-            Lane::Live => &mut self.live,
             Lane::Teacher => &mut self.teacher,
+            _ => &mut self.live,
         }
     }
 

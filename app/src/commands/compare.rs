@@ -135,6 +135,7 @@ mod tests {
             model_hash: String::new(),
             timings: instaflow_engine::protocol::Timings::default(),
             straightness: None,
+            path: [].into(),
         }
     }
 

@@ -41,8 +41,8 @@ pub fn show(app: &mut App, ui: &mut Ui, lane: Lane, caption: Option<&(String, St
         None => empty(app, ui, rect),
     }
     match lane {
-        Lane::Live => app.live.place = size.map(|size| (rect, size)),
         Lane::Teacher => app.teacher.place = size.map(|size| (rect, size)),
+        _ => app.live.place = size.map(|size| (rect, size)),
     }
     if response.clicked() || response.drag_started() {
         response.request_focus();

@@ -1,6 +1,6 @@
 //! One picture: prompt → embedding, seed → noise, Euler steps along the U-Net's velocity, latents → pixels.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::embeddings::Key;
 use super::model::{Model, Vae};
-use super::{Drawn, Latents, Models, Step, memory, pixels, settings as limits};
-use crate::flow::{euler, noise};
+use super::{Drawn, Latents, Models, Step, blend, memory, path, pixels, settings as limits};
+use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Timings};
 use crate::{Cancel, Error, Result};
 
@@ -28,6 +28,7 @@ pub(super) fn draw(
     let model = models.model(settings.role)?;
     let (channels, factor) = (model.vae.latent_channels(), model.vae.factor());
     let (width, height) = limits::validate(settings, &model.card, given, channels, factor as u32)?;
+    blend::validate(&settings.blend, given.is_some())?;
     let decoder = model.decoder(settings.decoder)?;
     let shape = [1, channels, height as usize / factor, width as usize / factor];
     let guided = settings.guidance > 1.0;
@@ -38,45 +39,57 @@ pub(super) fn draw(
     cancel.check()?;
     let start = match given {
         Some(given) => given.tensor(&models.device)?,
-        None => Tensor::from_vec(noise::randn(u64::from(settings.seed), &shape), &shape, &models.device)?,
+        None => Tensor::from_vec(blend::noise(settings, &shape), &shape, &models.device)?,
     };
 
     let settings = Settings { size: Some((width, height)), ..settings.clone() };
-    let picture = |rgb: Arc<[u8]>, mut timings: Timings, straightness| {
+    let picture = |rgb: Arc<[u8]>, mut timings: Timings| {
         timings.total = begun.elapsed().as_secs_f64();
         let (model, model_hash) = (model.card.name.clone(), model.card.hash.clone());
-        Picture { width, height, rgb, settings: settings.clone(), model, model_hash, timings, straightness }
+        let (settings, path) = (settings.clone(), [].into());
+        Picture { width, height, rgb, settings, model, model_hash, timings, straightness: None, path }
     };
 
     let in_unet = Cell::new(0.0);
+    let velocities = RefCell::new(Vec::new());
     let mut velocity = |x: &Tensor, t: f64| -> Result<Tensor> {
         cancel.check()?;
         let begun = Instant::now();
         let guidance = guided.then_some(f64::from(settings.guidance));
         let v = predict(models, model, x, t, &context, guidance, cancel)?;
         in_unet.set(in_unet.get() + begun.elapsed().as_secs_f64());
+        if settings.steps > 1 {
+            velocities.borrow_mut().push(v.clone());
+        }
         Ok(v)
     };
     let mut watch = |progress: euler::Progress<'_>| -> Result<()> {
         let rgb = if settings.steps > 1 { preview(models, model, progress.estimate, cancel)? } else { None };
         let timings = Timings { unet: in_unet.get(), ..timings };
-        let estimate = rgb.map(|rgb| picture(rgb, timings, None));
+        let estimate = rgb.map(|rgb| picture(rgb, timings));
         observer(Step { done: progress.done as u32, total: progress.total as u32, estimate });
         Ok(())
     };
-    let path = euler::sample(&start, settings.steps as usize, &mut velocity, &mut watch)?;
+    let end = euler::sample(&start, settings.steps as usize, &mut velocity, &mut watch)?;
     timings.unet = in_unet.get();
 
     let in_decoder = Instant::now();
-    let rgb = decode(models, decoder, &path.latents, cancel)?;
+    let rgb = decode(models, decoder, &end.latents, cancel)?;
     timings.decoder = in_decoder.elapsed().as_secs_f64();
-    let picture = picture(rgb, timings, path.straightness);
-    Ok(Drawn { picture, latents: Latents::from_tensor(&path.latents)? })
+    let mut picture = picture(rgb, timings);
+    picture.straightness = end.straightness;
+    picture.path = path::points(&start, &end.latents, &velocities.into_inner())?;
+    Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
 }
 
-/// The text embedding (B, L, D): the prompt's, after the negative prompt's where guidance applies.
+/// The text embedding (B, L, D): the prompt's, on its way to a second one's where there is one, after the negative
+/// prompt's where guidance applies.
 fn context(models: &Models, model: &Model, settings: &Settings, guided: bool, timings: &mut Timings) -> Result<Tensor> {
-    let text = embed(models, model, &settings.prompt, timings)?;
+    let mut text = embed(models, model, &settings.prompt, timings)?;
+    if let Some(toward) = &settings.blend.prompt {
+        let other = embed(models, model, &toward.to, timings)?;
+        text = ((text * f64::from(1.0 - toward.by))? + (other * f64::from(toward.by))?)?;
+    }
     if !guided {
         return Ok(text);
     }

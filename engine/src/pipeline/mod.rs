@@ -14,12 +14,14 @@ use model::Model;
 
 pub use latents::Latents;
 
+mod blend;
 mod draw;
 mod embeddings;
 mod latents;
 mod memory;
 mod model;
 mod open;
+mod path;
 mod pixels;
 mod random;
 mod settings;

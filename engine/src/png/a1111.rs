@@ -5,7 +5,7 @@
 //! `instaflow` chunk has no such limit; this one is for other programs and their pictures.
 
 use super::Restored;
-use crate::protocol::{Decoder, Picture, Role, Settings};
+use crate::protocol::{Blend, Decoder, Picture, Role, Settings};
 
 const NEGATIVE: &str = "Negative prompt: ";
 const STEPS: &str = "Steps: ";
@@ -58,6 +58,7 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         steps,
         guidance,
         decoder: Decoder::Full,
+        blend: Blend::default(),
     };
     let model = field("Model").filter(|model| !model.is_empty()).map(str::to_owned);
     Some(Restored { settings, model })

@@ -1,12 +1,13 @@
 //! The engine thread: requests in, events out, and nothing the window does can make it pile up work.
 //!
 //! - Each [`Lane`](crate::protocol::Lane) holds one waiting request, the latest; what it replaces ends as `Dropped`.
-//! - A live request makes a running teacher job give way between two network blocks. The teacher's job then waits
-//!   again, unless a newer one has taken its place, and restarts from its first step when the live lane is empty.
+//! - A live job begins at once on a fast model and after a short grace on a slow one (see `pace`).
+//! - A request makes a running job of any lane below its own give way between two network blocks. That job then waits
+//!   again, unless a newer one has taken its place, and its picture restarts from the first step when the lanes above
+//!   are empty. A series goes on with the first picture that it still lacks.
 //! - A newer request of the same lane abandons the running job between two network blocks, with one exception: a live
-//!   job that is about to finish anyway (see `pace`) may, so that unbroken typing on a fast model shows pictures
-//!   all along instead of none.
-//! - The input of a lane's last picture is not drawn a second time.
+//!   job may finish where that costs little (see `pace`), so that unbroken typing shows pictures all along.
+//! - The input of a lane's last pictures is not drawn a second time.
 //! - A panic, an error or a value that is no number ends the job as `Failed`; the next job works.
 //!
 //! Events wait in a channel of fixed size. Where nobody takes them out, progress is skipped, the ends of requests that
@@ -154,16 +155,21 @@ impl Shared {
             if queue.is_closed() {
                 return None;
             }
-            if let Some(work) = queue.next() {
-                return Some(work);
-            }
+            let held = match queue.next(Instant::now()) {
+                Some(Work::Wait(time)) => Some(time),
+                Some(work) => return Some(work),
+                None => None,
+            };
             if self.outbox.has_backlog() {
                 drop(queue);
                 self.outbox.flush();
                 queue = self.queue();
                 continue;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match held {
+                Some(time) => self.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 

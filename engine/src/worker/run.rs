@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::queue::{Done, Job, Work};
 use super::{Loaded, OnPart, Shared};
@@ -25,6 +26,8 @@ pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPar
                 }
             }
             Work::Draw(job, cancel) => draw_one(shared, job, model.as_deref(), &cancel),
+            // `Shared::next` waits itself.
+            Work::Wait(_) => {}
         }
     }
 }
@@ -50,13 +53,35 @@ fn open_one(shared: &Shared, id: JobId, open: impl FnOnce(&mut OnPart<'_>) -> Re
     loaded
 }
 
-fn draw_one(shared: &Shared, job: Job, model: Option<&Loaded>, cancel: &Cancel) {
+fn draw_one(shared: &Shared, mut job: Job, model: Option<&Loaded>, cancel: &Cancel) {
     let (id, task) = (job.id, Task::Draw(job.lane));
     shared.outbox.send(Event::Begin { id, task });
+    let done = loop {
+        match draw_picture(shared, &job, model, cancel) {
+            Done::Picture(picture) if job.next + 1 < job.series.len() => {
+                let index = job.next as u32;
+                shared.outbox.send(Event::Part { id, task, index, picture });
+                job.next += 1;
+                if cancel.check().is_err() {
+                    break Done::Cancelled;
+                }
+            }
+            done => break done,
+        }
+    };
+    let outcome = shared.queue().drawn(job, done, Instant::now());
+    if let Some(outcome) = outcome {
+        shared.outbox.send(Event::End { id, task, outcome });
+    }
+}
+
+/// The job's next picture.
+fn draw_picture(shared: &Shared, job: &Job, model: Option<&Loaded>, cancel: &Cancel) -> Done {
+    let (id, task) = (job.id, Task::Draw(job.lane));
     let result = catch_unwind(AssertUnwindSafe(|| {
         let model = model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?;
         (model.draw)(
-            &job.settings,
+            job.settings(),
             &mut |step| {
                 let (done, total, estimate) = (step.done, step.total, step.estimate);
                 shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: String::new(), estimate });
@@ -64,15 +89,11 @@ fn draw_one(shared: &Shared, job: Job, model: Option<&Loaded>, cancel: &Cancel) 
             cancel,
         )
     }));
-    let done = match result {
+    match result {
         Ok(Ok(picture)) => Done::Picture(picture),
         Ok(Err(Error::Cancelled)) => Done::Cancelled,
         Ok(Err(error)) => Done::Failed((&error).into()),
         Err(panic) => Done::Failed(failure("drawing", panic.as_ref())),
-    };
-    let outcome = shared.queue().drawn(job, done);
-    if let Some(outcome) = outcome {
-        shared.outbox.send(Event::End { id, task, outcome });
     }
 }
 

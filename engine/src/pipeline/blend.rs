@@ -1,0 +1,90 @@
+//! Between two seeds and between two prompts: what [`Blend`] asks for. Change how noise is interpolated here.
+
+use crate::flow::noise;
+use crate::protocol::{Blend, Settings};
+use crate::{Error, Result};
+
+/// Refuses a blend that cannot be drawn. `noise_given` says that the noise comes from a file.
+pub(super) fn validate(blend: &Blend, noise_given: bool) -> Result<()> {
+    let ways = [blend.prompt.as_ref().map(|toward| toward.by), blend.seed.as_ref().map(|toward| toward.by)];
+    for by in ways.into_iter().flatten() {
+        if !(0.0..=1.0).contains(&by) {
+            return Err(Error::Setting(format!("{by} of the way cannot be drawn: choose 0 to 1")));
+        }
+    }
+    if noise_given && blend.seed.is_some() {
+        return Err(Error::Setting("noise from a file has no second seed: leave one of the two out".to_owned()));
+    }
+    Ok(())
+}
+
+/// The noise that the settings start from: the seed's, or a point on the way to the second seed's.
+pub(super) fn noise(settings: &Settings, shape: &[usize]) -> Vec<f32> {
+    let from = noise::randn(u64::from(settings.seed), shape);
+    match &settings.blend.seed {
+        None => from,
+        Some(toward) => slerp(from, noise::randn(u64::from(toward.to), shape), toward.by),
+    }
+}
+
+/// Spherical linear interpolation (Shoemake, "Animating rotation with quaternion curves", 1985) of two vectors taken
+/// whole: between two draws of noise it keeps the length that noise has, which the straight line between them does not.
+fn slerp(from: Vec<f32>, to: Vec<f32>, by: f32) -> Vec<f32> {
+    if by <= 0.0 {
+        return from;
+    }
+    if by >= 1.0 {
+        return to;
+    }
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let cosine = dot(&from, &to) / (dot(&from, &from) * dot(&to, &to)).sqrt();
+    let angle = cosine.clamp(-1.0, 1.0).acos();
+    let by = f64::from(by);
+    // Vectors of one direction (the same seed twice) have no arc between them; opposite ones have no single one.
+    let (a, b) = if angle.sin() < 1e-6 || !angle.is_finite() {
+        (1.0 - by, by)
+    } else {
+        (((1.0 - by) * angle).sin() / angle.sin(), (by * angle).sin() / angle.sin())
+    };
+    from.iter().zip(&to).map(|(from, to)| (a * f64::from(*from) + b * f64::from(*to)) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Toward;
+
+    fn close(a: &[f32], b: &[f32]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6)
+    }
+
+    #[test]
+    fn the_way_is_an_arc() {
+        let (x, y) = (vec![2.0, 0.0], vec![0.0, 2.0]);
+        let third = slerp(x.clone(), y.clone(), 1.0 / 3.0);
+        assert!(close(&third, &[3f32.sqrt(), 1.0]), "30 degrees of 90: {third:?}");
+        assert_eq!(slerp(x.clone(), y.clone(), 0.0), x);
+        assert_eq!(slerp(x, y.clone(), 1.0), y);
+        assert!(close(&slerp(y.clone(), y.clone(), 0.4), &y), "no way at all");
+    }
+
+    #[test]
+    fn noise_keeps_its_length_on_the_way() {
+        let shape = [1, 4, 16, 16];
+        let rms = |values: &[f32]| (values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64).sqrt();
+        for by in [0.25, 0.5, 0.75] {
+            let blend = Blend { seed: Some(Toward { to: 9, by }), prompt: None };
+            let length = rms(&noise(&Settings { seed: 3, blend, ..Settings::student("") }, &shape));
+            assert!((length - 1.0).abs() < 0.05, "{by} of the way: {length}");
+        }
+    }
+
+    #[test]
+    fn only_the_way_between_can_be_drawn() {
+        let at = |by| Blend { seed: Some(Toward { to: 1, by }), prompt: None };
+        assert!(validate(&at(0.5), false).is_ok());
+        for (by, given) in [(-0.1, false), (1.1, false), (f32::NAN, false), (0.5, true)] {
+            assert!(validate(&at(by), given).is_err(), "{by} {given}");
+        }
+    }
+}

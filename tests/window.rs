@@ -5,10 +5,10 @@ mod support;
 
 use std::path::Path;
 
-use egui::accesskit::Toggled;
+use egui::accesskit::{Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask};
+use instaflow::app::{Answer, Ask, CompareAs, Show};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
 use support::{Window, model, pair, student};
@@ -260,7 +260,7 @@ fn a_file_that_is_no_picture_is_refused_with_a_sentence() {
 #[test]
 fn menus_and_shortcut_list_name_every_command() {
     let mut window = Window::ready(pair());
-    window.press("View");
+    window.press("Window");
     assert!(window.query_by_label_contains("Dark theme").is_some());
     window.key_press(Key::Escape);
     window.run();
@@ -271,4 +271,208 @@ fn menus_and_shortcut_list_name_every_command() {
     }
     window.press("Close");
     assert!(window.query_by_label("Close").is_none());
+}
+
+#[test]
+fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
+    for theme in [egui::Theme::Dark, egui::Theme::Light] {
+        let mut window = Window::ready(pair());
+        window.ctx.set_theme(theme);
+        window.type_text("lake");
+        window.press("Compare");
+        window.settle();
+        assert!(
+            window.query_by_label("Student picture").is_some() && window.query_by_label("Teacher picture").is_some()
+        );
+
+        window.press("Split");
+        assert_eq!(window.state().controls().compare_as, CompareAs::Split);
+        let handle = window.get_by_role_and_label(Access::Slider, "Split");
+        handle.focus();
+        window.run();
+        for _ in 0..5 {
+            window.key_press(Key::ArrowRight);
+        }
+        window.run();
+        assert!((window.state().controls().split - 0.6).abs() < 1e-3, "the arrows move the line");
+
+        window.press("Blink");
+        let (student, teacher) = (window.shot(), {
+            window.key_down(Key::F2);
+            window.run();
+            window.shot()
+        });
+        assert_ne!(student, teacher, "while F2 is held, the teacher's picture is in the student's place");
+        window.key_up(Key::F2);
+        window.run();
+        assert_eq!(window.shot(), student);
+
+        window.press("Difference");
+        window.settle();
+        let distance = window.state().distance().expect("both are drawn").clone();
+        let pictures = (window.picture(Lane::Live), window.picture(Lane::Teacher));
+        assert_eq!(Some(distance.clone()), instaflow::app::distance(pictures.0, pictures.1));
+        let psnr = format!("{:.1} dB", distance.psnr);
+        assert!(window.query_by_label(&psnr).is_some(), "{psnr} is shown");
+        assert!(window.query_by_label("1 and 50").is_some(), "network evaluations: guidance takes two a step");
+    }
+}
+
+#[test]
+fn the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot() {
+    let mut window = Window::ready(student());
+    let open = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+    window.key_press_modifiers(open, Key::P);
+    window.run();
+    assert!(window.get_by_label("Command").is_focused());
+    window.type_text("vari");
+    window.key_press(Key::Enter);
+    window.run();
+    assert_eq!(window.state().controls().show, Show::Variations);
+    assert!(window.query_by_label("Command").is_none(), "it closes");
+    assert_eq!(window.state().controls().prompt, "", "nothing went into the prompt");
+
+    window.key_press_modifiers(open, Key::P);
+    window.run();
+    window.type_text("difference");
+    assert!(window.query_by_label_contains("No teacher is open").is_some());
+    window.key_press(Key::Enter);
+    window.run();
+    assert_eq!(window.state().controls().show, Show::Variations, "what cannot be done is not done");
+    window.key_press(Key::Escape);
+    window.run();
+    assert!(window.query_by_label("Command").is_none());
+}
+
+#[test]
+fn variations_are_drawn_live_and_a_click_takes_one_over() {
+    let mut window = Window::ready(student());
+    window.type_text("boat");
+    window.press("Variations");
+    window.settle();
+    for (cell, seed) in [(0, 1), (1, 2), (2, 3)] {
+        let settings = &window.state().sheet_picture(cell).expect("drawn").settings;
+        assert_eq!((settings.seed, settings.prompt.as_str()), (seed, "boat"));
+    }
+    window.get_by_label("Prompt").focus();
+    window.type_text("s");
+    window.settle();
+    let wanted = window.state().sheet_picture(1).expect("drawn again").clone();
+    assert_eq!(wanted.settings.prompt, "boats");
+
+    window.press("Seed 2");
+    window.settle();
+    assert_eq!(window.state().controls().seed, 2);
+    assert_eq!(window.state().controls().show, Show::Picture);
+    assert_eq!(window.picture(Lane::Live).rgb, wanted.rgb, "the very picture that was clicked");
+}
+
+#[test]
+fn near_variations_lie_on_the_way_to_other_seeds() {
+    let mut window = Window::ready(student());
+    let base = window.picture(Lane::Live).clone();
+    window.press("Variations");
+    window.press("9 pictures");
+    window.settle();
+    assert!(window.state().sheet_picture(7).is_some_and(|picture| picture.settings.seed == 8));
+    let far = window.state().sheet_picture(0).expect("drawn").clone();
+    let slider = window.get_by_role_and_label(Access::Slider, "Spread");
+    slider.focus();
+    window.run();
+    for _ in 0..80 {
+        window.key_press(Key::ArrowLeft);
+    }
+    window.settle();
+    let near = window.state().sheet_picture(0).expect("drawn").clone();
+    let toward = near.settings.blend.seed.clone().expect("some of the way");
+    assert_eq!((near.settings.seed, toward.to), (0, 1));
+    let psnr = |picture| instaflow::app::distance(&base, picture).expect("one size").psnr;
+    assert!(psnr(&near) > psnr(&far), "a little of the way changes less: {} and {}", psnr(&near), psnr(&far));
+}
+
+#[test]
+fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
+    let mut window = Window::ready(student());
+    window.type_text("boat");
+    window.settle();
+    let from = window.picture(Lane::Live).rgb.clone();
+    window.get_by_label("Second prompt").focus();
+    window.run();
+    window.type_text("red fox");
+    let to_end = |window: &mut Window, slider: &str, key| {
+        window.get_by_role_and_label(Access::Slider, slider).focus();
+        window.run();
+        for _ in 0..200 {
+            window.key_press(key);
+        }
+        window.settle();
+        window.picture(Lane::Live).clone()
+    };
+    let end = to_end(&mut window, "Toward the second prompt", Key::ArrowRight);
+    assert_eq!(end.settings.blend.prompt.as_ref().map(|toward| toward.by), Some(1.0));
+    let seed_end = to_end(&mut window, "Toward the second seed", Key::ArrowRight);
+    to_end(&mut window, "Toward the second prompt", Key::ArrowLeft);
+    let start = to_end(&mut window, "Toward the second seed", Key::ArrowLeft);
+    assert_eq!(start.rgb, from, "at the beginning of both ways nothing is blended");
+    assert!(start.settings.blend.is_none());
+
+    let plain = |prompt: &str, seed: u32| {
+        let mut other = Window::ready(student());
+        other.type_text(prompt);
+        for _ in 0..seed {
+            other.key_press_modifiers(Modifiers::COMMAND, Key::CloseBracket);
+        }
+        other.settle();
+        assert_eq!(other.picture(Lane::Live).settings.seed, seed);
+        other.picture(Lane::Live).rgb.clone()
+    };
+    assert_eq!(end.rgb, plain("red fox", 0));
+    assert_eq!(seed_end.rgb, plain("red fox", 1));
+}
+
+#[test]
+fn the_path_is_scrubbed_with_the_arrows() {
+    let mut window = Window::ready(pair());
+    window.type_text("lake");
+    window.press("Compare");
+    window.settle();
+    let last = window.picture(Lane::Teacher).clone();
+    assert_eq!(last.path.len(), 25);
+    let mean = last.path.iter().map(|point| f64::from(point.deviation)).sum::<f64>() / 25.0;
+    let straightness = last.straightness.expect("25 steps");
+    assert!((mean - straightness).abs() < 1e-4 * straightness, "S is the mean deviation: {mean} and {straightness}");
+
+    let strip = window.get_by_role_and_label(Access::Slider, "Step of the path");
+    assert_eq!(strip.accesskit_node().numeric_value(), Some(25.0));
+    strip.focus();
+    window.run();
+    window.key_press(Key::Home);
+    window.settle();
+    assert!(window.query_by_label_contains("step 1 of 25").is_some());
+    assert!(window.query_by_label("Estimate at t = 0.00").is_some());
+    let first = window.state().seen_teacher().expect("an estimate").clone();
+    assert_ne!(first.rgb, last.rgb);
+    let apart = window.state().distance().expect("measured").clone();
+    assert_eq!(Some(apart), instaflow::app::distance(window.picture(Lane::Live), &first), "of what is seen");
+    window.key_press(Key::ArrowRight);
+    window.run();
+    assert!(window.query_by_label_contains("step 2 of 25").is_some());
+    window.press("Back to the picture");
+    window.settle();
+    assert_eq!(window.state().seen_teacher().map(|picture| picture.rgb.clone()), Some(last.rgb));
+}
+
+#[test]
+fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
+    let mut window = Window::ready(pair());
+    window.type_text("lake");
+    window.press("Few steps");
+    window.settle();
+    for (cell, steps) in instaflow::app::STEPS.into_iter().enumerate() {
+        let picture = window.state().sheet_picture(cell).expect("drawn");
+        assert_eq!((picture.settings.steps, picture.settings.role), (steps, Role::Teacher));
+        assert_eq!(picture.settings.seed, window.picture(Lane::Live).settings.seed);
+    }
+    assert!(window.query_by_label("Teacher, 8 steps").is_some());
+    assert!(window.query_by_label("Live picture").is_some());
 }

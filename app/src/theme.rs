@@ -15,6 +15,10 @@ pub struct Tokens {
     pub spacing: Spacing,
     /// Corner radii in points.
     pub radius: Radius,
+    /// Colours from no difference to the largest: matplotlib's "inferno" (CC0) in eighths, which grows lighter all the
+    /// way and so can be read without seeing colours.
+    #[serde(deserialize_with = "hexes")]
+    heat: Vec<Color32>,
     dark: Palette,
     light: Palette,
 }
@@ -43,6 +47,10 @@ pub struct Spacing {
     pub side: f32,
     /// Around and between pictures.
     pub gap: f32,
+    /// A window less wide than this folds the panel at the side.
+    pub narrow: f32,
+    /// Height of the pictures in a strip.
+    pub strip: f32,
 }
 
 /// Corner radii in points.
@@ -100,6 +108,22 @@ pub struct Palette {
     /// Text of a warning.
     #[serde(deserialize_with = "hex")]
     pub note: Color32,
+    /// Behind words on a picture.
+    #[serde(deserialize_with = "hex")]
+    pub label: Color32,
+    /// Words on a picture, and the line that parts two.
+    #[serde(deserialize_with = "hex")]
+    pub on_label: Color32,
+    /// The second line of a plot.
+    #[serde(deserialize_with = "hex")]
+    pub second: Color32,
+}
+
+impl Radius {
+    /// Of buttons and whatever is as small.
+    pub fn control(&self) -> CornerRadius {
+        CornerRadius::same(self.control)
+    }
 }
 
 /// The tokens the program was built with.
@@ -113,6 +137,14 @@ pub fn tokens() -> &'static Tokens {
 /// The colours in use right now.
 pub fn palette(ui: &egui::Ui) -> &'static Palette {
     if ui.visuals().dark_mode { &tokens().dark } else { &tokens().light }
+}
+
+/// The colour of a part of the largest difference, 0 … 1; what lies beyond is the last.
+pub fn heat(part: f32) -> Color32 {
+    let stops = &tokens().heat;
+    let at = part.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
+    let below = (at as usize).min(stops.len() - 2);
+    stops[below].lerp_to_gamma(stops[below + 1], at - below as f32)
 }
 
 /// Gives both themes to egui; it follows the system until told otherwise.
@@ -187,6 +219,12 @@ fn apply(style: &mut egui::Style, palette: &Palette, tokens: &Tokens) {
     }
 }
 
+fn hexes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Color32>, D::Error> {
+    #[derive(Deserialize)]
+    struct Hex(#[serde(deserialize_with = "hex")] Color32);
+    Ok(Vec::<Hex>::deserialize(deserializer)?.into_iter().map(|Hex(colour)| colour).collect())
+}
+
 fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Color32, D::Error> {
     let text = String::deserialize(deserializer)?;
     Color32::from_hex(&text)
@@ -212,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn heat_grows_lighter_from_end_to_end() {
+        let stops: Vec<_> = (0..=32).map(|part| luminance(heat(part as f32 / 32.0))).collect();
+        assert!(stops.windows(2).all(|pair| pair[0] < pair[1]), "{stops:?}");
+        assert_eq!(heat(9.0), heat(1.0));
+    }
+
+    #[test]
     fn text_meets_wcag_aa_in_both_themes() {
         for (theme, p) in [("dark", &tokens().dark), ("light", &tokens().light)] {
             for (what, ink, ground, least) in [
@@ -226,6 +271,9 @@ mod tests {
                 ("selected text", p.on_accent, p.accent_fill, 4.5),
                 ("error", p.error, p.error_fill, 4.5),
                 ("note", p.note, p.panel, 4.5),
+                ("words on a picture", p.on_label, p.label, 4.5),
+                ("second line", p.second, p.panel, 3.0),
+                ("second line of a plot", p.second, p.canvas, 3.0),
                 // WCAG 1.4.11: what marks focus needs 3 : 1.
                 ("accent on panel", p.accent, p.panel, 3.0),
                 ("accent on canvas", p.accent, p.canvas, 3.0),

@@ -124,6 +124,11 @@ impl Window {
         self.state().picture(lane).expect("a picture")
     }
 
+    /// The pixels of the window.
+    pub fn shot(&mut self) -> Vec<u8> {
+        self.render().expect("a graphics adapter, if only in software").into_raw()
+    }
+
     /// The messages on screen.
     pub fn errors(&self) -> Vec<String> {
         self.state().errors().map(str::to_owned).collect()

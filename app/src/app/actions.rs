@@ -5,13 +5,19 @@ use std::path::PathBuf;
 use instaflow_engine::png::Restored;
 use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Source};
 
-use super::{App, Command, Focus, Opening, View};
+use crate::theme::tokens;
+
+use super::{App, Command, CompareAs, Focus, Opening, Palette, Show, View};
 
 /// Said where a dialog is asked for while one is open.
 const DIALOG_OPEN: &str = "A file dialog is open already";
 
 impl App {
     pub(super) fn perform(&mut self, command: Command, ctx: &egui::Context) {
+        if let Some(reason) = self.why_not(command) {
+            self.notify(ctx, reason.to_owned());
+            return;
+        }
         let controls = &mut self.controls;
         match command {
             Command::Open | Command::OpenTeacher => {
@@ -29,23 +35,101 @@ impl App {
             }
             Command::Stop => self.stop(),
             Command::Live => controls.live = !controls.live,
-            Command::Compare => match self.no_comparison() {
-                None => self.controls.compare = !self.controls.compare,
-                Some(reason) => self.notify(ctx, reason.to_owned()),
-            },
+            Command::Picture => controls.show = Show::Picture,
+            // The keys that lead there lead back, too.
+            Command::Compare => controls.show = toggled(controls.show, Show::Compare),
+            Command::Variations => controls.show = toggled(controls.show, Show::Variations),
+            Command::Steps => controls.show = toggled(controls.show, Show::Steps),
+            Command::SideBySide => self.compare_as(CompareAs::SideBySide),
+            Command::Split => self.compare_as(CompareAs::Split),
+            Command::Blink => self.compare_as(CompareAs::Blink),
+            Command::Difference => self.compare_as(CompareAs::Difference),
+            Command::Path => {
+                controls.show_path = controls.show != Show::Compare || !controls.show_path;
+                controls.show = Show::Compare;
+            }
+            Command::SaveComparison => {}
+            Command::Animate => {}
             Command::Dice => controls.seed = random_seed(),
+            // Seeds are a ring of 2³².
+            Command::PreviousSeed => controls.seed = controls.seed.wrapping_sub(1),
+            Command::NextSeed => controls.seed = controls.seed.wrapping_add(1),
             Command::LockSeed => controls.seed_locked = !controls.seed_locked,
             Command::FocusPrompt => self.focus = Some(Focus::Prompt),
             Command::FocusPicture => self.focus = Some(Focus::Picture),
             Command::Fit => self.view = View::default(),
             Command::ActualSize | Command::ZoomIn | Command::ZoomOut => self.zoom(command, ctx),
-            Command::Settings => controls.show_settings = !controls.show_settings,
+            Command::SidePanel => self.toggle_side(ctx),
+            Command::Settings => self.show_settings = !self.show_settings,
+            Command::Palette => self.palette = Some(Palette::default()),
             Command::ThemeSystem => ctx.set_theme(egui::ThemePreference::System),
             Command::ThemeLight => ctx.set_theme(egui::ThemePreference::Light),
             Command::ThemeDark => ctx.set_theme(egui::ThemePreference::Dark),
             Command::Shortcuts => self.show_shortcuts = !self.show_shortcuts,
         }
         ctx.request_repaint();
+    }
+
+    /// Why a command can do nothing right now, or `None` where it can.
+    pub(crate) fn why_not(&self, command: Command) -> Option<&'static str> {
+        match command {
+            Command::Compare
+            | Command::SideBySide
+            | Command::Split
+            | Command::Blink
+            | Command::Difference
+            | Command::Path => self.no_comparison(),
+            Command::Steps => self.no_teacher(),
+            Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
+                Some("There is no picture yet.")
+            }
+            Command::Draw if self.model.is_none() => Some("No model is open."),
+            Command::Stop if !self.is_busy() => Some("Nothing is being drawn."),
+            _ => None,
+        }
+    }
+
+    /// Whether a command that is a switch, or one of several ways, is on; `None` for others.
+    pub(crate) fn is_on(&self, ctx: &egui::Context, command: Command) -> Option<bool> {
+        let controls = &self.controls;
+        let theme = ctx.options(|options| options.theme_preference);
+        let compares_as = |way| self.comparing() && controls.compare_as == way;
+        Some(match command {
+            Command::Live => controls.live,
+            Command::LockSeed => controls.seed_locked,
+            Command::Picture => controls.show == Show::Picture,
+            Command::Compare => self.comparing(),
+            Command::Variations => controls.show == Show::Variations,
+            Command::Steps => controls.show == Show::Steps && self.no_teacher().is_none(),
+            Command::SideBySide => compares_as(CompareAs::SideBySide),
+            Command::Split => compares_as(CompareAs::Split),
+            Command::Blink => compares_as(CompareAs::Blink),
+            Command::Difference => compares_as(CompareAs::Difference),
+            Command::Path => self.comparing() && controls.show_path,
+            Command::SidePanel => self.side_is_shown(ctx),
+            Command::ThemeSystem => theme == egui::ThemePreference::System,
+            Command::ThemeLight => theme == egui::ThemePreference::Light,
+            Command::ThemeDark => theme == egui::ThemePreference::Dark,
+            _ => return None,
+        })
+    }
+
+    fn compare_as(&mut self, way: CompareAs) {
+        self.controls.compare_as = way;
+        self.controls.show = Show::Compare;
+    }
+
+    /// Whether the panel at the side is shown: a narrow window folds it until it is asked for.
+    pub(crate) fn side_is_shown(&self, ctx: &egui::Context) -> bool {
+        if is_narrow(ctx) { self.side_unfolded } else { self.controls.show_side }
+    }
+
+    fn toggle_side(&mut self, ctx: &egui::Context) {
+        if is_narrow(ctx) {
+            self.side_unfolded = !self.side_unfolded;
+        } else {
+            self.controls.show_side = !self.controls.show_side;
+        }
     }
 
     fn export(&mut self, command: Command, ctx: &egui::Context) {
@@ -86,11 +170,19 @@ impl App {
         self.controls.seed = settings.seed;
         self.controls.size = settings.size;
         self.controls.decoder = settings.decoder;
+        match settings.blend.prompt {
+            Some(toward) => (self.controls.second_prompt, self.controls.prompt_mix) = (toward.to, toward.by),
+            None => self.controls.second_prompt.clear(),
+        }
+        self.controls.seed_mix = settings.blend.seed.as_ref().map_or(0.0, |toward| toward.by);
+        if let Some(toward) = settings.blend.seed {
+            self.controls.second_seed = toward.to;
+        }
         if settings.role == Role::Teacher {
             self.controls.negative_prompt = settings.negative_prompt;
             self.controls.steps = settings.steps.clamp(1, 50);
             self.controls.guidance = settings.guidance;
-            self.controls.compare = true;
+            self.controls.show = Show::Compare;
         }
         let open = self.model.as_ref().and_then(|model| match settings.role {
             Role::Student => model.student.as_ref(),
@@ -125,6 +217,15 @@ impl App {
         };
         self.open(request);
     }
+}
+
+/// Whether the window is too narrow for pictures and the panel at the side.
+fn is_narrow(ctx: &egui::Context) -> bool {
+    ctx.content_rect().width() < tokens().spacing.narrow
+}
+
+fn toggled(now: Show, other: Show) -> Show {
+    if now == other { Show::Picture } else { other }
 }
 
 /// Any of the 2³² seeds; the standard library's hasher keys are the operating system's random numbers.

@@ -23,10 +23,34 @@ pub enum Command {
     Stop,
     /// Follow the keyboard, or wait for [`Command::Draw`].
     Live,
+    /// Show the live picture alone.
+    Picture,
     /// Show the teacher beside the student.
     Compare,
+    /// Show other pictures around the live one.
+    Variations,
+    /// Show the teacher in few and in many steps.
+    Steps,
+    /// Compare one beside the other.
+    SideBySide,
+    /// Compare on two sides of a line.
+    Split,
+    /// Compare one in the place of the other.
+    Blink,
+    /// Show where the two differ.
+    Difference,
+    /// Show the teacher's path.
+    Path,
+    /// Save student, teacher and difference as one picture.
+    SaveComparison,
+    /// Save the way between two prompts or seeds as an animation.
+    Animate,
     /// Take a new seed.
     Dice,
+    /// The seed before.
+    PreviousSeed,
+    /// The seed after.
+    NextSeed,
     /// Keep the seed from one drawing to the next.
     LockSeed,
     /// Put the keyboard into the prompt field.
@@ -41,8 +65,12 @@ pub enum Command {
     ZoomIn,
     /// Shrink.
     ZoomOut,
-    /// Show or hide the settings at the side.
+    /// Show or hide the panel at the side.
+    SidePanel,
+    /// Open the settings.
     Settings,
+    /// Find a command by its name.
+    Palette,
     /// Follow the system's theme.
     ThemeSystem,
     /// Light theme.
@@ -54,7 +82,7 @@ pub enum Command {
 }
 
 /// The menus, in order; `None` is a separating line.
-pub const MENUS: [(&str, &[Option<Command>]); 4] = [
+pub const MENUS: [(&str, &[Option<Command>]); 5] = [
     (
         "File",
         &[
@@ -65,6 +93,10 @@ pub const MENUS: [(&str, &[Option<Command>]); 4] = [
             Some(Command::QuickSave),
             Some(Command::Copy),
             None,
+            Some(Command::SaveComparison),
+            Some(Command::Animate),
+            None,
+            Some(Command::Settings),
             Some(Command::Quit),
         ],
     ),
@@ -74,30 +106,46 @@ pub const MENUS: [(&str, &[Option<Command>]); 4] = [
             Some(Command::Draw),
             Some(Command::Stop),
             Some(Command::Live),
-            Some(Command::Compare),
             None,
             Some(Command::Dice),
+            Some(Command::PreviousSeed),
+            Some(Command::NextSeed),
             Some(Command::LockSeed),
         ],
     ),
     (
         "View",
         &[
+            Some(Command::Picture),
+            Some(Command::Compare),
+            Some(Command::Variations),
+            Some(Command::Steps),
+            None,
+            Some(Command::SideBySide),
+            Some(Command::Split),
+            Some(Command::Blink),
+            Some(Command::Difference),
+            Some(Command::Path),
+            None,
             Some(Command::Fit),
             Some(Command::ActualSize),
             Some(Command::ZoomIn),
             Some(Command::ZoomOut),
-            None,
+        ],
+    ),
+    (
+        "Window",
+        &[
             Some(Command::FocusPrompt),
             Some(Command::FocusPicture),
-            Some(Command::Settings),
+            Some(Command::SidePanel),
             None,
             Some(Command::ThemeSystem),
             Some(Command::ThemeLight),
             Some(Command::ThemeDark),
         ],
     ),
-    ("Help", &[Some(Command::Shortcuts)]),
+    ("Help", &[Some(Command::Palette), Some(Command::Shortcuts)]),
 ];
 
 impl Command {
@@ -113,8 +161,20 @@ impl Command {
             Self::Draw => "Draw now",
             Self::Stop => "Stop",
             Self::Live => "Live",
+            Self::Picture => "Picture",
             Self::Compare => "Compare",
+            Self::Variations => "Variations",
+            Self::Steps => "Few steps",
+            Self::SideBySide => "Side by side",
+            Self::Split => "Split",
+            Self::Blink => "Blink",
+            Self::Difference => "Difference",
+            Self::Path => "Teacher's path",
+            Self::SaveComparison => "Save comparison…",
+            Self::Animate => "Export animation…",
             Self::Dice => "New seed",
+            Self::PreviousSeed => "Previous seed",
+            Self::NextSeed => "Next seed",
             Self::LockSeed => "Lock seed",
             Self::FocusPrompt => "Go to the prompt",
             Self::FocusPicture => "Go to the picture",
@@ -122,7 +182,9 @@ impl Command {
             Self::ActualSize => "Actual pixels",
             Self::ZoomIn => "Zoom in",
             Self::ZoomOut => "Zoom out",
-            Self::Settings => "Settings",
+            Self::SidePanel => "Side panel",
+            Self::Settings => "Settings…",
+            Self::Palette => "Find a command…",
             Self::ThemeSystem => "System theme",
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
@@ -142,8 +204,20 @@ impl Command {
             Self::Draw => "Draw the prompt now; with an unlocked seed, from a new seed.",
             Self::Stop => "Stop whatever is drawing.",
             Self::Live => "Draw on every keystroke. Switched off, Enter draws.",
+            Self::Picture => "Show the live picture alone.",
             Self::Compare => "Let the teacher draw the same prompt from the same noise beside the student.",
+            Self::Variations => "Draw other seeds beside this one; click one to take it over.",
+            Self::Steps => "Let the teacher draw in 1, 2, 4, 8 and 25 Euler steps beside the student's one.",
+            Self::SideBySide => "Compare one beside the other.",
+            Self::Split => "Compare on two sides of a line; drag the line, or move it with the arrows.",
+            Self::Blink => "Compare in one place: hold F2, or the button, to see the teacher's.",
+            Self::Difference => "Show where student and teacher differ, on a scale of colours.",
+            Self::Path => "Show what the teacher took the final picture to be at every step, and its speed.",
+            Self::SaveComparison => "Save student, teacher and their difference as one labelled picture.",
+            Self::Animate => "Save the way between two prompts, or two seeds, as an animated PNG.",
             Self::Dice => "Take a new random seed.",
+            Self::PreviousSeed => "Take the seed before this one.",
+            Self::NextSeed => "Take the seed after this one.",
             Self::LockSeed => "Keep the seed; unlocked, every 'Draw now' takes a new one.",
             Self::FocusPrompt => "Put the keyboard into the prompt field.",
             Self::FocusPicture => "Put the keyboard on the picture: arrows move it, + and − zoom, 0 fits it.",
@@ -151,7 +225,9 @@ impl Command {
             Self::ActualSize => "Show one pixel of the picture on one pixel of the screen.",
             Self::ZoomIn => "Magnify the picture. The mouse wheel does it at the pointer.",
             Self::ZoomOut => "Shrink the picture.",
-            Self::Settings => "Show or hide the settings at the side.",
+            Self::SidePanel => "Show or hide seed, size and what else belongs to the picture at the side.",
+            Self::Settings => "Device, decoder, folders and looks, each explained and with its default.",
+            Self::Palette => "Type some letters of a command's name and press Enter.",
             Self::ThemeSystem => "Light or dark as the system says.",
             Self::ThemeLight => "Dark text on light ground.",
             Self::ThemeDark => "Light text on dark ground.",
@@ -174,16 +250,30 @@ impl Command {
             Self::Draw => (control, Key::Enter),
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Live => (control, Key::L),
+            Self::Picture => (control, Key::D),
             Self::Compare => (control, Key::T),
+            Self::Variations => (control, Key::G),
+            Self::Steps => (control, Key::E),
+            Self::SideBySide => (control, Key::Num3),
+            Self::Split => (control, Key::Num4),
+            Self::Blink => (control, Key::Num5),
+            Self::Difference => (control, Key::Num6),
+            Self::Path => (both, Key::T),
+            Self::SaveComparison => (both, Key::B),
+            Self::Animate => (both, Key::E),
             Self::Dice => (control, Key::R),
+            Self::PreviousSeed => (control, Key::OpenBracket),
+            Self::NextSeed => (control, Key::CloseBracket),
             Self::LockSeed => (both, Key::R),
             Self::FocusPrompt => (control, Key::P),
-            Self::FocusPicture => (both, Key::P),
+            Self::FocusPicture => (control, Key::I),
             Self::Fit => (control, Key::Num1),
             Self::ActualSize => (control, Key::Num2),
             Self::ZoomIn => (control, Key::PageUp),
             Self::ZoomOut => (control, Key::PageDown),
+            Self::SidePanel => (control, Key::B),
             Self::Settings => (control, Key::Comma),
+            Self::Palette => (both, Key::P),
             Self::ThemeSystem => (Modifiers::NONE, Key::F6),
             Self::ThemeLight => (Modifiers::NONE, Key::F7),
             Self::ThemeDark => (Modifiers::NONE, Key::F8),
@@ -205,16 +295,39 @@ impl Command {
         format!("{} ({})", self.tooltip(), self.keys(ctx))
     }
 
-    /// The command whose keys were just pressed; the keys are used up.
-    pub fn pressed(ctx: &egui::Context) -> Option<Self> {
+    /// The commands whose keys were just pressed, several where a frame took long; the keys are used up.
+    pub fn pressed(ctx: &egui::Context) -> Vec<Self> {
         let mut commands: Vec<_> = all().filter_map(|command| Some((command, command.shortcut()?))).collect();
         // egui lets Ctrl+S match Ctrl+Shift+S too: the longer one asks first.
         commands.sort_by_key(|(_, shortcut)| !shortcut.modifiers.shift);
         ctx.input_mut(|input| {
-            let found = commands.iter().find(|(_, shortcut)| input.consume_shortcut(shortcut));
-            found.map(|(command, _)| *command)
+            let pressed = commands.iter().filter(|(_, shortcut)| input.consume_shortcut(shortcut));
+            pressed.map(|(command, _)| *command).collect()
         })
     }
+}
+
+/// How well a command's name answers to what was typed, the best 0; `None` where it does not. The letters must come in
+/// the name in their order; those that begin a word or follow each other count most.
+pub fn match_name(name: &str, typed: &str) -> Option<u32> {
+    let mut letters = name.chars().flat_map(char::to_lowercase).enumerate();
+    let mut distance = 0;
+    let mut last = None;
+    let mut before = ' ';
+    for wanted in typed.chars().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()) {
+        loop {
+            let (at, letter) = letters.next()?;
+            let starts_word = !before.is_alphanumeric();
+            before = letter;
+            if letter == wanted {
+                let follows = last.is_some_and(|last| last + 1 == at);
+                distance += if follows || starts_word { 0 } else { 4 } + at as u32 / 8;
+                last = Some(at);
+                break;
+            }
+        }
+    }
+    Some(distance)
 }
 
 /// Every command, in the order of the menus.
@@ -238,5 +351,22 @@ mod tests {
         let labels: Vec<_> = all().map(Command::label).collect();
         assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len());
         assert!(all().all(|command| command == Command::Copy || command.shortcut().is_some()));
+    }
+
+    #[test]
+    fn a_few_letters_find_a_command() {
+        for (typed, expected) in [
+            ("side by", Command::SideBySide),
+            ("sbs", Command::SideBySide),
+            ("qs", Command::QuickSave),
+            ("dark", Command::ThemeDark),
+            ("anim", Command::Animate),
+            ("NEW", Command::Dice),
+        ] {
+            let found = all().filter_map(|c| Some((match_name(c.label(), typed)?, c))).min_by_key(|(d, _)| *d);
+            assert_eq!(found.map(|(_, command)| command), Some(expected), "{typed:?}");
+        }
+        assert_eq!(match_name("Quit", "quite"), None);
+        assert!(all().all(|command| match_name(command.label(), "").is_some()), "nothing typed, nothing left out");
     }
 }

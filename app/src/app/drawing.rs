@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use instaflow_engine::protocol::{Lane, Request, Role, Settings};
+use instaflow_engine::protocol::{Blend, Lane, Request, Role, Settings, Toward};
 
-use super::App;
-
-/// Seconds without a change after which the teacher starts.
-const PAUSE: f64 = 0.4;
+use super::{App, Show};
 
 impl App {
     /// What a lane should show.
@@ -18,6 +15,7 @@ impl App {
             seed: controls.seed,
             size: controls.size,
             decoder: controls.decoder,
+            blend: self.blend(),
             ..Settings::student(controls.prompt.clone())
         };
         match role {
@@ -32,6 +30,16 @@ impl App {
         }
     }
 
+    /// What lies between: nothing where a slider is at its beginning, so that equal pictures have equal settings.
+    fn blend(&self) -> Blend {
+        let controls = &self.controls;
+        let words = controls.second_prompt.trim();
+        let seed = (controls.seed_mix > 0.0).then_some(Toward { to: controls.second_seed, by: controls.seed_mix });
+        let prompt = (controls.prompt_mix > 0.0 && !words.is_empty())
+            .then(|| Toward { to: controls.second_prompt.clone(), by: controls.prompt_mix });
+        Blend { prompt, seed }
+    }
+
     /// Draws what is set now, even where live drawing is off.
     pub(crate) fn draw_now(&mut self, ctx: &egui::Context) {
         self.live.sent = None;
@@ -40,13 +48,18 @@ impl App {
             self.teacher.sent = Some(self.wanted(Lane::Teacher));
             self.teacher_due = Some(ctx.time());
         }
+        self.want_sheet();
+        self.sheet.due = (!self.sheet.wanted.is_empty()).then(|| ctx.time());
     }
 
-    /// Stops both lanes; what stands in the field is not drawn again before it changes.
+    /// Stops all lanes; what stands in the field is not drawn again before it changes.
     pub(crate) fn stop(&mut self) {
         self.teacher_due = None;
-        self.engine.send(Request::Stop(Lane::Live));
-        self.engine.send(Request::Stop(Lane::Teacher));
+        self.sheet.due = None;
+        self.sheet.drawing = None;
+        for lane in Lane::ALL {
+            self.engine.send(Request::Stop(lane));
+        }
     }
 
     /// Sends what has changed since the last frame.
@@ -58,7 +71,11 @@ impl App {
         if self.controls.live {
             self.send_live();
         }
-        self.follow_teacher(ctx);
+        if self.ready() {
+            self.follow_sheet(ctx);
+            self.follow_teacher(ctx);
+        }
+        self.measure();
         // What a request ends at once waits among the events without a call of the engine's waker.
         if !self.engine.events().is_empty() {
             ctx.request_repaint();
@@ -74,9 +91,6 @@ impl App {
     }
 
     fn follow_teacher(&mut self, ctx: &egui::Context) {
-        if !self.ready() {
-            return;
-        }
         if !self.comparing() {
             if self.teacher.sent.take().is_some() {
                 self.teacher_due = None;
@@ -91,9 +105,10 @@ impl App {
             let begins = self.teacher.sent.is_none();
             self.engine.send(Request::Stop(Lane::Teacher));
             self.teacher.sent = Some(wanted);
+            self.scrub = None;
             self.teacher_due = match (begins, self.controls.live) {
                 (true, _) => Some(now),
-                (false, true) => Some(now + PAUSE),
+                (false, true) => Some(now + f64::from(self.controls.pause)),
                 (false, false) => None,
             };
         }
@@ -108,7 +123,21 @@ impl App {
         }
     }
 
-    fn ready(&self) -> bool {
+    /// Has student and teacher measured where both are new and of the same input.
+    fn measure(&mut self) {
+        if self.measuring || !self.comparing() || self.controls.show != Show::Compare {
+            return;
+        }
+        let (Some(student), Some(teacher)) = (&self.live.picture, self.seen_teacher()) else { return };
+        let measured = self.distance.as_ref().is_some_and(|found| found.is_of(student, teacher));
+        let current = self.live.shows(&self.wanted(Lane::Live)) && self.teacher.shows(&self.wanted(Lane::Teacher));
+        if current && !measured {
+            self.jobs.measure(student.clone(), teacher.clone());
+            self.measuring = true;
+        }
+    }
+
+    pub(super) fn ready(&self) -> bool {
         self.model.is_some() && self.opening.is_none() && !self.engine_ended
     }
 

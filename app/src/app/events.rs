@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use crossbeam_channel::TryRecvError;
-use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Source, Task};
+use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Source, Task};
 
 use super::jobs::Done;
-use super::{App, Opening, Question, Run};
+use super::{App, Opening, Question, Run, Sheet};
 
 impl App {
     /// Takes in everything the engine has said since the last frame.
@@ -34,7 +34,7 @@ impl App {
         while let Some(done) = self.jobs.next() {
             match done {
                 Done::Folder { path, as_teacher } => self.open_folder(path, as_teacher),
-                Done::SaveAs(save) => self.jobs.save(save),
+                Done::SaveAs(save) => self.jobs.save(*save),
                 Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
                 Done::Copied => self.notify(ctx, "Picture copied".to_owned()),
                 Done::Settings { file, restored } => {
@@ -45,6 +45,10 @@ impl App {
                         self.question = Some(Question { file, restored: *restored });
                     }
                 }
+                Done::Measured(found) => {
+                    self.measuring = false;
+                    self.show_distance(ctx, *found);
+                }
                 Done::Failed { failure, advice } => self.complain(failure, advice),
             }
         }
@@ -52,24 +56,37 @@ impl App {
 
     fn take_event(&mut self, ctx: &egui::Context, event: Event) {
         match event {
-            Event::Begin { id, task: Task::Draw(lane) } => {
-                let total = self.wanted(lane).steps;
-                self.pane_mut(lane).run = Some(Run { id, began: Instant::now(), done: 0, total });
+            Event::Begin { id, task: Task::Draw(Lane::Sheet) } => {
+                if self.sheet.latest == Some(id) && self.sheet.drawing.is_none() {
+                    self.sheet.drawing = Some(0);
+                }
             }
-            Event::Begin { task: Task::Open, .. } | Event::Part { .. } => {}
+            Event::Begin { id, task: Task::Draw(lane @ (Lane::Live | Lane::Teacher)) } => {
+                let total = self.wanted(lane).steps;
+                let pane = self.pane_mut(lane);
+                pane.run = Some(Run { id, began: Instant::now(), done: 0, total });
+                pane.trail.clear();
+            }
+            Event::Part { id, task: Task::Draw(Lane::Sheet), index, picture } => {
+                self.take_sheet(ctx, id, index as usize, picture);
+            }
+            Event::Begin { task: Task::Open | Task::Draw(Lane::Export), .. }
+            | Event::Part { .. }
+            | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export), .. } => {}
             Event::Progress { id, task: Task::Open, done, total, what, .. } => {
                 if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
                     *opening = Opening { id, request: opening.request.clone(), done, total, what };
                 }
             }
             Event::Progress { id, task: Task::Draw(lane), done, total, estimate, .. } => {
+                let keep = lane == Lane::Teacher || self.live_role() == Role::Teacher;
                 let pane = self.pane_mut(lane);
                 if let Some(run) = pane.run.as_mut().filter(|run| run.id == id) {
                     (run.done, run.total) = (done, total);
                 }
                 // The estimate of a run that was overtaken would flicker past.
-                if let Some(estimate) = estimate.filter(|_| pane.latest == Some(id)) {
-                    pane.show(ctx, estimate, false);
+                if let Some(estimate) = estimate.filter(|_| keep && pane.latest == Some(id)) {
+                    pane.show_estimate(ctx, done, total, estimate);
                 }
             }
             Event::End { id, task: Task::Draw(lane), outcome } => self.end_drawing(ctx, id, lane, outcome),
@@ -83,19 +100,36 @@ impl App {
         // The end of a request stands for those before it that waited in the same lane; one may run still.
         let running = self.pane(lane).run.as_ref().map(|run| run.id).filter(|run| *run != id);
         self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
+        if lane == Lane::Sheet {
+            return self.end_sheet(ctx, id, outcome);
+        }
         let pane = self.pane_mut(lane);
         if pane.run.as_ref().is_some_and(|run| run.id == id) {
             pane.run = None;
         }
         match outcome {
             Outcome::Drawn(picture, seconds) => {
-                pane.show(ctx, picture, true);
+                pane.show(ctx, picture);
                 // To the frame that shows it, which comes after the engine's own count.
                 pane.latency = Some(asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64()));
             }
             Outcome::Failed(failure) => self.complain(failure, None),
             Outcome::Unchanged => pane.show_last(ctx),
             Outcome::Dropped | Outcome::Opened(_) => {}
+        }
+    }
+
+    fn end_sheet(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
+        match outcome {
+            Outcome::Drawn(picture, _) => {
+                let last = self.sheet.wanted.len().saturating_sub(1);
+                self.take_sheet(ctx, id, last, picture);
+            }
+            Outcome::Failed(failure) => self.complain(failure, None),
+            Outcome::Unchanged | Outcome::Dropped | Outcome::Opened(_) => {}
+        }
+        if self.sheet.latest == Some(id) {
+            self.sheet.drawing = None;
         }
     }
 
@@ -117,6 +151,8 @@ impl App {
                 self.opened = opening.request;
                 self.live.sent = None;
                 self.teacher.sent = None;
+                self.sheet = Sheet::default();
+                self.distance = None;
                 self.counted = None;
             }
             Outcome::Failed(failure) => {

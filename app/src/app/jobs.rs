@@ -14,6 +14,8 @@ use instaflow_engine::png::{self, Restored};
 use instaflow_engine::protocol::{Failure, Picture};
 
 use super::Outside;
+use super::measure::{Distance, distance};
+use crate::theme;
 
 /// What to ask the person for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,15 +69,29 @@ pub(super) enum Done {
     /// A folder to open as a model.
     Folder { path: PathBuf, as_teacher: bool },
     /// Where to write the picture.
-    SaveAs(SaveAs),
+    SaveAs(Box<SaveAs>),
     /// The picture was written.
     Saved(PathBuf),
     /// The picture is on the clipboard.
     Copied,
     /// A dropped PNG's settings.
     Settings { file: String, restored: Box<Restored> },
+    /// How far two pictures are apart.
+    Measured(Box<Measured>),
     /// It failed.
     Failed { failure: Failure, advice: Option<&'static str> },
+}
+
+/// How far a student's and a teacher's picture are apart.
+pub(super) struct Measured {
+    /// Whose bytes were measured.
+    pub student: Arc<[u8]>,
+    /// Against whose.
+    pub teacher: Arc<[u8]>,
+    /// `None` where their sizes differ.
+    pub distance: Option<Distance>,
+    /// The map in colours.
+    pub map: Option<egui::ColorImage>,
 }
 
 /// A picture and where the person wants it.
@@ -148,7 +164,7 @@ impl Jobs {
             // Where the ending is added here, the dialog has not asked about that name.
             let has_ending = chosen.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
             let path = if has_ending { chosen } else { with_png(&chosen) };
-            Done::SaveAs(SaveAs { path, picture, metadata, overwrite: has_ending })
+            Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite: has_ending }))
         })
     }
 
@@ -165,6 +181,22 @@ impl Jobs {
     /// Copies to the clipboard.
     pub fn copy(&self, picture: Picture) {
         self.push(Job::Copy(picture));
+    }
+
+    /// Measures how far two pictures are apart, on a thread of its own: that of the files may wait for a disk.
+    pub fn measure(&self, student: Picture, teacher: Picture) {
+        let report = self.report.clone();
+        std::thread::spawn(move || {
+            let distance = distance(&student, &teacher);
+            let map = distance.as_ref().map(|distance| {
+                let size = [student.width as usize, student.height as usize];
+                let scale = f32::from(distance.scale);
+                let colours = distance.map.iter().map(|value| theme::heat(f32::from(*value) / scale)).collect();
+                egui::ColorImage::new(size, colours)
+            });
+            let (student, teacher) = (student.rgb, teacher.rgb);
+            report.send(Done::Measured(Box::new(Measured { student, teacher, distance, map })));
+        });
     }
 
     /// Looks at what was dropped on the window: a PNG's settings, or a model folder.

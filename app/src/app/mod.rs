@@ -3,11 +3,14 @@
 
 mod actions;
 mod command;
+mod controls;
 mod drawing;
 mod events;
 mod jobs;
 mod launch;
+mod measure;
 mod pane;
+mod sheet;
 mod view;
 
 use std::collections::HashMap;
@@ -15,18 +18,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use egui::{TextureHandle, TextureOptions};
 use instaflow_engine::png::Restored;
 use instaflow_engine::protocol::{
-    Decoder, Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
+    Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
 
 pub(crate) use events::{duration, summary};
 
-pub use command::{Command, MENUS, all as commands};
+pub use command::{Command, MENUS, all as commands, match_name};
+pub use controls::{CompareAs, Controls, Show};
 pub use jobs::{Answer, Ask, Dialog, system_dialog};
 pub use launch::run;
-pub use pane::{Pane, Run};
+pub use measure::{Distance, distance};
+pub use pane::{Estimate, Pane, Run};
+pub use sheet::{STEPS, Sheet};
 pub use view::View;
 
 use crate::{panels, theme};
@@ -50,41 +57,17 @@ pub struct Outside {
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// What the person has set.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a control of its own")]
-pub struct Controls {
-    /// The prompt field.
-    pub prompt: String,
-    /// The teacher's negative prompt.
-    pub negative_prompt: String,
-    /// Seed of both lanes.
-    pub seed: u32,
-    /// Whether 'Draw now' keeps the seed.
-    pub seed_locked: bool,
-    /// Width and height in pixels; `None` is the model's own.
-    pub size: Option<(u32, u32)>,
-    /// Draw on every change.
-    pub live: bool,
-    /// Show the teacher beside the student.
-    pub compare: bool,
-    /// The teacher's Euler steps, 1 … 50.
-    pub steps: u32,
-    /// The teacher's guidance scale, 1 … 4.
-    pub guidance: f32,
-    /// Which decoder makes final pictures.
-    pub decoder: Decoder,
-    /// Write the settings into saved PNGs.
-    pub metadata: bool,
-    /// Whether the settings are shown at the side.
-    pub show_settings: bool,
-}
-
 /// The window.
+#[expect(clippy::struct_excessive_bools, reason = "what is open and what is under way, each by itself")]
 pub struct App {
     pub(crate) controls: Controls,
     pub(crate) live: Pane,
     pub(crate) teacher: Pane,
+    pub(crate) sheet: Sheet,
+    /// Which of the teacher's estimates is looked at, instead of its picture.
+    pub(crate) scrub: Option<usize>,
+    /// How far student and teacher are apart.
+    pub(crate) distance: Option<Apart>,
     pub(crate) view: View,
     /// Which pane's picture 'Save' and 'Copy' mean.
     pub(crate) chosen: Lane,
@@ -95,6 +78,11 @@ pub struct App {
     pub(crate) question: Option<Question>,
     pub(crate) notice: Option<Notice>,
     pub(crate) show_shortcuts: bool,
+    /// Whether the panel at the side was asked for in a window too narrow for it.
+    pub(crate) side_unfolded: bool,
+    pub(crate) show_settings: bool,
+    /// The command palette, while it is open.
+    pub(crate) palette: Option<Palette>,
     /// Whom to give the keyboard in the next frame, once.
     pub(crate) focus: Option<Focus>,
     /// The commands asked for in this frame, done once it is drawn.
@@ -109,8 +97,46 @@ pub struct App {
     next_id: u64,
     /// When the pause in typing is long enough for the teacher, in egui's time.
     teacher_due: Option<f64>,
+    measuring: bool,
     counted: Option<String>,
     styled: bool,
+}
+
+/// How far student and teacher are apart, and of which pictures that is true.
+pub(crate) struct Apart {
+    student: Arc<[u8]>,
+    teacher: Arc<[u8]>,
+    /// `None` where the pictures' sizes differ.
+    pub distance: Option<Distance>,
+    /// The map in colours, on the GPU.
+    pub map: Option<TextureHandle>,
+}
+
+impl Apart {
+    /// Whether it is true of these two.
+    pub fn is_of(&self, student: &Picture, teacher: &Picture) -> bool {
+        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.teacher, &teacher.rgb)
+    }
+}
+
+/// What was typed to find a command, and which of those found is marked.
+#[derive(Default)]
+pub(crate) struct Palette {
+    pub typed: String,
+    pub marked: usize,
+}
+
+/// What live drawing is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LiveState {
+    /// It is switched off.
+    Off,
+    /// Nothing has changed.
+    Rests,
+    /// Something has changed; the engine waits for the end of a word, or for the picture before.
+    Waits,
+    /// The engine draws.
+    Draws,
 }
 
 /// A model on its way in.
@@ -153,22 +179,12 @@ impl App {
     /// A window on `engine`; it begins by opening the model.
     pub fn new(engine: Engine, options: Options, outside: Outside) -> Self {
         let mut app = Self {
-            controls: Controls {
-                prompt: options.prompt.unwrap_or_default(),
-                negative_prompt: String::new(),
-                seed: 0,
-                seed_locked: true,
-                size: None,
-                live: true,
-                compare: false,
-                steps: 25,
-                guidance: 1.5,
-                decoder: Decoder::Full,
-                metadata: true,
-                show_settings: true,
-            },
+            controls: Controls { prompt: options.prompt.unwrap_or_default(), ..Controls::default() },
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
+            sheet: Sheet::default(),
+            scrub: None,
+            distance: None,
             view: View::default(),
             chosen: Lane::Live,
             model: None,
@@ -178,6 +194,9 @@ impl App {
             question: None,
             notice: None,
             show_shortcuts: false,
+            side_unfolded: false,
+            show_settings: false,
+            palette: None,
             focus: Some(Focus::Prompt),
             asked: Vec::new(),
             engine,
@@ -187,6 +206,7 @@ impl App {
             under_way: HashMap::new(),
             next_id: 0,
             teacher_due: None,
+            measuring: false,
             counted: None,
             styled: false,
         };
@@ -208,9 +228,10 @@ impl App {
         if self.notice.as_ref().is_some_and(|notice| ctx.time() > notice.until) {
             self.notice = None;
         }
-        let busy_elsewhere = self.question.is_some() || self.show_shortcuts || egui::Popup::is_any_open(ctx);
-        if !busy_elsewhere && let Some(command) = Command::pressed(ctx) {
-            self.asked.push(command);
+        let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
+        let busy_elsewhere = modal || egui::Popup::is_any_open(ctx);
+        if !busy_elsewhere {
+            self.asked.extend(Command::pressed(ctx));
         }
     }
 
@@ -233,9 +254,21 @@ impl App {
         self.pane(lane).picture.as_ref()
     }
 
+    /// Whether live drawing is at work.
+    pub(crate) fn live_state(&self) -> LiveState {
+        let asked = self.under_way.values().any(|(lane, _)| *lane == Lane::Live);
+        match (&self.live.run, asked) {
+            _ if !self.controls.live => LiveState::Off,
+            (Some(_), _) => LiveState::Draws,
+            (None, true) => LiveState::Waits,
+            (None, false) => LiveState::Rests,
+        }
+    }
+
     /// Whether anything is being loaded, drawn or waited for.
     pub fn is_busy(&self) -> bool {
         let running = self.live.run.is_some() || self.teacher.run.is_some();
+        let running = running || self.sheet.due.is_some() || self.measuring;
         running || self.opening.is_some() || !self.under_way.is_empty() || self.teacher_due.is_some()
     }
 
@@ -258,13 +291,43 @@ impl App {
         model.student.as_ref().or(model.teacher.as_ref())
     }
 
+    /// The picture that stands in a cell of the sheet, from 0.
+    pub fn sheet_picture(&self, index: usize) -> Option<&Picture> {
+        self.sheet.cells.get(index).filter(|_| self.sheet.is_current(index))?.picture.as_ref()
+    }
+
+    /// How far student and teacher are apart, where both are drawn.
+    pub fn distance(&self) -> Option<&Distance> {
+        self.distance.as_ref()?.distance.as_ref()
+    }
+
+    /// The teacher's picture, or its estimate that is looked at.
+    pub fn seen_teacher(&self) -> Option<&Picture> {
+        match self.scrubbed() {
+            Some(estimate) => Some(&estimate.picture),
+            None => self.teacher.picture.as_ref(),
+        }
+    }
+
+    /// The teacher's estimate that is looked at.
+    pub(crate) fn scrubbed(&self) -> Option<&Estimate> {
+        self.teacher.trail.get(self.scrub?)
+    }
+
     /// Why there is nothing to compare with, or `None` where there is.
     pub(crate) fn no_comparison(&self) -> Option<&'static str> {
         match &self.model {
-            None => Some("No model is open."),
             Some(ModelSummary { student: None, .. }) => {
                 Some("Only a teacher is open. Open a pair, or a student, with File, Open model or pair.")
             }
+            _ => self.no_teacher(),
+        }
+    }
+
+    /// Why the teacher cannot draw, or `None` where it can.
+    pub(crate) fn no_teacher(&self) -> Option<&'static str> {
+        match &self.model {
+            None => Some("No model is open."),
             Some(ModelSummary { teacher: None, .. }) => {
                 Some("No teacher is open. Add one with File, Open as teacher, or open a pair.")
             }
@@ -274,7 +337,13 @@ impl App {
 
     /// Whether the teacher is shown beside the student.
     pub(crate) fn comparing(&self) -> bool {
-        self.controls.compare && self.no_comparison().is_none()
+        self.controls.show == Show::Compare && self.no_comparison().is_none()
+    }
+
+    fn show_distance(&mut self, ctx: &egui::Context, found: jobs::Measured) {
+        let jobs::Measured { student, teacher, distance, map } = found;
+        let map = map.map(|map| ctx.load_texture("difference", map, TextureOptions::LINEAR));
+        self.distance = Some(Apart { student, teacher, distance, map });
     }
 
     pub(crate) fn pane(&self, lane: Lane) -> &Pane {
@@ -284,7 +353,7 @@ impl App {
         }
     }
 
-    fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
+    pub(crate) fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
         match lane {
             Lane::Teacher => &mut self.teacher,
             _ => &mut self.live,

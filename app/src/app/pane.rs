@@ -1,4 +1,4 @@
-//! One picture on screen and the job that draws it.
+//! One picture on screen and the job that draws it. Change what a lane remembers of its pictures here.
 
 use std::time::Instant;
 
@@ -21,17 +21,32 @@ pub struct Pane {
     pub latest: Option<JobId>,
     /// Where the pane is on screen, and the picture's size in pixels.
     pub place: Option<(Rect, Vec2)>,
-    /// The last final picture, which an estimate may stand before.
-    last: Option<Picture>,
+    /// The run's estimates of its final picture so far, in the order of its steps.
+    pub trail: Vec<Estimate>,
+    /// The last final picture and its trail, which those of another run may stand before.
+    last: Option<(Picture, Vec<Estimate>)>,
     texture: Option<TextureHandle>,
     name: &'static str,
+}
+
+/// What a step took the final picture to be.
+#[derive(Clone)]
+pub struct Estimate {
+    /// Steps done, from 1.
+    pub done: u32,
+    /// Steps in all.
+    pub total: u32,
+    /// The picture.
+    pub picture: Picture,
+    /// The picture on the GPU.
+    pub texture: TextureHandle,
 }
 
 /// A job under way.
 pub struct Run {
     /// Which.
     pub id: JobId,
-    /// Since when (for a teacher that gave way: since it began again).
+    /// Since when (for one that gave way: since it began again).
     pub began: Instant,
     /// Steps done.
     pub done: u32,
@@ -50,30 +65,40 @@ impl Pane {
             sent: None,
             latest: None,
             place: None,
+            trail: Vec::new(),
             last: None,
             texture: None,
             name,
         }
     }
 
-    /// Puts a picture on screen.
-    pub fn show(&mut self, ctx: &egui::Context, picture: Picture, finished: bool) {
-        let image = ColorImage::from_rgb([picture.width as usize, picture.height as usize], &picture.rgb);
+    /// Puts the final picture of a run on screen.
+    pub fn show(&mut self, ctx: &egui::Context, picture: Picture) {
+        let image = pixels(&picture);
         match &mut self.texture {
             Some(texture) => texture.set(image, TextureOptions::LINEAR),
             None => self.texture = Some(ctx.load_texture(self.name, image, TextureOptions::LINEAR)),
         }
-        if finished {
-            self.last = Some(picture.clone());
-        }
+        self.last = Some((picture.clone(), self.trail.clone()));
         self.picture = Some(picture);
-        self.finished = finished;
+        self.finished = true;
+    }
+
+    /// Puts an estimate on screen and keeps it for the trail.
+    pub fn show_estimate(&mut self, ctx: &egui::Context, done: u32, total: u32, picture: Picture) {
+        let texture = ctx.load_texture(self.name, pixels(&picture), TextureOptions::LINEAR);
+        self.trail.push(Estimate { done, total, picture: picture.clone(), texture: texture.clone() });
+        self.texture = Some(texture);
+        self.picture = Some(picture);
+        self.finished = false;
     }
 
     /// Puts the last final picture back on screen: the engine says that it still stands.
     pub fn show_last(&mut self, ctx: &egui::Context) {
-        if let Some(last) = self.last.clone().filter(|_| !self.finished) {
-            self.show(ctx, last, true);
+        if let Some((picture, trail)) = self.last.clone().filter(|_| !self.finished) {
+            self.texture = None;
+            self.trail = trail;
+            self.show(ctx, picture);
         }
     }
 
@@ -92,7 +117,7 @@ impl Pane {
         self.picture.as_ref().is_some_and(|picture| {
             let drawn = &picture.settings;
             let same_size = wanted.size.is_none() || wanted.size == drawn.size;
-            drawn.prompt == wanted.prompt && drawn.seed == wanted.seed && same_size
+            (&drawn.prompt, drawn.seed, &drawn.blend) == (&wanted.prompt, wanted.seed, &wanted.blend) && same_size
         })
     }
 }
@@ -103,4 +128,9 @@ impl Run {
         let left = self.total.checked_sub(self.done)?;
         (self.done > 0).then(|| self.began.elapsed().as_secs_f64() / f64::from(self.done) * f64::from(left))
     }
+}
+
+/// A picture as egui takes it.
+pub(crate) fn pixels(picture: &Picture) -> ColorImage {
+    ColorImage::from_rgb([picture.width as usize, picture.height as usize], &picture.rgb)
 }

@@ -1,49 +1,28 @@
-//! One picture: fitted, zoomed about the pointer, dragged, and moved with the arrows.
+//! A place for a picture: fitted, zoomed about the pointer, dragged, and moved with the arrows. What is painted there
+//! is its caller's; how a picture is moved, chosen and asked about is here.
 
 use egui::{
-    Align, Align2, Color32, CornerRadius, CursorIcon, FontId, Image, Key, Rect, Response, Sense, Stroke, StrokeKind,
+    Align2, Color32, CornerRadius, CursorIcon, EventFilter, FontId, Image, Key, Rect, Response, Sense, Stroke,
+    StrokeKind, TextureHandle, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
 };
-use egui::{Layout, Ui, Vec2, WidgetInfo, vec2};
-use instaflow_engine::protocol::Lane;
+use instaflow_engine::protocol::{Lane, Picture};
 
-use super::compare::lane_name;
-use crate::app::{App, Command, Focus};
+use crate::app::{App, Command, Focus, View};
 use crate::theme::{palette, tokens};
 
 /// Points by which an arrow key moves the picture.
 const ARROW: f32 = 40.0;
 
-/// A lane's picture under its caption (a name, and what it is doing).
-pub fn show(app: &mut App, ui: &mut Ui, lane: Lane, caption: Option<&(String, String)>) {
-    if let Some((name, progress)) = caption {
-        ui.horizontal(|ui| {
-            ui.strong(name);
-            ui.weak(progress);
-            if lane == app.chosen {
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    ui.label(egui::RichText::new("chosen for saving").small().weak())
-                        .on_hover_text("Save, quick save and copy take this picture. Click the other to choose that.");
-                });
-            }
-        });
-    }
-    let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
-    let name = format!("{} picture", lane_name(app, lane));
+/// Takes `rect` for a picture of `size` pixels of this lane, called `name`, and lets it be moved.
+pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, size: Option<Vec2>) -> Response {
+    let response = ui.allocate_rect(rect, Sense::click_and_drag());
     let response = response.on_hover_cursor(if app.view.zoom > 1.0 { CursorIcon::Grab } else { CursorIcon::Default });
-    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Image, true, &name));
-
-    let size = app.pane(lane).picture.as_ref().map(|picture| vec2(picture.width as f32, picture.height as f32));
+    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Image, true, name));
     match size {
-        Some(size) => {
-            move_view(app, ui, &response, rect, size);
-            paint(app, ui, lane, rect, size);
-        }
+        Some(size) => move_view(app, ui, &response, rect, size),
         None => empty(app, ui, rect),
     }
-    match lane {
-        Lane::Teacher => app.teacher.place = size.map(|size| (rect, size)),
-        _ => app.live.place = size.map(|size| (rect, size)),
-    }
+    app.pane_mut(lane).place = size.map(|size| (rect, size));
     if response.clicked() || response.drag_started() {
         response.request_focus();
     }
@@ -52,8 +31,7 @@ pub fn show(app: &mut App, ui: &mut Ui, lane: Lane, caption: Option<&(String, St
     }
     if response.has_focus() {
         app.chosen = lane;
-        let stroke = Stroke::new(1.5, palette(ui).accent);
-        ui.painter().rect_stroke(rect.expand(3.0), tokens().radius.picture, stroke, StrokeKind::Inside);
+        frame(ui, rect.expand(3.0));
         if ui.input(|input| input.events.contains(&egui::Event::Copy)) {
             app.asked.push(Command::Copy);
         }
@@ -67,6 +45,56 @@ pub fn show(app: &mut App, ui: &mut Ui, lane: Lane, caption: Option<&(String, St
             }
         }
     });
+    response
+}
+
+/// The live picture alone.
+pub fn show_live(app: &mut App, ui: &mut Ui, name: &str) {
+    let rect = ui.available_rect_before_wrap();
+    let size = app.live.picture.as_ref().map(size_of);
+    viewport(app, ui, rect, name, Lane::Live, size);
+    paint_lane(app, ui, rect, Lane::Live);
+}
+
+/// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
+pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
+    let pane = app.pane(lane);
+    let estimate = app.scrubbed().filter(|_| lane == Lane::Teacher);
+    let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
+        return;
+    };
+    let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
+    paint(app, ui, rect, rect, texture, size_of(picture), current);
+}
+
+/// A picture placed in `rect` and cut off at `clip`.
+pub fn paint(app: &App, ui: &mut Ui, rect: Rect, clip: Rect, texture: &TextureHandle, size: Vec2, current: bool) {
+    let tint = if current { Color32::WHITE } else { Color32::WHITE.gamma_multiply(0.35) };
+    let place = app.view.place(rect, size);
+    let image = Image::new(texture).tint(tint).corner_radius(CornerRadius::same(tokens().radius.picture));
+    let mut clipped = ui.new_child(UiBuilder::new().max_rect(rect));
+    clipped.shrink_clip_rect(clip);
+    image.paint_at(&clipped, place);
+}
+
+/// Words on a picture, in a corner of `rect`.
+pub fn label(ui: &Ui, rect: Rect, corner: Align2, text: &str) {
+    let (ink, ground) = (palette(ui).on_label, palette(ui).label.gamma_multiply(0.75));
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), egui::TextStyle::Small.resolve(ui.style()), ink);
+    let place = corner.align_size_within_rect(galley.size() + vec2(12.0, 6.0), rect.shrink(6.0));
+    ui.painter().rect_filled(place, tokens().radius.control(), ground);
+    ui.painter().galley(place.min + vec2(6.0, 3.0), galley, ink);
+}
+
+/// The frame of what has the keyboard.
+pub fn frame(ui: &Ui, rect: Rect) {
+    let stroke = Stroke::new(1.5, palette(ui).accent);
+    ui.painter().rect_stroke(rect, tokens().radius.picture, stroke, StrokeKind::Inside);
+}
+
+/// A picture's size in its own pixels.
+pub fn size_of(picture: &Picture) -> Vec2 {
+    vec2(picture.width as f32, picture.height as f32)
 }
 
 fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2) {
@@ -75,7 +103,7 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
         view.pan(rect, size, response.drag_delta());
     }
     if response.double_clicked() {
-        *view = crate::app::View::default();
+        *view = View::default();
     }
     if let Some(pointer) = response.hover_pos() {
         let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
@@ -87,8 +115,7 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
     }
     if response.has_focus() {
         // The arrows are the picture's while it has the focus; Tab leaves it.
-        let filter =
-            egui::EventFilter { horizontal_arrows: true, vertical_arrows: true, ..egui::EventFilter::default() };
+        let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         for (key, by) in [
             (Key::ArrowLeft, vec2(ARROW, 0.0)),
@@ -108,22 +135,9 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
             view.zoom_about(rect, size, rect.center(), 0.8);
         }
         if plain(Key::Num0) {
-            *view = crate::app::View::default();
+            *view = View::default();
         }
     }
-}
-
-fn paint(app: &App, ui: &mut Ui, lane: Lane, rect: Rect, size: Vec2) {
-    let pane = app.pane(lane);
-    let Some(texture) = pane.texture() else { return };
-    // A teacher's picture of an earlier prompt stands back until its own comes.
-    let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
-    let tint = if current { Color32::WHITE } else { Color32::WHITE.gamma_multiply(0.35) };
-    let place = app.view.place(rect, size);
-    let image = Image::new(texture).tint(tint).corner_radius(CornerRadius::same(tokens().radius.picture));
-    let mut clipped = ui.new_child(egui::UiBuilder::new().max_rect(rect));
-    clipped.shrink_clip_rect(rect);
-    image.paint_at(&clipped, place);
 }
 
 /// What stands where no picture is yet.

@@ -1,27 +1,44 @@
-//! The pictures: one, or student and teacher side by side with zoom and pan in step.
+//! Student and teacher: side by side, on two sides of a line, one in the place of the other, or their difference. All
+//! share one zoom and pan. Add a way to compare here, and to [`CompareAs`].
 
-use egui::{Rect, Ui, UiBuilder, pos2};
+use egui::{Align, Align2, CursorIcon, EventFilter, Id, Key, Layout, Rect, Response, Sense, Stroke, Ui, Vec2};
+use egui::{UiBuilder, WidgetInfo, pos2, vec2};
 use instaflow_engine::protocol::{Lane, Role};
 
-use super::canvas;
-use crate::app::{App, Pane, summary};
-use crate::theme::tokens;
+use super::{canvas, numbers, path, terms, ways};
+use crate::app::{App, Command, CompareAs, Pane, summary};
+use crate::theme::{heat, palette, tokens};
 
-/// One pane, or two.
+/// The comparison with its ways above it, and its numbers and the teacher's path under it.
 pub fn show(app: &mut App, ui: &mut Ui) {
-    let area = ui.available_rect_before_wrap();
-    if app.comparing() {
-        let gap = tokens().spacing.gap / 2.0;
-        let left = Rect::from_min_max(area.min, pos2(area.center().x - gap, area.max.y));
-        let right = Rect::from_min_max(pos2(area.center().x + gap, area.min.y), area.max);
-        for (lane, rect) in [(Lane::Live, left), (Lane::Teacher, right)] {
-            let caption = caption(app, lane);
-            let builder = UiBuilder::new().max_rect(rect).id_salt(lane_name(app, lane));
-            ui.scope_builder(builder, |ui| canvas::show(app, ui, lane, Some(&caption)));
+    ui.horizontal(|ui| {
+        ways(app, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
+        ui.separator();
+        super::toggle(app, ui, Command::Path);
+        if app.controls.compare_as == CompareAs::Blink {
+            ui.separator();
+            ui.weak("Hold F2 to see the teacher's");
         }
-    } else {
-        canvas::show(app, ui, Lane::Live, None);
-    }
+    });
+    ui.add_space(2.0);
+    let area = ui.available_rect_before_wrap();
+    let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
+    let path_height = if app.controls.show_path { path::height() } else { 0.0 };
+    let below = (line + path_height).min(area.height() * 0.6);
+    let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
+    ui.scope_builder(UiBuilder::new().max_rect(pictures).id_salt("pictures"), |ui| match app.controls.compare_as {
+        CompareAs::SideBySide => side_by_side(app, ui),
+        CompareAs::Split => in_one_place(app, ui, split),
+        CompareAs::Blink => in_one_place(app, ui, blink),
+        CompareAs::Difference => in_one_place(app, ui, difference),
+    });
+    let rest = Rect::from_min_max(pos2(area.min.x, pictures.max.y + ui.spacing().item_spacing.y), area.max);
+    ui.scope_builder(UiBuilder::new().max_rect(rest).id_salt("below"), |ui| {
+        numbers::show(app, ui);
+        if app.controls.show_path {
+            path::show(app, ui);
+        }
+    });
 }
 
 /// "Student" or "Teacher".
@@ -32,13 +49,68 @@ pub fn lane_name(app: &App, lane: Lane) -> &'static str {
     }
 }
 
-/// Who drew, in how many steps and how long; or how far it is.
-fn caption(app: &App, lane: Lane) -> (String, String) {
-    let pane = app.pane(lane);
-    (lane_name(app, lane).to_owned(), progress(app, pane, lane))
+fn side_by_side(app: &mut App, ui: &mut Ui) {
+    let area = ui.available_rect_before_wrap();
+    let gap = tokens().spacing.gap / 2.0;
+    let left = Rect::from_min_max(area.min, pos2(area.center().x - gap, area.max.y));
+    let right = Rect::from_min_max(pos2(area.center().x + gap, area.min.y), area.max);
+    for (lane, rect) in [(Lane::Live, left), (Lane::Teacher, right)] {
+        let builder = UiBuilder::new().max_rect(rect).id_salt(lane_name(app, lane));
+        ui.scope_builder(builder, |ui| {
+            caption(app, ui, lane);
+            let size = app.pane(lane).picture.as_ref().map(canvas::size_of);
+            let name = format!("{} picture", lane_name(app, lane));
+            let rect = ui.available_rect_before_wrap();
+            canvas::viewport(app, ui, rect, &name, lane, size);
+            canvas::paint_lane(app, ui, rect, lane);
+        });
+    }
+}
+
+/// Both captions in one row, and one place for both pictures under it.
+fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, Vec2)) {
+    ui.columns(2, |columns| {
+        caption(app, &mut columns[0], Lane::Live);
+        caption(app, &mut columns[1], Lane::Teacher);
+    });
+    let rect = ui.available_rect_before_wrap();
+    let size = app.live.picture.as_ref().map(canvas::size_of);
+    let lane = app.chosen;
+    let name = "Student and teacher";
+    let response = canvas::viewport(app, ui, rect, name, lane, size);
+    if app.controls.compare_as == CompareAs::Difference {
+        response.on_hover_text_at_pointer(terms::DIFFERENCE);
+    }
+    if let Some(size) = size {
+        paint(app, ui, rect, size);
+    }
+}
+
+/// Who drew, what it is doing or how it went, and whether it is the one that is saved.
+fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
+    let (name, progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
+    ui.horizontal(|ui| {
+        let term = if name == "Student" { terms::STUDENT } else { terms::TEACHER };
+        ui.strong(name).on_hover_text(term);
+        ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let mut chosen = lane == app.chosen;
+            let radio = ui.radio(chosen, egui::RichText::new("save this").small());
+            let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
+            let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
+            chosen |= radio.on_hover_text(hint).clicked();
+            if chosen {
+                app.chosen = lane;
+            }
+        });
+    });
 }
 
 fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
+    if let Some(estimate) = app.scrubbed().filter(|_| lane == Lane::Teacher) {
+        let (done, total) = (estimate.done, estimate.total);
+        return format!("estimate after step {done} of {total}");
+    }
     if let Some(run) = pane.run.as_ref().filter(|run| run.total > 1) {
         let step = format!("step {} of {}", run.done, run.total);
         return match run.seconds_left() {
@@ -47,12 +119,115 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
         };
     }
     match &pane.picture {
-        Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => match picture.straightness {
-            Some(straightness) => format!("{}, straightness {straightness:.3}", summary(picture)),
-            None => summary(picture),
-        },
+        Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
         _ if app.controls.live && lane == Lane::Teacher => "waits for a pause in typing".to_owned(),
         Some(_) => "of an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
+    }
+}
+
+fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let place = app.view.place(rect, size).intersect(rect);
+    let at = place.left() + place.width() * app.controls.split;
+    let (left, right) = place.split_left_right_at_x(at);
+    for (lane, clip) in [(Lane::Live, left), (Lane::Teacher, right)] {
+        let pane = app.pane(lane);
+        let estimate = app.scrubbed().filter(|_| lane == Lane::Teacher);
+        if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
+            let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
+            canvas::paint(app, ui, rect, clip, texture, size, current);
+        }
+    }
+    if left.width() > 80.0 {
+        canvas::label(ui, left, Align2::LEFT_TOP, lane_name(app, Lane::Live));
+    }
+    if right.width() > 80.0 {
+        canvas::label(ui, right, Align2::RIGHT_TOP, lane_name(app, Lane::Teacher));
+    }
+    let handle = Rect::from_center_size(pos2(at, place.center().y), vec2(16.0, place.height()));
+    let response = ui.interact(handle, Id::unique("split"), Sense::click_and_drag());
+    let response = response.on_hover_and_drag_cursor(CursorIcon::ResizeHorizontal);
+    move_split(app, ui, &response, place);
+    let value = f64::from(app.controls.split);
+    response.widget_info(|| WidgetInfo::slider(true, value, "Split"));
+    let colour = if response.has_focus() { palette(ui).accent } else { palette(ui).on_label };
+    let painter = ui.painter_at(rect);
+    painter.vline(at, place.y_range(), Stroke::new(3.0, palette(ui).label));
+    painter.vline(at, place.y_range(), Stroke::new(1.5, colour));
+    let grip = pos2(at, place.center().y);
+    painter.circle(grip, 9.0, palette(ui).label, Stroke::new(1.5, colour));
+    for side in [-1.0, 1.0] {
+        let tip = grip + vec2(5.5 * side, 0.0);
+        let points = vec![tip, tip + vec2(-3.5 * side, -3.5), tip + vec2(-3.5 * side, 3.5)];
+        painter.add(egui::Shape::convex_polygon(points, colour, Stroke::NONE));
+    }
+}
+
+fn move_split(app: &mut App, ui: &Ui, response: &Response, place: Rect) {
+    if response.clicked() || response.drag_started() {
+        response.request_focus();
+    }
+    if let Some(pointer) = response.interact_pointer_pos().filter(|_| response.dragged()) {
+        app.controls.split = ((pointer.x - place.left()) / place.width().max(1.0)).clamp(0.0, 1.0);
+    }
+    if response.has_focus() {
+        let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+        ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+        for (key, by) in [(Key::ArrowLeft, -0.02), (Key::ArrowRight, 0.02)] {
+            if ui.input(|input| input.key_pressed(key)) {
+                app.controls.split = (app.controls.split + by).clamp(0.0, 1.0);
+            }
+        }
+    }
+}
+
+fn blink(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let held = ui.input(|input| input.key_down(Key::F2));
+    let lane = if held { Lane::Teacher } else { Lane::Live };
+    canvas::paint_lane(app, ui, rect, lane);
+    let place = app.view.place(rect, size).intersect(rect);
+    canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", lane_name(app, lane)));
+}
+
+fn difference(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let map = app.distance.as_ref().and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
+    let place = app.view.place(rect, size).intersect(rect);
+    let Some((texture, scale)) = map else {
+        canvas::paint_lane(app, ui, rect, Lane::Live);
+        canvas::label(ui, place, Align2::LEFT_TOP, "The difference comes with the teacher's picture");
+        return;
+    };
+    let is_current = app.seen_teacher().zip(app.live.picture.as_ref());
+    let current = is_current
+        .is_some_and(|(teacher, student)| app.distance.as_ref().is_some_and(|apart| apart.is_of(student, teacher)));
+    canvas::paint(app, ui, rect, rect, &texture, size, current);
+    legend(ui, place, scale);
+}
+
+/// Pieces of one colour in the legend.
+const PARTS: usize = 64;
+
+/// The scale of the difference map, at the lower left of the picture.
+fn legend(ui: &Ui, place: Rect, scale: u8) {
+    let (ink, ground) = (palette(ui).on_label, palette(ui).label.gamma_multiply(0.8));
+    let bar = vec2(160.0, 10.0);
+    let corner = pos2(place.left() + 10.0, place.bottom() - 10.0);
+    let back = Rect::from_min_max(corner - vec2(0.0, 38.0), corner + vec2(bar.x + 24.0, 0.0));
+    let painter = ui.painter_at(place);
+    painter.rect_filled(back, tokens().radius.control(), ground);
+    let strip = Rect::from_min_size(back.min + vec2(12.0, 6.0), bar);
+    for part in 0..PARTS {
+        let left = strip.left() + bar.x * part as f32 / PARTS as f32;
+        let piece = Rect::from_min_size(pos2(left, strip.top()), vec2(bar.x / PARTS as f32 + 0.5, bar.y));
+        painter.rect_filled(piece, 0.0, heat((part as f32 + 0.5) / PARTS as f32));
+    }
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let more = if scale < 255 { "+" } else { "" };
+    for (at, align, text) in [
+        (strip.left_bottom(), Align2::LEFT_TOP, "0".to_owned()),
+        (strip.center_bottom(), Align2::CENTER_TOP, format!("{}", scale / 2)),
+        (strip.right_bottom(), Align2::RIGHT_TOP, format!("{scale}{more} of 255")),
+    ] {
+        painter.text(at + vec2(0.0, 3.0), align, text, font.clone(), ink);
     }
 }

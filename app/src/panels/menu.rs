@@ -1,8 +1,8 @@
 //! The menu bar and the list of shortcuts, both made from [`Command`].
 
-use egui::{Button, Grid, Id, MenuBar, Modal, ThemePreference, Ui};
+use egui::{Align, Button, Id, Layout, MenuBar, Modal, ScrollArea, Ui};
 
-use crate::app::{App, Command, MENUS, commands};
+use crate::app::{App, Command, MENUS};
 
 /// The menu bar.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -23,29 +23,31 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     });
 }
 
-/// Every command with its keys, in a window of its own.
+/// Every command with its keys, menu by menu, in a window of its own.
 pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
     if !app.show_shortcuts {
         return;
     }
     let frame = egui::Frame::window(&ctx.global_style());
+    let room = ctx.content_rect().size();
     let modal = Modal::new(Id::unique("shortcuts")).frame(frame).show(ctx, |ui| {
         ui.heading("Keyboard shortcuts");
         ui.add_space(8.0);
-        // Two columns of commands, so that the list fits the smallest window.
-        let all: Vec<_> = commands().collect();
-        let (left, right) = all.split_at(all.len().div_ceil(2));
-        Grid::new("shortcuts").num_columns(4).spacing([24.0, 2.0]).show(ui, |ui| {
-            for (row, command) in left.iter().enumerate() {
-                for command in [Some(command), right.get(row)].into_iter().flatten() {
-                    ui.label(command.label());
-                    ui.weak(command.keys(ui.ctx()));
+        let columns = if room.x > 760.0 { 3 } else { 2 };
+        ScrollArea::vertical().max_height(room.y - 160.0).show(ui, |ui| {
+            ui.set_width(240.0 * columns as f32);
+            ui.columns(columns, |columns| {
+                // The longest menu has a column to itself; the others share.
+                let mut heights = vec![0; columns.len()];
+                for (title, entries) in MENUS {
+                    let shortest = (0..columns.len()).min_by_key(|column| heights[*column]).unwrap_or(0);
+                    heights[shortest] += entries.len() + 2;
+                    section(&mut columns[shortest], title, entries);
                 }
-                ui.end_row();
-            }
+            });
         });
         ui.add_space(8.0);
-        ui.weak("On the picture: arrows move it, + and − zoom, 0 fits it. Shift+Enter breaks a line of the prompt.");
+        ui.weak("On a picture: arrows move it, + and − zoom, 0 fits it. F2, held, blinks. Shift+Enter breaks a line.");
         ui.add_space(8.0);
         ui.button("Close").clicked()
     });
@@ -54,25 +56,20 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
     }
 }
 
+fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
+    ui.strong(title);
+    for command in entries.iter().flatten() {
+        ui.horizontal(|ui| {
+            ui.label(command.label()).on_hover_text(command.tooltip());
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak(command.keys(ui.ctx())));
+        });
+    }
+    ui.add_space(10.0);
+}
+
 fn item(app: &mut App, ui: &mut Ui, command: Command) {
-    let theme = ui.ctx().options(|options| options.theme_preference);
-    let on = match command {
-        Command::Live => app.controls.live,
-        Command::Compare => app.comparing(),
-        Command::LockSeed => app.controls.seed_locked,
-        Command::Settings => app.controls.show_settings,
-        Command::ThemeSystem => theme == ThemePreference::System,
-        Command::ThemeLight => theme == ThemePreference::Light,
-        Command::ThemeDark => theme == ThemePreference::Dark,
-        _ => false,
-    };
-    let why_not = match command {
-        Command::Compare => app.no_comparison(),
-        Command::Save | Command::QuickSave | Command::Copy if app.live.picture.is_none() => {
-            Some("There is no picture yet.")
-        }
-        _ => None,
-    };
+    let on = app.is_on(ui.ctx(), command).unwrap_or(false);
+    let why_not = app.why_not(command);
     let button = Button::selectable(on, command.label()).shortcut_text(command.keys(ui.ctx()));
     let response = ui.add_enabled(why_not.is_none(), button);
     if response.clicked() {

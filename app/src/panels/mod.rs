@@ -5,14 +5,20 @@ mod canvas;
 mod compare;
 mod menu;
 mod messages;
+mod numbers;
+mod palette;
+mod path;
 mod prompt;
 mod question;
-mod settings;
+mod sheet;
+mod side;
 mod status;
+mod terms;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
+use instaflow_engine::protocol::Lane;
 
-use crate::app::{App, Command};
+use crate::app::{App, Command, Show};
 use crate::theme::{palette, tokens};
 
 /// The whole window.
@@ -21,38 +27,59 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let (bar, field, side) = (padding(8, 2), padding(12, 8), padding(14, 12));
     let canvas = Frame::new().fill(palette(ui).canvas).inner_margin(Margin::same(tokens().spacing.gap as i8));
 
-    // The order is that of Tab, too: menu, prompt, messages, settings, pictures.
+    // The order is that of Tab, too: menu, prompt, messages, side, pictures.
     Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| menu::show(app, ui));
     Panel::top("prompt").frame(field).show(ui, |ui| prompt::show(app, ui));
     messages::show(app, ui);
     Panel::bottom("status").frame(bar).show(ui, |ui| status::show(app, ui));
-    if app.controls.show_settings {
+    if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
-        let panel = Panel::right("settings").frame(side).resizable(false).exact_size(width);
-        panel.show(ui, |ui| egui::ScrollArea::vertical().show(ui, |ui| settings::show(app, ui)));
+        let panel = Panel::right("side").frame(side).resizable(false).exact_size(width);
+        panel.show(ui, |ui| egui::ScrollArea::vertical().show(ui, |ui| side::show(app, ui)));
     }
-    CentralPanel::no_frame().frame(canvas).show(ui, |ui| compare::show(app, ui));
+    CentralPanel::no_frame().frame(canvas).show(ui, |ui| match app.controls.show {
+        Show::Compare if app.comparing() => compare::show(app, ui),
+        Show::Variations => sheet::variations(app, ui),
+        Show::Steps if app.no_teacher().is_none() => sheet::steps(app, ui),
+        _ => {
+            let name = format!("{} picture", compare::lane_name(app, Lane::Live));
+            canvas::show_live(app, ui, &name);
+        }
+    });
     question::show(app, ui.ctx());
     menu::show_shortcuts(app, ui.ctx());
+    palette::show(app, ui.ctx());
 }
 
 /// A button for a command, with the command's own name and hint.
-fn button(app: &mut App, ui: &mut Ui, command: Command, enabled: bool) -> Response {
-    let response = ui.add_enabled(enabled, egui::Button::new(command.label()));
-    if response.clicked() {
-        app.asked.push(command);
-    }
-    let hint = command.hint(ui.ctx());
-    response.on_hover_text(hint)
-}
-
-/// A command that is on or off, as a button that shows which.
-fn toggle(app: &mut App, ui: &mut Ui, command: Command, on: bool, why_not: Option<&str>) -> Response {
-    let response =
-        ui.add_enabled(why_not.is_none(), egui::Button::selectable(on, command.label()).frame_when_inactive(true));
+fn button(app: &mut App, ui: &mut Ui, command: Command) -> Response {
+    let why_not = app.why_not(command);
+    let response = ui.add_enabled(why_not.is_none(), egui::Button::new(command.label()));
     if response.clicked() {
         app.asked.push(command);
     }
     let hint = command.hint(ui.ctx());
     response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
+}
+
+/// A command that is on or off, as a button that shows which.
+fn toggle(app: &mut App, ui: &mut Ui, command: Command) -> Response {
+    let (on, why_not) = (app.is_on(ui.ctx(), command).unwrap_or(false), app.why_not(command));
+    let button = egui::Button::selectable(on, command.label()).frame_when_inactive(true);
+    let response = ui.add_enabled(why_not.is_none(), button);
+    if response.clicked() {
+        app.asked.push(command);
+    }
+    let hint = command.hint(ui.ctx());
+    response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
+}
+
+/// Commands of which one is on, close together.
+fn ways(app: &mut App, ui: &mut Ui, commands: &[Command]) {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        for command in commands {
+            toggle(app, ui, *command);
+        }
+    });
 }

@@ -1,10 +1,10 @@
 //! The prompt field, its token count, and the switches that belong to it.
 
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Align, EventFilter, FontId, Key, KeyboardShortcut, Layout, Modifiers, TextBuffer, TextEdit, Ui};
+use egui::{EventFilter, FontId, Key, KeyboardShortcut, Modifiers, TextBuffer, TextEdit, Ui};
 
-use super::{button, toggle};
-use crate::app::{App, Command, Focus};
+use super::{button, toggle, ways};
+use crate::app::{App, Command, Focus, LiveState};
 use crate::theme::{palette, tokens};
 
 /// What stands in the empty field.
@@ -13,21 +13,34 @@ const EXAMPLE: &str = "Type what to draw, for example: a snowy mountain near a l
 /// The field and the row under it.
 pub fn show(app: &mut App, ui: &mut Ui) {
     field(app, ui);
-    ui.horizontal(|ui| {
-        let live = app.controls.live;
-        toggle(app, ui, Command::Live, live, None);
-        button(app, ui, Command::Draw, app.model.is_some());
-        button(app, ui, Command::Stop, app.is_busy());
+    ui.horizontal_wrapped(|ui| {
+        live(app, ui);
+        button(app, ui, Command::Draw);
+        button(app, ui, Command::Stop);
         ui.separator();
-        let (on, why_not) = (app.comparing(), app.no_comparison());
-        toggle(app, ui, Command::Compare, on, why_not);
+        ways(app, ui, &[Command::Picture, Command::Compare, Command::Variations, Command::Steps]);
         ui.separator();
-        let has_picture = app.live.picture.is_some();
         for command in [Command::Save, Command::QuickSave, Command::Copy] {
-            button(app, ui, command, has_picture);
+            button(app, ui, command);
         }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| token_count(app, ui));
+        ui.separator();
+        token_count(app, ui);
     });
+}
+
+/// The switch, with a light that tells whether live drawing is at work.
+fn live(app: &mut App, ui: &mut Ui) {
+    let response = toggle(app, ui, Command::Live);
+    let (colour, meaning) = match app.live_state() {
+        LiveState::Off => return,
+        LiveState::Rests => (palette(ui).muted, "Live drawing follows what you type."),
+        LiveState::Waits => (palette(ui).note, "Live drawing waits for the end of the word."),
+        LiveState::Draws => (palette(ui).accent, "Live drawing is at work."),
+    };
+    let (rect, light) = ui.allocate_exact_size(egui::vec2(10.0, response.rect.height()), egui::Sense::hover());
+    ui.painter().circle_filled(rect.center(), 4.0, colour);
+    light.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Label, true, meaning));
+    light.on_hover_text(meaning);
 }
 
 fn field(app: &mut App, ui: &mut Ui) {

@@ -38,7 +38,7 @@ pub(super) enum Work {
 
 /// How the drawing of a job's last picture ended.
 pub(super) enum Done {
-    Picture(Picture),
+    Picture(Box<Picture>),
     Cancelled,
     Failed(Failure),
 }
@@ -171,7 +171,7 @@ impl Queue {
                 }
                 let seconds = now.saturating_duration_since(job.asked).as_secs_f64();
                 self.slot_mut(job.lane).drawn = Some(job.series);
-                Some(Outcome::Drawn(picture, seconds))
+                Some(Outcome::Drawn(*picture, seconds))
             }
             Done::Failed(failure) => Some(Outcome::Failed(failure)),
             Done::Cancelled => {

@@ -60,7 +60,7 @@ fn draw_one(shared: &Shared, mut job: Job, model: Option<&Loaded>, cancel: &Canc
         match draw_picture(shared, &job, model, cancel) {
             Done::Picture(picture) if job.next + 1 < job.series.len() => {
                 let index = job.next as u32;
-                shared.outbox.send(Event::Part { id, task, index, picture });
+                shared.outbox.send(Event::Part { id, task, index, picture: *picture });
                 job.next += 1;
                 if cancel.check().is_err() {
                     break Done::Cancelled;
@@ -90,7 +90,7 @@ fn draw_picture(shared: &Shared, job: &Job, model: Option<&Loaded>, cancel: &Can
         )
     }));
     match result {
-        Ok(Ok(picture)) => Done::Picture(picture),
+        Ok(Ok(picture)) => Done::Picture(Box::new(picture)),
         Ok(Err(Error::Cancelled)) => Done::Cancelled,
         Ok(Err(error)) => Done::Failed((&error).into()),
         Err(panic) => Done::Failed(failure("drawing", panic.as_ref())),

@@ -80,7 +80,7 @@ impl Desk {
                 return false;
             }
             let prompt = job.settings().prompt.clone();
-            let done = if cancelled { Done::Cancelled } else { Done::Picture(picture(job.settings())) };
+            let done = if cancelled { Done::Cancelled } else { Done::Picture(Box::new(picture(job.settings()))) };
             if let Some(Outcome::Drawn(..)) = self.queue.drawn(job, done, self.now) {
                 self.shown.push((prompt, (self.now - self.start).as_millis()));
             }
@@ -201,7 +201,7 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
     while let Some(Work::Draw(job, _)) = queue.next(now) {
         order.push((job.lane, job.next));
         let shown = picture(job.settings());
-        queue.drawn(job, Done::Picture(shown), now);
+        queue.drawn(job, Done::Picture(Box::new(shown)), now);
     }
     let expected = [(Lane::Live, 0), (Lane::Sheet, 0), (Lane::Teacher, 0), (Lane::Export, 2)];
     assert_eq!(order, expected);

@@ -1,13 +1,11 @@
-//! Seed, size, and the settings of student and teacher.
+//! What belongs to the picture, at the side: seed and size, what it lies between, and the settings of teacher and
+//! student. What belongs to the program is in the settings.
 
 use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
 use instaflow_engine::protocol::{Decoder, ModelCard, Role};
 
-use super::toggle;
+use super::{terms, toggle};
 use crate::app::{App, Command};
-
-/// Why the student's settings cannot be changed.
-const ONE_STEP: &str = "The student was distilled to draw in one step, without guidance and without a negative prompt.";
 
 /// Why the teacher's settings have no effect.
 const NO_TEACHER: &str = "No teacher is open. Add one with File, Open as teacher.";
@@ -19,22 +17,21 @@ const LABEL: f32 = 62.0;
 pub fn show(app: &mut App, ui: &mut Ui) {
     seed(app, ui);
     size(app, ui);
+    section(ui, "Between", "A second prompt and a second seed, and how far the picture lies on the way there.");
+    between(app, ui);
+    section(ui, "Teacher", terms::TEACHER);
+    teacher(app, ui);
     if app.live_role() == Role::Student {
-        section(ui, "Student");
+        section(ui, "Student", terms::STUDENT);
         student(ui);
     }
-    section(ui, "Teacher");
-    teacher(app, ui);
-    section(ui, "Saving");
-    ui.checkbox(&mut app.controls.metadata, "Write settings into PNGs")
-        .on_hover_text("A saved PNG then carries prompt, seed and settings; drop it here to get them back.");
 }
 
-fn section(ui: &mut Ui, title: &str) {
+fn section(ui: &mut Ui, title: &str, meaning: &str) {
     ui.add_space(6.0);
     ui.separator();
     ui.add_space(2.0);
-    ui.strong(title);
+    ui.strong(title).on_hover_text(meaning);
 }
 
 /// A label and its control, which takes the rest of the width; `name` is what the control is called where the sections'
@@ -57,13 +54,36 @@ fn seed(app: &mut App, ui: &mut Ui) {
         let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
         ui.add_sized(size, DragValue::new(&mut app.controls.seed).range(0..=u32::MAX).speed(1.0))
     })
-    .on_hover_text("Seed of the noise. The same seed gives the same picture, and the same noise as in Diffusers.");
+    .on_hover_text(terms::SEED);
     ui.horizontal(|ui| {
         ui.add_space(LABEL + ui.spacing().item_spacing.x);
-        let locked = app.controls.seed_locked;
-        toggle(app, ui, Command::LockSeed, locked, None);
-        super::button(app, ui, Command::Dice, true);
+        toggle(app, ui, Command::LockSeed);
+        super::button(app, ui, Command::Dice);
     });
+}
+
+fn between(app: &mut App, ui: &mut Ui) {
+    let controls = &mut app.controls;
+    let edit = TextEdit::multiline(&mut controls.second_prompt).desired_rows(1).desired_width(f32::INFINITY);
+    ui.add(edit.hint_text("Second prompt")).accessible_name("Second prompt").on_hover_text(terms::SECOND_PROMPT);
+    let has_prompt = !controls.second_prompt.trim().is_empty();
+    let percent = |value: f64, _: std::ops::RangeInclusive<usize>| format!("{:.0} %", value * 100.0);
+    row(ui, "Toward", "Toward the second prompt", |ui| {
+        let slider = Slider::new(&mut controls.prompt_mix, 0.0..=1.0).custom_formatter(percent);
+        ui.add_enabled(has_prompt, slider)
+    })
+    .on_hover_text(terms::SECOND_PROMPT)
+    .on_disabled_hover_text("Type a second prompt first.");
+    row(ui, "To seed", "Second seed", |ui| {
+        let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
+        ui.add_sized(size, DragValue::new(&mut controls.second_seed).range(0..=u32::MAX).speed(1.0))
+    })
+    .on_hover_text(terms::SECOND_SEED);
+    row(ui, "Toward", "Toward the second seed", |ui| {
+        ui.add(Slider::new(&mut controls.seed_mix, 0.0..=1.0).custom_formatter(percent))
+    })
+    .on_hover_text(terms::SECOND_SEED);
+    super::button(app, ui, Command::Animate);
 }
 
 fn size(app: &mut App, ui: &mut Ui) {
@@ -94,32 +114,32 @@ fn size(app: &mut App, ui: &mut Ui) {
 
 fn student(ui: &mut Ui) {
     row(ui, "Steps", "Student steps", |ui| ui.add_enabled(false, Slider::new(&mut 1, 1..=50)))
-        .on_disabled_hover_text(ONE_STEP);
+        .on_disabled_hover_text(terms::ONE_STEP);
     row(ui, "Guidance", "Student guidance", |ui| {
         ui.add_enabled(false, Slider::new(&mut 1.0, 1.0..=4.0).fixed_decimals(1))
     })
-    .on_disabled_hover_text(ONE_STEP);
+    .on_disabled_hover_text(terms::ONE_STEP);
     let mut none = "";
     let edit = TextEdit::singleline(&mut none).hint_text("No negative prompt").desired_width(f32::INFINITY);
-    ui.add_enabled(false, edit).accessible_name("Student negative prompt").on_disabled_hover_text(ONE_STEP);
+    ui.add_enabled(false, edit).accessible_name("Student negative prompt").on_disabled_hover_text(terms::ONE_STEP);
 }
 
 fn teacher(app: &mut App, ui: &mut Ui) {
     let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
     let controls = &mut app.controls;
     row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
-        .on_hover_text("Euler steps from noise to picture.")
+        .on_hover_text(terms::STEPS)
         .on_disabled_hover_text(NO_TEACHER);
     row(ui, "Guidance", "Teacher guidance", |ui| {
         let slider = Slider::new(&mut controls.guidance, 1.0..=4.0).clamping(SliderClamping::Edits);
         ui.add_enabled(open, slider.fixed_decimals(1).step_by(0.1))
     })
-    .on_hover_text("How strongly the prompt pulls; 1 is off. 1 to 2 is best for a 2-rectified flow.")
+    .on_hover_text(terms::GUIDANCE)
     .on_disabled_hover_text(NO_TEACHER);
     let edit = TextEdit::multiline(&mut controls.negative_prompt).desired_rows(2).desired_width(f32::INFINITY);
     ui.add_enabled(open, edit.hint_text("Negative prompt: what to avoid"))
         .accessible_name("Teacher negative prompt")
-        .on_hover_text("What the teacher steers away from; it works where guidance is above 1.")
+        .on_hover_text(terms::NEGATIVE)
         .on_disabled_hover_text(NO_TEACHER);
 }
 

@@ -1,0 +1,161 @@
+//! What the person has set: plain data that is remembered between two starts. A control that is new here needs a
+//! default in [`Controls::default`] and, where a file could hold nonsense, a bound in [`Controls::held`].
+
+use std::path::PathBuf;
+
+use instaflow_engine::protocol::{Decoder, Settings};
+use serde::{Deserialize, Serialize};
+
+/// What stands on the canvas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Show {
+    /// The live picture.
+    #[default]
+    Picture,
+    /// Student and teacher.
+    Compare,
+    /// The live picture and others around it.
+    Variations,
+    /// The student, and the teacher in few and in many Euler steps.
+    Steps,
+}
+
+/// How student and teacher are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CompareAs {
+    /// One beside the other.
+    #[default]
+    SideBySide,
+    /// One over the other, parted by a line that can be dragged.
+    Split,
+    /// One in the place of the other while a key is held.
+    Blink,
+    /// Where they differ, and by how much.
+    Difference,
+}
+
+/// What the person has set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a control of its own")]
+pub struct Controls {
+    /// The prompt field.
+    pub prompt: String,
+    /// The prompt that the picture lies on the way to; nothing where it is empty.
+    pub second_prompt: String,
+    /// How far on that way, 0 … 1.
+    pub prompt_mix: f32,
+    /// The teacher's negative prompt.
+    pub negative_prompt: String,
+    /// Seed of both lanes.
+    pub seed: u32,
+    /// Whether 'Draw now' keeps the seed.
+    pub seed_locked: bool,
+    /// The seed whose noise the picture lies on the way to.
+    pub second_seed: u32,
+    /// How far on that way, 0 … 1.
+    pub seed_mix: f32,
+    /// Width and height in pixels; `None` is the model's own.
+    pub size: Option<(u32, u32)>,
+    /// Draw on every change.
+    pub live: bool,
+    /// What stands on the canvas.
+    pub show: Show,
+    /// How student and teacher are compared.
+    pub compare_as: CompareAs,
+    /// Where the split view is parted, 0 … 1.
+    pub split: f32,
+    /// Whether the teacher's path is shown under the comparison.
+    pub show_path: bool,
+    /// Pictures of the variations, the live one included: 4 or 9.
+    pub variations: u32,
+    /// How far variations lie from the live picture's noise: 1 is a seed of their own.
+    pub spread: f32,
+    /// The teacher's Euler steps, 1 … 50.
+    pub steps: u32,
+    /// The teacher's guidance scale, 1 … 4.
+    pub guidance: f32,
+    /// Which decoder makes final pictures.
+    pub decoder: Decoder,
+    /// Frames of an exported animation, there and back not counted.
+    pub frames: u32,
+    /// Frames a second of an exported animation.
+    pub frame_rate: u32,
+    /// Seconds without a change after which the teacher starts.
+    pub pause: f32,
+    /// Write the settings into saved PNGs.
+    pub metadata: bool,
+    /// Where quick save puts pictures; `None` is the pictures folder.
+    pub output: Option<PathBuf>,
+    /// Whether the panel at the side is shown.
+    pub show_side: bool,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        let teacher = Settings::teacher("");
+        Self {
+            prompt: String::new(),
+            second_prompt: String::new(),
+            prompt_mix: 0.5,
+            negative_prompt: String::new(),
+            seed: 0,
+            seed_locked: true,
+            second_seed: 1,
+            seed_mix: 0.0,
+            size: None,
+            live: true,
+            show: Show::Picture,
+            compare_as: CompareAs::SideBySide,
+            split: 0.5,
+            show_path: true,
+            variations: 4,
+            spread: 1.0,
+            steps: teacher.steps,
+            guidance: teacher.guidance,
+            decoder: Decoder::Full,
+            frames: 24,
+            frame_rate: 12,
+            pause: 0.4,
+            metadata: true,
+            output: None,
+            show_side: true,
+        }
+    }
+}
+
+impl Controls {
+    /// The same with every number where its control can put it: what a file says need not be.
+    pub(super) fn held(mut self) -> Self {
+        let default = Self::default();
+        let hold = |value: f32, low: f32, high: f32, default: f32| {
+            if value.is_finite() { value.clamp(low, high) } else { default }
+        };
+        self.prompt_mix = hold(self.prompt_mix, 0.0, 1.0, default.prompt_mix);
+        self.seed_mix = hold(self.seed_mix, 0.0, 1.0, default.seed_mix);
+        self.split = hold(self.split, 0.0, 1.0, default.split);
+        self.spread = hold(self.spread, 0.05, 1.0, default.spread);
+        self.guidance = hold(self.guidance, 0.0, 100.0, default.guidance);
+        self.pause = hold(self.pause, 0.0, 5.0, default.pause);
+        self.steps = self.steps.clamp(1, 50);
+        self.frames = self.frames.clamp(2, 120);
+        self.frame_rate = self.frame_rate.clamp(1, 60);
+        self.variations = if self.variations <= 4 { 4 } else { 9 };
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_version_is_read_and_held() {
+        let odd = r#"{ "prompt": "lake", "steps": 9000, "guidance": -3.0, "variations": 7, "colour": "red" }"#;
+        let controls: Controls = serde_json::from_str(odd).expect("unknown and absent fields are no error");
+        let controls = controls.held();
+        assert_eq!((controls.prompt.as_str(), controls.steps, controls.variations), ("lake", 50, 9));
+        assert!(controls.guidance.abs() < f32::EPSILON);
+        assert_eq!(Controls::default().held(), Controls::default());
+    }
+}

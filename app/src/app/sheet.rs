@@ -1,0 +1,133 @@
+//! Several pictures at once: variations of the live one, or the teacher in few and in many steps. Change which
+//! pictures these are in [`App::wanted_sheet`].
+
+use std::time::Instant;
+
+use instaflow_engine::protocol::{Blend, JobId, Lane, Picture, Request, Settings, Toward};
+
+use super::{App, Pane, Show};
+
+/// The teacher's Euler steps of the row.
+pub const STEPS: [u32; 5] = [1, 2, 4, 8, 25];
+
+/// What the sheet lane shows; the live picture stands before it.
+#[derive(Default)]
+pub struct Sheet {
+    /// One for each picture, drawn or not.
+    pub cells: Vec<Pane>,
+    /// Which cell is being drawn.
+    pub drawing: Option<usize>,
+    /// What the cells show or wait for.
+    pub wanted: Vec<Settings>,
+    /// The last request's number.
+    pub latest: Option<JobId>,
+    /// When a pause is long enough to draw, in egui's time.
+    pub due: Option<f64>,
+}
+
+impl Sheet {
+    /// Takes a picture in.
+    pub fn show(&mut self, ctx: &egui::Context, index: usize, picture: Picture) {
+        if let Some(cell) = self.cells.get_mut(index) {
+            cell.show(ctx, picture);
+        }
+        self.drawing = Some(index + 1).filter(|next| *next < self.cells.len());
+    }
+
+    /// Whether the picture in a cell is what is wanted there.
+    pub fn is_current(&self, index: usize) -> bool {
+        let (Some(cell), Some(wanted)) = (self.cells.get(index), self.wanted.get(index)) else { return false };
+        cell.sent.as_ref() == Some(wanted) && cell.picture.is_some()
+    }
+}
+
+impl App {
+    /// The pictures of the sheet, without the live one; empty where no sheet is shown.
+    pub(crate) fn wanted_sheet(&self) -> Vec<Settings> {
+        let controls = &self.controls;
+        match controls.show {
+            Show::Variations => (1..controls.variations).map(|k| self.variation(k)).collect(),
+            Show::Steps if self.no_teacher().is_none() => {
+                let teacher = self.wanted(Lane::Teacher);
+                STEPS.iter().map(|steps| Settings { steps: *steps, ..teacher.clone() }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Variation `k` of the live picture: seed + k, or some of the way there.
+    fn variation(&self, k: u32) -> Settings {
+        let live = self.wanted(Lane::Live);
+        let seed = live.seed.wrapping_add(k);
+        if self.controls.spread >= 1.0 || live.blend.seed.is_some() {
+            return Settings { seed, ..live };
+        }
+        let toward = Toward { to: seed, by: self.controls.spread };
+        Settings { blend: Blend { seed: Some(toward), ..live.blend.clone() }, ..live }
+    }
+
+    /// Sends the sheet's pictures when what is wanted has changed.
+    pub(super) fn follow_sheet(&mut self, ctx: &egui::Context) {
+        let now = ctx.time();
+        let before = self.sheet.wanted.len();
+        if self.want_sheet() {
+            let begins = self.sheet.wanted.len() != before;
+            let follows = self.controls.live;
+            // Variations of a live picture are as live as it is; the teacher's many steps wait for a pause.
+            let wait = if self.controls.show == Show::Steps { f64::from(self.controls.pause) } else { 0.0 };
+            self.engine.send(Request::Stop(Lane::Sheet));
+            self.sheet.due = match (begins, follows) {
+                _ if self.sheet.wanted.is_empty() => None,
+                (true, _) => Some(now),
+                (false, true) => Some(now + wait),
+                (false, false) => None,
+            };
+        }
+        match self.sheet.due {
+            Some(due) if now >= due => self.send_sheet(),
+            Some(due) => ctx.request_repaint_after(std::time::Duration::from_secs_f64(due - now)),
+            None => {}
+        }
+    }
+
+    /// Takes over what is wanted now; returns whether it has changed.
+    pub(super) fn want_sheet(&mut self) -> bool {
+        let wanted = self.wanted_sheet();
+        let changed = wanted != self.sheet.wanted;
+        self.sheet.cells.resize_with(wanted.len(), || Pane::new("sheet"));
+        self.sheet.wanted = wanted;
+        changed
+    }
+
+    fn send_sheet(&mut self) {
+        self.sheet.due = None;
+        let id = self.new_id();
+        let asked = Instant::now();
+        self.under_way.insert(id, (Lane::Sheet, asked));
+        self.sheet.latest = Some(id);
+        let series = self.sheet.wanted.clone();
+        self.engine.send(Request::DrawSeries { id, lane: Lane::Sheet, series, asked });
+    }
+
+    /// A picture of the sheet has come.
+    pub(super) fn take_sheet(&mut self, ctx: &egui::Context, id: JobId, index: usize, picture: Picture) {
+        if self.sheet.latest != Some(id) {
+            return;
+        }
+        if let (Some(cell), Some(wanted)) = (self.sheet.cells.get_mut(index), self.sheet.wanted.get(index)) {
+            cell.sent = Some(wanted.clone());
+        }
+        self.sheet.show(ctx, index, picture);
+    }
+
+    /// Makes a picture of the sheet the live one: its seed becomes the person's.
+    pub(crate) fn take_over(&mut self, index: usize) {
+        let Some(settings) = self.sheet.wanted.get(index).cloned() else { return };
+        self.controls.seed = settings.seed;
+        if let Some(toward) = settings.blend.seed {
+            self.controls.second_seed = toward.to;
+            self.controls.seed_mix = toward.by;
+        }
+        self.controls.show = Show::Picture;
+    }
+}

@@ -1,0 +1,76 @@
+//! The command palette: a few letters of a command's name, Enter. How names are matched is in `app/command.rs`.
+
+use egui::{Align, Button, Id, Key, Layout, Modal, Modifiers, ScrollArea, TextEdit, Ui};
+
+use crate::app::{App, Command, commands, match_name};
+
+/// The palette, while it is open.
+pub fn show(app: &mut App, ctx: &egui::Context) {
+    let Some(palette) = &mut app.palette else { return };
+    let (mut typed, mut marked) = (std::mem::take(&mut palette.typed), palette.marked);
+    let frame = egui::Frame::window(&ctx.global_style());
+    let mut chosen = None;
+    let modal = Modal::new(Id::unique("palette")).frame(frame).show(ctx, |ui| {
+        ui.set_width(440.0);
+        // Before the field takes them.
+        let (up, down, enter) = ui.input_mut(|input| {
+            let mut take = |key| input.consume_key(Modifiers::NONE, key);
+            (take(Key::ArrowUp), take(Key::ArrowDown), take(Key::Enter))
+        });
+        let edit = TextEdit::singleline(&mut typed).hint_text("Type a command").desired_width(f32::INFINITY);
+        let response = ui.add(edit.margin(egui::Margin::symmetric(10, 8))).accessible_name("Command");
+        if ui.memory(|memory| memory.focused().is_none()) {
+            response.request_focus();
+        }
+        let found = found(&typed);
+        if response.changed() {
+            marked = 0;
+        }
+        let last = found.len().saturating_sub(1);
+        marked = match (up, down) {
+            (true, _) => marked.saturating_sub(1),
+            (_, true) => (marked + 1).min(last),
+            _ => marked.min(last),
+        };
+        ui.add_space(6.0);
+        if found.is_empty() {
+            ui.weak("No command is called so.");
+        }
+        ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+            for (row, command) in found.iter().enumerate() {
+                let why_not = app.why_not(*command);
+                let response = entry(ui, *command, row == marked, why_not);
+                if row == marked && (up || down) {
+                    response.scroll_to_me(None);
+                }
+                if response.clicked() || (row == marked && enter && why_not.is_none()) {
+                    chosen = Some(*command);
+                }
+            }
+        });
+        if let Some(command) = found.get(marked) {
+            ui.add_space(6.0);
+            ui.weak(app.why_not(*command).unwrap_or(command.tooltip()));
+        }
+    });
+    app.palette =
+        if chosen.is_some() || modal.should_close() { None } else { Some(crate::app::Palette { typed, marked }) };
+    if let Some(command) = chosen {
+        app.asked.push(command);
+    }
+}
+
+/// The commands that answer to what was typed, the best first.
+fn found(typed: &str) -> Vec<Command> {
+    let mut found: Vec<_> =
+        commands().filter_map(|command| Some((match_name(command.label(), typed)?, command))).collect();
+    // Those of one distance stay in the order of the menus.
+    found.sort_by_key(|(distance, _)| *distance);
+    found.into_iter().map(|(_, command)| command).collect()
+}
+
+fn entry(ui: &mut Ui, command: Command, marked: bool, why_not: Option<&str>) -> egui::Response {
+    let button = Button::selectable(marked, command.label()).shortcut_text(command.keys(ui.ctx()));
+    let layout = Layout::top_down_justified(Align::Min);
+    ui.with_layout(layout, |ui| ui.add_enabled(why_not.is_none(), button)).inner
+}

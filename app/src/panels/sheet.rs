@@ -1,0 +1,128 @@
+//! Several pictures at once: variations in a square, or the teacher's few and many steps in rows. Change how they are
+//! laid out here; which pictures they are is [`Sheet`](crate::app::Sheet)'s.
+
+use egui::{Align2, CursorIcon, Rect, Sense, Slider, Ui, Vec2, WidgetInfo, vec2};
+use instaflow_engine::protocol::{Lane, Settings};
+
+use super::{canvas, terms};
+use crate::app::{App, STEPS, Show, duration};
+use crate::theme::{palette, tokens};
+
+/// How many variations, and how far apart; then the pictures.
+pub fn variations(app: &mut App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        for count in [4, 9] {
+            let button = egui::Button::selectable(app.controls.variations == count, format!("{count} pictures"));
+            if ui.add(button.frame_when_inactive(true)).clicked() {
+                app.controls.variations = count;
+            }
+        }
+        ui.separator();
+        ui.label("Spread").on_hover_text(terms::SPREAD);
+        let between = app.controls.seed_mix > 0.0;
+        let slider =
+            Slider::new(&mut app.controls.spread, 0.05..=1.0).custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
+        let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
+        slider.on_disabled_hover_text("Between two seeds, variations take the seeds after this one.");
+        ui.weak("Click one to take its seed over");
+    });
+    ui.add_space(2.0);
+    let count = app.controls.variations as usize;
+    let across = if count == 4 { 2 } else { 3 };
+    grid(app, ui, count, across);
+}
+
+/// The student's one step, and the teacher's from one to many.
+pub fn steps(app: &mut App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        ui.label("The same noise and prompt in one step of the student, and in 1 to 25 Euler steps of the teacher")
+            .on_hover_text(terms::STEPS);
+    });
+    ui.add_space(2.0);
+    let area = ui.available_size();
+    let across = if area.x > 1.2 * area.y { 3 } else { 2 };
+    grid(app, ui, STEPS.len() + 1, across);
+}
+
+fn grid(app: &mut App, ui: &mut Ui, count: usize, across: usize) {
+    let area = ui.available_rect_before_wrap();
+    let down = count.div_ceil(across);
+    let gap = tokens().spacing.gap / 2.0;
+    let room = vec2(
+        (area.width() - gap * (across - 1) as f32) / across as f32,
+        (area.height() - gap * (down - 1) as f32) / down as f32,
+    );
+    // As close together as the pictures' shape allows.
+    let shape = app.live.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);
+    let cell = shape * (room.x / shape.x).min(room.y / shape.y);
+    let grid =
+        vec2(cell.x * across as f32, cell.y * down as f32) + vec2(gap * (across - 1) as f32, gap * (down - 1) as f32);
+    let first = area.center() - grid / 2.0;
+    ui.allocate_rect(area, Sense::hover());
+    for index in 0..count {
+        let (row, column) = (index / across, index % across);
+        let corner = first + vec2(column as f32 * (cell.x + gap), row as f32 * (cell.y + gap));
+        let rect = Rect::from_min_size(corner, cell);
+        match index.checked_sub(1) {
+            None => live(app, ui, rect),
+            Some(index) => other(app, ui, rect, index),
+        }
+    }
+}
+
+fn live(app: &mut App, ui: &mut Ui, rect: Rect) {
+    let size = app.live.picture.as_ref().map(canvas::size_of);
+    canvas::viewport(app, ui, rect, "Live picture", Lane::Live, size);
+    canvas::paint_lane(app, ui, rect, Lane::Live);
+    let Some(picture) = &app.live.picture else { return };
+    let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
+    let text = if app.controls.show == Show::Steps {
+        format!("Student, 1 step, {}", duration(picture.timings.total))
+    } else {
+        format!("This seed: {}", picture.settings.seed)
+    };
+    canvas::label(ui, place, Align2::LEFT_BOTTOM, &text);
+}
+
+fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
+    let Some(wanted) = app.sheet.wanted.get(index).cloned() else { return };
+    let name = name(app, &wanted);
+    let variations = app.controls.show == Show::Variations;
+    let response = ui.interact(rect, ui.scope_id().with(("sheet", index)), Sense::click());
+    let response = if variations { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
+    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Button, true, &name));
+    let current = app.sheet.is_current(index);
+    let cell = &app.sheet.cells[index];
+    let size = cell.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);
+    let place = app.view.place(rect, size).intersect(rect);
+    match cell.texture() {
+        Some(texture) => canvas::paint(app, ui, rect, rect, texture, size, current),
+        None => {
+            ui.painter().rect_filled(place, tokens().radius.picture, palette(ui).panel);
+        }
+    }
+    let seconds = cell.picture.as_ref().filter(|_| current).map(|picture| picture.timings.total);
+    let text = match seconds {
+        Some(seconds) if !variations => format!("{name}, {}", duration(seconds)),
+        None if app.sheet.drawing == Some(index) => format!("{name}, drawing"),
+        _ => name,
+    };
+    canvas::label(ui, place, Align2::LEFT_BOTTOM, &text);
+    if response.has_focus() || (variations && response.hovered()) {
+        canvas::frame(ui, place.expand(2.0).intersect(rect.expand(2.0)));
+    }
+    if variations && response.clicked() {
+        app.take_over(index);
+    }
+}
+
+fn name(app: &App, settings: &Settings) -> String {
+    match (app.controls.show, &settings.blend.seed) {
+        (Show::Steps, _) => match settings.steps {
+            1 => "Teacher, 1 step".to_owned(),
+            steps => format!("Teacher, {steps} steps"),
+        },
+        (_, Some(toward)) if app.controls.seed_mix <= 0.0 => format!("Toward seed {}", toward.to),
+        _ => format!("Seed {}", settings.seed),
+    }
+}

@@ -1,0 +1,33 @@
+//! One sentence for each term that a control or a number is named by: all that tooltips explain is here.
+
+pub const STUDENT: &str = "The student was distilled from the teacher to draw in one step: one evaluation of its network leads from noise to \
+     the picture.";
+pub const TEACHER: &str =
+    "The teacher is a 2-rectified flow: it follows its velocity from noise to the picture in many small Euler steps.";
+pub const ONE_STEP: &str =
+    "The student was distilled to draw in one step, without guidance and without a negative prompt.";
+pub const STEPS: &str =
+    "Euler steps from noise to picture: more steps follow a bent path more closely, and take longer.";
+pub const GUIDANCE: &str = "How strongly the prompt pulls: the velocity is led away from the negative prompt's. 1 is off; 1 to 2 is best for a \
+     2-rectified flow.";
+pub const NEGATIVE: &str = "What the teacher steers away from; it works where guidance is above 1.";
+pub const SEED: &str = "Seed of the noise. The same seed gives the same picture, and the same noise as in Diffusers.";
+pub const STRAIGHTNESS: &str = "Straightness S: how far the velocity strays from the straight line between noise and picture, squared and averaged \
+     over the path. 0 is straight, and a straight path needs one step.";
+pub const NFE: &str =
+    "Number of function evaluations: how often the network was asked for a velocity. Guidance asks twice a step.";
+pub const TIME: &str = "From the prompt to pixels, on this machine.";
+pub const PSNR: &str = "Peak signal-to-noise ratio between the two pictures in dB: above 30 they are hard to tell apart, below 15 they are \
+     different pictures.";
+pub const GMSD: &str = "Gradient magnitude similarity deviation: how unevenly the edges of the two pictures agree. 0 where all agree; from \
+     about 0.2 on the shapes are others.";
+pub const DIFFERENCE: &str = "Mean absolute difference of red, green and blue, of 255.";
+pub const SPEED: &str =
+    "Length of the velocity at each step, per value of the latent. On a straight path it stays the same.";
+pub const DEVIATION: &str =
+    "Squared distance of each step's velocity from the straight line; its mean is the straightness S.";
+pub const ESTIMATE: &str = "What this step took the final picture to be: x + (1 − t)·v.";
+pub const SPREAD: &str = "How far the variations' noise lies from this picture's: a little gives pictures much like it, 100 % seeds of their \
+     own.";
+pub const SECOND_SEED: &str = "Moves along the arc between the noise of two seeds (spherical interpolation).";
+pub const SECOND_PROMPT: &str = "Moves along the line between the text embeddings of two prompts.";

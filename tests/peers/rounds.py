@@ -1,0 +1,106 @@
+"""Takes the times of one group: loads all, then lets each have its turn, round by round.
+
+Change here in which order contestants run.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contestants import Contestant, Group
+from machine import available_gib
+from process import Failed, Process
+
+
+@dataclass
+class Result:
+    """What a contestant gave: times by stage in the order of rounds, or a reason."""
+
+    name: str
+    times: dict[str, list[float]] = field(default_factory=dict)
+    peak_gib: float | None = None
+    reason: str | None = None
+
+
+def measure(group: Group, threads: int, logs: Path) -> list[Result]:
+    """Every contestant's times. One that fails falls out; the others go on."""
+    results = {c.name: Result(c.name, reason=c.reason) for c in group.contestants}
+    running: list[Process] = []
+    try:
+        for contestant in group.contestants:
+            if contestant.reason is None:
+                log = logs / f"{group.key}-{contestant.name.replace(' ', '-')}.log"
+                _start(contestant, group, threads, log, results, running)
+        for number in range(group.rounds):
+            say(f"{group.key}: round {number + 1} of {group.rounds}")
+            # Another one begins each round, so that nobody always follows the same.
+            turn = number % max(len(running), 1)
+            for process in [*running[turn:], *running[:turn]]:
+                result = results[process.contestant.name]
+                try:
+                    _keep(result, process.run(), group)
+                except Failed as error:
+                    _drop(process, str(error), results, running)
+        for process in running:
+            results[process.contestant.name].peak_gib = process.peak_gib()
+    finally:
+        for process in running:
+            process.end()
+    return list(results.values())
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr: stdout is the report's."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _start(
+    contestant: Contestant,
+    group: Group,
+    threads: int,
+    log: Path,
+    results: dict[str, Result],
+    running: list[Process],
+) -> None:
+    result = results[contestant.name]
+    free = available_gib()
+    if free < contestant.needs_gib:
+        result.reason = (
+            f"needs about {contestant.needs_gib:.1f} GiB of memory, "
+            f"and {free:.1f} are free"
+        )
+        return
+    say(f"{group.key}: loading {contestant.name}")
+    try:
+        process = Process(contestant, threads, log)
+    except Failed as error:
+        result.reason = str(error)
+        return
+    running.append(process)
+    try:
+        for _ in range(group.warm_ups):
+            process.run()
+    except Failed as error:
+        _drop(process, str(error), results, running)
+
+
+def _keep(result: Result, seconds: dict[str, float], group: Group) -> None:
+    missing = [name for name in group.stages if name not in seconds]
+    if missing:
+        raise Failed(f"its answer does not have {', '.join(missing)}")
+    for name in group.stages:
+        result.times.setdefault(name, []).append(seconds[name])
+
+
+def _drop(
+    process: Process, reason: str, results: dict[str, Result], running: list[Process]
+) -> None:
+    result = results[process.contestant.name]
+    # Half a series would be compared with whole ones.
+    result.times.clear()
+    result.reason = reason
+    say(f"{process.contestant.name} falls out: {reason}")
+    running.remove(process)
+    process.end()

@@ -1,0 +1,208 @@
+"""Tests of the script itself; no package is needed: python3 -m unittest discover tests/peers
+
+Change here what must hold of turns, answers and tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import report
+from contestants import (
+    NAMES,
+    OURS,
+    STOCK_CANDLE,
+    Contestant,
+    Group,
+    Setting,
+    groups,
+)
+from peers import KEYS
+from process import Failed, seconds
+from rounds import Result, measure
+
+ABOUT = {
+    "date": "today",
+    "quick": False,
+    "processor": "a processor",
+    "flags": [],
+    "cores": 2,
+    "threads": 2,
+    "memory_gib": 1.0,
+    "system": "a system",
+    "load_before": 0.0,
+    "versions": {"python": "3"},
+}
+
+
+def contestant(name: str, program: str, **more: object) -> Contestant:
+    """A contestant that is a line of Python."""
+    prelude = "import json, sys\n"
+    return Contestant(name, [sys.executable, "-c", prelude + program], 0.0, **more)
+
+
+def steady(name: str, value: float, note: str = "0") -> Contestant:
+    """Always answers the same time, and does `note` before each answer."""
+    return contestant(
+        name,
+        f"for _ in sys.stdin: {note}; "
+        f"print(json.dumps({{'seconds': {value}}}), flush=True)",
+    )
+
+
+def group(*contestants: Contestant, rounds: int = 3) -> Group:
+    """A group with the one stage that `steady` answers."""
+    return Group("g", "A group", {"training_step": "step"}, list(contestants), rounds)
+
+
+class Groups(unittest.TestCase):
+    """Who is timed."""
+
+    def test_what_the_command_line_offers_is_what_there_is(self) -> None:
+        setting = Setting(Path("/nonexistent/instaflow"), 3, 7, False, Path("files"))
+        known = groups(setting)
+        self.assertEqual(tuple(one.key for one in known), KEYS)
+        for one in known:
+            *peers, ours = one.contestants
+            self.assertEqual(ours.name, OURS)
+            self.assertLessEqual({c.name for c in one.contestants}, set(NAMES))
+            self.assertIn("is not built: cargo build", ours.reason)
+            if one.key != "training-f32":
+                self.assertEqual(f"-{ours.dtype}", one.key[-len(ours.dtype) - 1 :])
+            for peer in peers:
+                threads = ["--threads", "3"]
+                stated = [*peer.command, ""]
+                found = any(stated[i : i + 2] == threads for i in range(len(stated)))
+                self.assertTrue(found or peer.name == STOCK_CANDLE, peer.command)
+
+
+class Answers(unittest.TestCase):
+    """What a contestant may say."""
+
+    def test_times_are_found(self) -> None:
+        line = json.dumps({"stages": {"unet": 2.0}, "one_step_s": 3, "dtype": "bf16"})
+        self.assertEqual(seconds(line, "bf16"), {"unet": 2.0, "one_step": 3})
+
+    def test_nonsense_is_refused(self) -> None:
+        bad = ("", "[]", "{}", '{"seconds": 0}', '{"seconds": NaN}', '{"seconds": "1"}')
+        for line in bad:
+            with self.subTest(line), self.assertRaises(Failed):
+                seconds(line)
+
+    def test_another_arithmetic_is_refused(self) -> None:
+        with self.assertRaisesRegex(Failed, "computes in f32, not in bf16"):
+            seconds('{"dtype": "f32", "seconds": 1.0}', "bf16")
+
+
+class Turns(unittest.TestCase):
+    """Who runs when."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.logs = Path(folder.name)
+
+    def test_they_alternate_and_another_begins_each_round(self) -> None:
+        order = self.logs / "order"
+        names = ["A", "B", "C"]
+        note = "open(%r, 'a').write(%r)"
+        those = [steady(n, 1.0, note % (str(order), n)) for n in names]
+        measure(group(*those), 1, self.logs)
+        # Two warm-ups each as they are loaded, then the rounds.
+        self.assertEqual(order.read_text(), "AABBCC" + "ABC" + "BCA" + "CAB")
+
+    def test_one_stands_still_while_another_runs(self) -> None:
+        pid_file = self.logs / "pid"
+        sleeper = steady("sleeper", 1.0, f"open({str(pid_file)!r}, 'w').write(PID)")
+        prefix = "import os; PID = str(os.getpid())\n"
+        sleeper.command[2] = prefix + sleeper.command[2]
+        watcher = contestant(
+            "watcher",
+            "for _ in sys.stdin:\n"
+            f"    pid = open({str(pid_file)!r}).read()\n"
+            "    state = open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0]\n"
+            "    print(json.dumps({'seconds': 2.0 if state == 'T' else 1.0}), flush=True)",
+        )
+        results = measure(group(sleeper, watcher), 1, self.logs)
+        self.assertEqual(results[1].times, {"training_step": [2.0] * 3})
+
+    def test_one_that_fails_falls_out_with_its_reason(self) -> None:
+        fails = contestant("fails", "sys.exit('error: no weights')")
+        absent = Contestant("absent", ["/nonexistent"], 0.0)
+        known = contestant("known", "", reason="not built")
+        too_big = Contestant("big", ["/bin/true"], 1e9)
+        those = [fails, absent, known, too_big, steady("fine", 0.5)]
+        results = {r.name: r for r in measure(group(*those), 1, self.logs)}
+        self.assertEqual(results["fails"].reason, "error: no weights")
+        self.assertIn("does not start", results["absent"].reason)
+        self.assertEqual(results["known"].reason, "not built")
+        self.assertIn("GiB of memory", results["big"].reason)
+        self.assertEqual(results["fine"].times, {"training_step": [0.5] * 3})
+
+    def test_one_that_fails_midway_keeps_no_half_series(self) -> None:
+        dies = contestant(
+            "dies",
+            "for n, _ in enumerate(sys.stdin):\n"
+            "    if n == 3: sys.exit('error: tired')\n"
+            "    print('{\"seconds\": 1.0}', flush=True)",
+        )
+        results = measure(group(dies, steady("fine", 0.5)), 1, self.logs)
+        self.assertEqual((results[0].times, results[0].reason), ({}, "error: tired"))
+        self.assertEqual(len(results[1].times["training_step"]), 3)
+
+    def test_nothing_is_left_running(self) -> None:
+        pid_file = self.logs / "pid"
+        note = f"open({str(pid_file)!r}, 'w').write(str(__import__('os').getpid()))"
+        measure(group(steady("one", 1.0, note)), 1, self.logs)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(pid_file.read_text()), 0)
+
+
+class Tables(unittest.TestCase):
+    """What is said of the times."""
+
+    RESULTS = (
+        Result("InstaFlow", {"training_step": [0.9, 1.0, 5.0]}, 1.0),
+        Result("PyTorch", {"training_step": [2.0, 4.0, 3.0]}, 2.0),
+        Result("OpenVINO", {"training_step": [2.0, 2.0, 2.5]}, 2.0),
+        Result("stock candle", reason="not built"),
+    )
+
+    def test_ratios_are_of_medians_to_the_best_peer(self) -> None:
+        text = report.markdown(ABOUT, [(group(), list(self.RESULTS))])
+        self.assertIn("| g | step | 1.00 | OpenVINO | 2.00 | 0.50 |", text)
+        self.assertIn("| InstaFlow | 1.00 (0.900–5.00) | 1.0 GiB |", text)
+        self.assertIn("| InstaFlow ÷ PyTorch | 0.33 | |", text)
+        self.assertIn("Not timed: stock candle: not built.", text)
+
+    def test_without_ours_there_is_no_ratio(self) -> None:
+        text = report.markdown(ABOUT, [(group(), list(self.RESULTS[1:]))])
+        self.assertIn("| g | step | – | OpenVINO | 2.00 | – |", text)
+
+    def test_toy_times_are_called_that(self) -> None:
+        quick = report.markdown(ABOUT | {"quick": True}, [])
+        self.assertIn(report.QUICK, quick)
+        self.assertNotIn(report.QUICK, report.markdown(ABOUT, []))
+
+    def test_all_times_are_written(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = [(group(), list(self.RESULTS))]
+            report.write(Path(folder), "name", ABOUT, measured)
+            read = json.loads((Path(folder) / "name.json").read_text())
+            self.assertEqual(
+                sorted(os.listdir(folder)),
+                ["name.json", "name.md"],
+            )
+        first = read["groups"][0]["results"][0]
+        self.assertEqual(first["seconds"], {"training_step": [0.9, 1.0, 5.0]})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,214 +1,286 @@
-//! What a scene can show, and how often it shows it.
+//! What a scene can show, in classes that have names. A new value goes into its list here, is drawn in `sampling`, gets
+//! its words in `lexicon` and is painted.
 
 use serde::{Deserialize, Serialize};
-
-use super::random::Random;
 
 /// Everything about a scene that a caption can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
+    /// With what means it is painted.
+    pub style: Style,
     /// Decides the palette.
     pub time: Time,
+    /// Changes the palette, and comes before or over everything.
+    pub weather: Weather,
     /// Decides the composition.
-    pub terrain: Terrain,
+    pub land: Land,
     /// Decides the colour of ground and trees.
     pub season: Season,
-    /// What hangs in the sky, in the order of [`SkyObject::ALL`], each at most once.
-    pub sky: Vec<SkyObject>,
-    /// The one object in front.
-    pub foreground: Foreground,
+    /// What lights the sky.
+    pub light: Light,
+    /// Whether stars are to be seen.
+    pub stars: bool,
+    /// The one thing in front of the land, or in the air.
+    pub object: Object,
+    /// The colour of the object.
+    pub colour: Hue,
+    /// Where across the picture the object is.
+    pub side: Side,
+    /// How far away the object is.
+    pub distance: Distance,
 }
+
+impl Object {
+    /// Whether it stands on the ground and so needs some.
+    pub(super) fn stands(self) -> bool {
+        matches!(
+            self,
+            Self::Cabin | Self::Pines | Self::Palm | Self::Tent | Self::Flowers | Self::Campfire | Self::Windmill
+        )
+    }
+}
+
+/// One question about a picture, with the answers that there are: what a classifier learns to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its name, one word.
+    pub name: &'static str,
+    /// The answers, in words.
+    pub classes: &'static [&'static str],
+}
+
+/// What a classifier of scenes can be asked, in the order of [`Attributes::classes`].
+pub const HEADS: [Head; 11] = [
+    Head { name: "style", classes: Style::NAMES },
+    Head { name: "time", classes: Time::NAMES },
+    Head { name: "weather", classes: Weather::NAMES },
+    Head { name: "land", classes: Land::NAMES },
+    Head { name: "season", classes: Season::NAMES },
+    Head { name: "light", classes: Light::NAMES },
+    Head { name: "stars", classes: &["absent", "stars"] },
+    Head { name: "object", classes: Object::NAMES },
+    Head { name: "colour", classes: Hue::NAMES },
+    Head { name: "side", classes: Side::NAMES },
+    Head { name: "distance", classes: Distance::NAMES },
+];
 
 impl Attributes {
-    /// Whether `object` hangs in the sky.
-    pub fn has(&self, object: SkyObject) -> bool {
-        self.sky.contains(&object)
-    }
-
-    /// Draws attributes that go together. Rare ones come more often than in nature, so that they are learnt.
-    pub(super) fn sample(random: &mut Random) -> Self {
-        let time = random.weighted(&[
-            (Time::Dawn, 0.18),
-            (Time::Noon, 0.25),
-            (Time::Sunset, 0.23),
-            (Time::Night, 0.19),
-            (Time::Aurora, 0.15),
-        ]);
-        let terrain = random.weighted(&[
-            (Terrain::Mountains, 0.17),
-            (Terrain::Hills, 0.13),
-            (Terrain::Dunes, 0.11),
-            (Terrain::Sea, 0.14),
-            (Terrain::Lake, 0.20),
-            (Terrain::Forest, 0.12),
-            (Terrain::City, 0.13),
-        ]);
-        let season = match terrain {
-            Terrain::Dunes | Terrain::Sea => Season::Sand,
-            Terrain::City => random.weighted(&[(Season::Grass, 0.65), (Season::Snow, 0.35)]),
-            _ => random.weighted(&[(Season::Snow, 0.38), (Season::Grass, 0.36), (Season::Autumn, 0.26)]),
-        };
-        let sky = sample_sky(time, random);
-        let foreground = random.pick(foregrounds(terrain, season));
-        Self { time, terrain, season, sky, foreground }
+    /// The class of each of [`HEADS`], as its place in the head's list.
+    #[allow(dead_code, reason = "for the classifier")]
+    pub fn classes(&self) -> [usize; HEADS.len()] {
+        [
+            self.style as usize,
+            self.time as usize,
+            self.weather as usize,
+            self.land as usize,
+            self.season as usize,
+            self.light as usize,
+            usize::from(self.stars),
+            self.object as usize,
+            self.colour as usize,
+            self.side as usize,
+            self.distance as usize,
+        ]
     }
 }
 
-/// The time of day, or the night of an aurora.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Time {
-    /// Pink and pale.
-    Dawn,
-    /// Blue sky, white light.
-    Noon,
-    /// Orange and violet.
-    Sunset,
-    /// Dark blue.
-    Night,
-    /// A dark sky with green curtains.
-    Aurora,
-}
+/// Declares an enum whose values have names and an order.
+macro_rules! classes {
+    ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$what])* $value,)+ }
 
-impl Time {
-    /// Every value.
-    pub const ALL: [Self; 5] = [Self::Dawn, Self::Noon, Self::Sunset, Self::Night, Self::Aurora];
-}
-
-/// The land.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Terrain {
-    /// High peaks behind a meadow.
-    Mountains,
-    /// Rolling hills.
-    Hills,
-    /// A desert.
-    Dunes,
-    /// Water to the horizon.
-    Sea,
-    /// Mountains that look at themselves in still water.
-    Lake,
-    /// Rows of firs.
-    Forest,
-    /// A skyline behind water.
-    City,
-}
-
-impl Terrain {
-    /// Every value.
-    pub const ALL: [Self; 7] =
-        [Self::Mountains, Self::Hills, Self::Dunes, Self::Sea, Self::Lake, Self::Forest, Self::City];
-}
-
-/// What covers the ground.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Season {
-    /// White.
-    Snow,
-    /// Green.
-    Grass,
-    /// Orange and brown.
-    Autumn,
-    /// Yellow; only in the desert and by the sea.
-    Sand,
-}
-
-impl Season {
-    /// Every value.
-    pub const ALL: [Self; 4] = [Self::Snow, Self::Grass, Self::Autumn, Self::Sand];
-}
-
-/// What can hang in the sky.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SkyObject {
-    /// High at noon, low at dawn and sunset.
-    Sun,
-    /// A full moon.
-    FullMoon,
-    /// A crescent.
-    CrescentMoon,
-    /// Stars.
-    Stars,
-    /// Two or three white clouds.
-    Clouds,
-    /// A bow over the land.
-    Rainbow,
-}
-
-impl SkyObject {
-    /// Every value.
-    pub const ALL: [Self; 6] =
-        [Self::Sun, Self::FullMoon, Self::CrescentMoon, Self::Stars, Self::Clouds, Self::Rainbow];
-}
-
-/// The object in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Foreground {
-    /// A wooden cabin.
-    Cabin,
-    /// A red and white lighthouse.
-    Lighthouse,
-    /// A boat with white sails.
-    Sailboat,
-    /// A few tall pines.
-    Pines,
-    /// An orange tent.
-    Tent,
-    /// A meadow in bloom.
-    Flowers,
-    /// Nothing.
-    None,
-}
-
-impl Foreground {
-    /// Every value.
-    pub const ALL: [Self; 7] =
-        [Self::Cabin, Self::Lighthouse, Self::Sailboat, Self::Pines, Self::Tent, Self::Flowers, Self::None];
-}
-
-/// What can stand in front of a terrain.
-fn foregrounds(terrain: Terrain, season: Season) -> &'static [Foreground] {
-    use Foreground::{Cabin, Flowers, Lighthouse, None, Pines, Sailboat, Tent};
-    match (terrain, season) {
-        (Terrain::Mountains, Season::Snow) => &[Cabin, Pines, Tent, None],
-        (Terrain::Mountains, _) => &[Cabin, Pines, Tent, Flowers, None],
-        (Terrain::Hills, Season::Snow) => &[Cabin, Pines, Tent, Lighthouse, None],
-        (Terrain::Hills, _) => &[Cabin, Pines, Tent, Flowers, Lighthouse, None],
-        (Terrain::Dunes, _) => &[Tent, None],
-        (Terrain::Sea, _) => &[Sailboat, Lighthouse, None],
-        (Terrain::Lake, _) => &[Sailboat, Cabin, Pines, Tent, None, None],
-        (Terrain::Forest, Season::Snow) => &[Cabin, Tent, None],
-        (Terrain::Forest, _) => &[Cabin, Tent, Flowers, None],
-        (Terrain::City, _) => &[Sailboat, None, None],
-    }
-}
-
-/// What hangs in the sky at `time`: at most one of sun, moons and rainbow, and perhaps stars or clouds.
-fn sample_sky(time: Time, random: &mut Random) -> Vec<SkyObject> {
-    use SkyObject::{Clouds, CrescentMoon, FullMoon, Rainbow, Stars, Sun};
-    let main = match time {
-        Time::Dawn => random.weighted(&[(Some(Sun), 0.55), (Some(CrescentMoon), 0.18), (None, 0.27)]),
-        Time::Noon => random.weighted(&[(Some(Sun), 0.45), (Some(Rainbow), 0.25), (None, 0.30)]),
-        Time::Sunset => random.weighted(&[(Some(Sun), 0.65), (None, 0.35)]),
-        Time::Night => random.weighted(&[(Some(FullMoon), 0.38), (Some(CrescentMoon), 0.32), (None, 0.30)]),
-        Time::Aurora => random.weighted(&[(Some(CrescentMoon), 0.15), (None, 0.85)]),
+        impl $name {
+            /// Every value, in the order of its head's classes.
+            pub const ALL: &[Self] = &[$(Self::$value,)+];
+            /// Their names, in the same order.
+            pub const NAMES: &[&str] = &[$($text,)+];
+        }
     };
-    let (stars, clouds) = match time {
-        Time::Night => (0.65, 0.25),
-        Time::Aurora => (0.55, 0.0),
-        _ => (0.0, 0.45),
-    };
-    let (stars, clouds) = (random.chance(stars), random.chance(clouds));
-    SkyObject::ALL
-        .into_iter()
-        .filter(|&object| match object {
-            Stars => stars,
-            Clouds => clouds,
-            _ => Some(object) == main,
-        })
-        .collect()
+}
+
+classes! {
+    /// With what means a scene is painted.
+    Style {
+        /// Soft light, texture, haze.
+        Photograph = "photograph",
+        /// Pigment that runs on white paper.
+        Watercolour = "watercolour",
+        /// Flat colours in a frame.
+        Poster = "poster",
+        /// Graphite with a little coloured pencil.
+        Sketch = "pencil sketch",
+    }
+}
+
+classes! {
+    /// The time of day, or the night of an aurora.
+    Time {
+        /// Pink and pale.
+        Dawn = "dawn",
+        /// Blue sky, white light.
+        Noon = "noon",
+        /// Everything in amber light.
+        Golden = "golden hour",
+        /// Orange and violet.
+        Sunset = "sunset",
+        /// Dark blue.
+        Night = "night",
+        /// A dark sky with green curtains.
+        Aurora = "aurora",
+    }
+}
+
+classes! {
+    /// What the air does.
+    Weather {
+        /// Nothing.
+        Clear = "clear",
+        /// Three bright clouds.
+        Clouds = "clouds",
+        /// Banks of fog that swallow what is far.
+        Fog = "fog",
+        /// Grey light and slanting rain.
+        Rain = "rain",
+        /// Large flakes.
+        Snowfall = "snowfall",
+        /// A bow over the land.
+        Rainbow = "rainbow",
+    }
+}
+
+classes! {
+    /// The land.
+    Land {
+        /// High peaks behind a meadow.
+        Mountains = "mountains",
+        /// Rolling hills.
+        Hills = "hills",
+        /// A desert.
+        Dunes = "desert dunes",
+        /// Water to the horizon, at times with a beach.
+        Sea = "sea",
+        /// Mountains that look at themselves in still water.
+        Lake = "lake",
+        /// A river that winds through meadows.
+        River = "river",
+        /// Rows of trees.
+        Forest = "forest",
+        /// A skyline behind water.
+        City = "city",
+        /// Houses with pitched roofs around a church.
+        Village = "village",
+        /// Walls of layered rock on either side.
+        Canyon = "canyon",
+        /// A cone with a glowing crater.
+        Volcano = "volcano",
+    }
+}
+
+classes! {
+    /// What covers ground and trees.
+    Season {
+        /// Where nothing grows.
+        Absent = "absent",
+        /// Fresh green, trees in pink blossom.
+        Spring = "spring",
+        /// Green.
+        Summer = "summer",
+        /// Orange and brown.
+        Autumn = "autumn",
+        /// Snow.
+        Winter = "winter",
+    }
+}
+
+classes! {
+    /// What lights the sky.
+    Light {
+        /// Neither sun nor moon.
+        Absent = "absent",
+        /// High at noon, low and large at dawn and sunset.
+        Sun = "sun",
+        /// A full moon.
+        FullMoon = "full moon",
+        /// A crescent.
+        CrescentMoon = "crescent moon",
+    }
+}
+
+classes! {
+    /// The thing in front of the land, or in the air.
+    Object {
+        /// Nothing.
+        Absent = "absent",
+        /// A cabin with a chimney.
+        Cabin = "cabin",
+        /// A lighthouse with white bands.
+        Lighthouse = "lighthouse",
+        /// A boat with two sails.
+        Sailboat = "sailboat",
+        /// Three firs.
+        Pines = "pines",
+        /// A tall palm with a small one.
+        Palm = "palm",
+        /// A tent.
+        Tent = "tent",
+        /// A meadow in bloom.
+        Flowers = "flowers",
+        /// Flames over logs.
+        Campfire = "campfire",
+        /// Stone arches from edge to edge.
+        Bridge = "bridge",
+        /// A tower with four sails.
+        Windmill = "windmill",
+        /// A striped balloon.
+        Balloon = "hot-air balloon",
+        /// A few birds in flight.
+        Birds = "birds",
+    }
+}
+
+classes! {
+    /// The colour of the object, of its sails, cloth, petals, walls, bands or stripes.
+    Hue {
+        /// The object has the colour of its kind.
+        Absent = "absent",
+        /// Red.
+        Red = "red",
+        /// Yellow.
+        Yellow = "yellow",
+        /// Blue.
+        Blue = "blue",
+        /// Purple.
+        Purple = "purple",
+        /// White.
+        White = "white",
+    }
+}
+
+classes! {
+    /// Where across the picture the object is.
+    Side {
+        /// Nowhere, or everywhere.
+        Absent = "absent",
+        /// A quarter from the left.
+        Left = "left",
+        /// In the middle.
+        Centre = "centre",
+        /// A quarter from the right.
+        Right = "right",
+    }
+}
+
+classes! {
+    /// How far away the object is.
+    Distance {
+        /// There is no object, or its kind has one size.
+        Absent = "absent",
+        /// Large, at the lower edge.
+        Near = "near",
+        /// Half as large, towards the horizon.
+        Far = "far",
+    }
 }

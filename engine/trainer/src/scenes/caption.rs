@@ -1,28 +1,58 @@
-//! What is said of a scene.
+//! What is said of a scene, and which of its attributes that tells. The words lie in `lexicon`.
 //!
-//! A caption names terrain and nearly always the time of day; the rest may be missing. It is a sentence ("a cabin near
-//! a snowy mountain at sunset under clouds"), begins with the time ("sunset over a lake") or is a list ("lake, snow,
-//! sunset"). Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,` and `.` only. The words lie in `lexicon`.
+//! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
+//! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). A style other than
+//! a photograph is always told: a prompt without one means a photograph. Everything is lower case, as CLIP's tokenizer
+//! makes it; punctuation is `,`, `.` and the hyphen of "hot-air".
 
+use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Weather};
 use super::lexicon::{
-    AMONG, BEAUTY, CLEAR, FRONT, LAKE_MOUNTAIN, MOUNTAIN_LAKE, OPENINGS, OVER, SUNNY, front_nouns, plural,
-    season_adjectives, season_nouns, season_phrases, singular, sky_nouns, sky_phrases, time_nouns, time_phrases,
+    AMONG, BEACH, BEAUTY, LAKE_MOUNTAIN, MOUNTAIN_LAKE, OVER, PLAIN_OPENINGS, STAR_NOUNS, STARS, distance_adjectives,
+    distance_phrases, hue_adjectives, light_adjectives, light_nouns, light_phrases, object_nouns, openings, plural,
+    relations, season_adjectives, season_phrases, side_phrases, singular, style_nouns, time_nouns, time_phrases,
+    weather_adjectives, weather_nouns, weather_phrases, words,
 };
 use super::random::Random;
-use super::{Attributes, Season, SkyObject, Terrain, Time};
+
+/// A caption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caption {
+    /// The words.
+    pub text: String,
+    /// For each of [`HEADS`] whether the words tell its class; the others are open.
+    #[allow(dead_code, reason = "for evaluation")]
+    pub told: [bool; HEADS.len()],
+}
+
+/// How much a caption tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// What comes to mind.
+    Some,
+    /// All that can be said, in a sentence.
+    All,
+}
 
 /// One caption.
-pub(super) fn write(attributes: &Attributes, random: &mut Random) -> String {
-    let form = random.weighted(&[(Form::Sentence, 0.70), (Form::TimeFirst, 0.14), (Form::List, 0.16)]);
+pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Random) -> Caption {
+    let form =
+        random.weighted(&[(Form::Sentence, 0.57), (Form::TimeFirst, 0.13), (Form::List, 0.15), (Form::Short, 0.15)]);
+    // Short captions leave out most, long ones little.
+    let keep = random.pick(&[0.35, 0.80, 0.95]);
+    let all = telling == Telling::All;
+    let mut writer = Writer { attributes, random, keep, all, told: [false; HEADS.len()] };
     let mut text = match form {
-        Form::Sentence => sentence(attributes, random),
-        Form::TimeFirst => time_first(attributes, random),
-        Form::List => list(attributes, random),
+        _ if all => writer.sentence(),
+        Form::Sentence => writer.sentence(),
+        Form::TimeFirst => writer.time_first(),
+        Form::List => writer.list(),
+        Form::Short => writer.short(),
     };
+    let told = writer.told;
     if random.chance(0.15) {
         text.push('.');
     }
-    text
+    Caption { text, told }
 }
 
 /// How a caption is built.
@@ -31,153 +61,299 @@ enum Form {
     Sentence,
     TimeFirst,
     List,
+    Short,
 }
 
-/// "[a photo of] a cabin near a snowy mountain [at sunset] [with clouds]", the phrases in any order.
-fn sentence(attributes: &Attributes, random: &mut Random) -> String {
-    let mut parts = Vec::new();
-    if random.chance(0.35) {
-        parts.push(random.pick(OPENINGS).to_owned());
+// Places in `HEADS`.
+const STYLE: usize = 0;
+const TIME: usize = 1;
+const WEATHER: usize = 2;
+const LAND: usize = 3;
+const SEASON: usize = 4;
+const LIGHT: usize = 5;
+const STAR: usize = 6;
+const OBJECT: usize = 7;
+const COLOUR: usize = 8;
+const SIDE: usize = 9;
+const DISTANCE: usize = 10;
+
+struct Writer<'a, 'r> {
+    attributes: &'a Attributes,
+    random: &'r mut Random,
+    /// How likely a part is said.
+    keep: f32,
+    /// Whether every part is said.
+    all: bool,
+    told: [bool; HEADS.len()],
+}
+
+impl Writer<'_, '_> {
+    /// Whether a part of this probability is said.
+    fn says(&mut self, probability: f32) -> bool {
+        self.all || self.random.chance(probability)
     }
-    // Short captions leave out most, long ones little.
-    let keep = random.pick(&[0.25, 0.9, 0.97]);
-    let mut phrases = sky(attributes, random, keep);
-    if random.chance(0.92) {
-        phrases.push(random.pick(time_phrases(attributes.time)));
+
+    /// "[a photo of] a cabin near a snowy mountain [at sunset] [with clouds]", the phrases in any order.
+    fn sentence(&mut self) -> String {
+        let mut parts = self.opening();
+        let object = if self.says(self.keep.max(0.6)) { self.object() } else { None };
+        let land = self.land();
+        let mut phrases = self.phrases(0.92);
+        match object {
+            None => parts.push(land),
+            Some(object) => match self.random.weighted(&[(0, 0.45), (1, 0.38), (2, 0.17)]) {
+                0 => {
+                    let relation = self.random.pick(relations(self.attributes.object, self.attributes.land));
+                    parts.push(format!("{object} {relation} {land}"));
+                }
+                1 => parts.push(format!("{land} {} {object}", self.random.pick(AMONG))),
+                _ => {
+                    parts.push(land);
+                    parts.append(&mut phrases);
+                    parts.push(format!("with {object}"));
+                }
+            },
+        }
+        let comma = self.random.chance(0.12);
+        let tail = phrases.join(if comma { ", " } else { " " });
+        let mut text = parts.join(" ");
+        if !tail.is_empty() {
+            text.push_str(if comma { ", " } else { " " });
+            text.push_str(&tail);
+        }
+        text
     }
-    let adjective = named_season(attributes) && random.chance(0.8);
-    if named_season(attributes) && !adjective && random.chance(0.4) {
-        phrases.push(random.pick(season_phrases(attributes.season)));
+
+    /// "sunset over a lake with a sailboat".
+    fn time_first(&mut self) -> String {
+        let mut parts = self.opening();
+        self.told[TIME] = true;
+        parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
+        parts.push(self.random.pick(OVER).to_owned());
+        parts.push(self.land());
+        if self.random.chance(self.keep)
+            && let Some(object) = self.object()
+        {
+            parts.push(format!("with {object}"));
+        }
+        parts.extend(self.phrases(0.0));
+        parts.join(" ")
     }
-    let terrain = terrain(attributes, random, adjective);
-    let nouns = front_nouns(attributes.foreground);
-    if nouns.is_empty() || !random.chance(keep.max(0.5)) {
-        parts.push(terrain);
-    } else {
-        let object = random.pick(nouns);
-        match random.weighted(&[(0, 0.4), (1, 0.4), (2, 0.2)]) {
-            0 => parts.push(format!("{object} {} {terrain}", random.pick(FRONT))),
-            1 => parts.push(format!("{terrain} {} {object}", random.pick(AMONG))),
-            _ => {
-                parts.push(terrain);
-                random.shuffle(&mut phrases);
-                parts.extend(phrases.drain(..).map(str::to_owned));
-                parts.push(format!("with {object}"));
+
+    /// "lake, snow, sunset, sailboat": words in any order, between commas.
+    fn list(&mut self) -> String {
+        let mut parts = vec![self.land()];
+        let style = self.attributes.style;
+        if style != Style::Photograph || self.random.chance(0.25) {
+            self.told[STYLE] = true;
+            parts.push(self.random.pick(style_nouns(style)).to_owned());
+        }
+        if self.random.chance(0.9) {
+            self.told[TIME] = true;
+            parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
+        }
+        parts.extend(self.sky(weather_nouns, light_nouns, STAR_NOUNS));
+        if self.random.chance(self.keep.max(0.6)) {
+            parts.extend(self.object());
+        }
+        parts.extend(self.season());
+        self.random.shuffle(&mut parts);
+        parts.join(", ")
+    }
+
+    /// "a yellow tent", "snowy mountains at night": land or object alone, with or without the time.
+    fn short(&mut self) -> String {
+        let mut parts = self.opening();
+        let object = if self.random.chance(0.5) { self.object() } else { None };
+        let main = object.unwrap_or_else(|| self.land());
+        parts.push(main);
+        if self.random.chance(0.5) {
+            self.told[TIME] = true;
+            parts.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
+        }
+        parts.join(" ")
+    }
+
+    /// "a watercolor of", or nothing.
+    fn opening(&mut self) -> Vec<String> {
+        let style = self.attributes.style;
+        let (said, openings) = match style {
+            Style::Photograph if !self.says(0.30) => (false, PLAIN_OPENINGS),
+            _ => (true, openings(style)),
+        };
+        if !said && self.random.chance(0.75) {
+            return Vec::new();
+        }
+        self.told[STYLE] = said;
+        vec![self.random.pick(openings).to_owned()]
+    }
+
+    /// Time (as likely as `time`), season, weather, light and stars, in any order, each at the end of a sentence.
+    fn phrases(&mut self, time: f32) -> Vec<String> {
+        let mut phrases = self.sky(weather_phrases, light_phrases, STARS);
+        if self.says(time.min(self.keep + 0.25)) {
+            self.told[TIME] = true;
+            phrases.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
+        }
+        phrases.extend(self.season());
+        self.random.shuffle(&mut phrases);
+        phrases
+    }
+
+    /// Weather, light and stars in the words given.
+    fn sky(
+        &mut self,
+        weather: fn(Weather) -> &'static [&'static str],
+        light: fn(Light) -> &'static [&'static str],
+        stars: &'static [&'static str],
+    ) -> Vec<String> {
+        let attributes = self.attributes;
+        let mut parts = Vec::new();
+        // That the sky is clear is said now and then, and where stars or sun say it nearly never.
+        let plain = attributes.weather == Weather::Clear;
+        let bare = attributes.light == Light::Absent && !attributes.stars;
+        let said = if plain { if bare { 0.3 } else { 0.06 } } else { self.keep.max(0.7) };
+        if !self.told[WEATHER] && self.says(said) {
+            self.told[WEATHER] = true;
+            parts.push(self.random.pick(weather(attributes.weather)).to_owned());
+        }
+        if !self.told[LIGHT] && attributes.light != Light::Absent && self.says(self.keep) {
+            self.told[LIGHT] = true;
+            parts.push(self.random.pick(light(attributes.light)).to_owned());
+        }
+        if attributes.stars && self.says(self.keep) {
+            self.told[STAR] = true;
+            parts.push(self.random.pick(stars).to_owned());
+        }
+        parts
+    }
+
+    /// The season, where it has not been told and is worth a word.
+    fn season(&mut self) -> Option<String> {
+        let season = self.attributes.season;
+        if season == Season::Absent || self.told[SEASON] || !self.says(0.6 * self.keep) {
+            return None;
+        }
+        self.told[SEASON] = true;
+        Some(self.random.pick(season_phrases(season)).to_owned())
+    }
+
+    /// "a distant red sailboat on the left"; nothing where there is no object.
+    fn object(&mut self) -> Option<String> {
+        let attributes = self.attributes;
+        if attributes.object == Object::Absent {
+            return None;
+        }
+        self.told[OBJECT] = true;
+        let noun = self.random.pick(object_nouns(attributes.object));
+        let mut adjectives = Vec::new();
+        let mut after = Vec::new();
+        if attributes.distance != Distance::Absent && self.says(0.45 * self.keep) {
+            self.told[DISTANCE] = true;
+            if self.random.chance(0.5) {
+                adjectives.push(self.random.pick(distance_adjectives(attributes.distance)));
+            } else {
+                after.push(self.random.pick(distance_phrases(attributes.distance)));
             }
         }
+        if attributes.colour != Hue::Absent && self.says(self.keep.max(0.6)) {
+            self.told[COLOUR] = true;
+            adjectives.push(self.random.pick(hue_adjectives(attributes.colour)));
+        }
+        if attributes.side != Side::Absent && self.says(0.55 * self.keep) {
+            self.told[SIDE] = true;
+            after.push(self.random.pick(side_phrases(attributes.side)));
+        }
+        self.random.shuffle(&mut after);
+        adjectives.push(noun.text);
+        let noun_phrase =
+            with_article(&adjectives.join(" "), noun.plural, if noun.plural { 0.0 } else { 0.85 }, self.random);
+        after.insert(0, &noun_phrase);
+        Some(after.join(" "))
     }
-    random.shuffle(&mut phrases);
-    let comma = random.chance(0.12);
-    let tail = phrases.join(if comma { ", " } else { " " });
-    let mut text = parts.join(" ");
-    if !tail.is_empty() {
-        text.push_str(if comma { ", " } else { " " });
-        text.push_str(&tail);
+
+    /// "a beautiful snowy mountain"; a lake comes with its mountains as often as not.
+    fn land(&mut self) -> String {
+        let land = self.attributes.land;
+        self.told[LAND] = true;
+        let adjectives = self.adjectives();
+        if land == Land::Lake && self.random.chance(0.5) {
+            let lake = self.noun_phrase("", "lake", false);
+            let many = self.random.chance(0.5);
+            let mountains = self.noun_phrase(&adjectives, if many { "mountains" } else { "mountain" }, many);
+            return if self.random.chance(0.65) {
+                format!("{mountains} {} {lake}", self.random.pick(MOUNTAIN_LAKE))
+            } else {
+                format!("{lake} {} {mountains}", self.random.pick(LAKE_MOUNTAIN))
+            };
+        }
+        let many = !plural(land).is_empty() && self.random.chance(0.45);
+        let mut noun = self.random.pick(if many { plural(land) } else { singular(land) });
+        if land == Land::Sea && self.attributes.object.stands() && self.random.chance(0.4) {
+            noun = BEACH;
+        }
+        self.noun_phrase(&adjectives, noun, many)
     }
-    text
+
+    /// Season, weather or light in a word, each told by it.
+    fn adjectives(&mut self) -> String {
+        let attributes = self.attributes;
+        let mut words = Vec::new();
+        let weather = weather_adjectives(attributes.weather);
+        if !weather.is_empty() && self.random.chance(0.25) {
+            self.told[WEATHER] = true;
+            words.push(self.random.pick(weather));
+        }
+        let light = light_adjectives(attributes.light);
+        if !light.is_empty() && words.is_empty() && self.random.chance(0.12) {
+            self.told[LIGHT] = true;
+            words.push(self.random.pick(light));
+        }
+        let season = season_adjectives(attributes.season);
+        if !season.is_empty() && self.random.chance((self.keep + 0.2).min(0.85)) {
+            self.told[SEASON] = true;
+            words.push(self.random.pick(season));
+        }
+        words.join(" ")
+    }
+
+    /// Article, adjectives in either order, noun.
+    fn noun_phrase(&mut self, adjectives: &str, noun: &str, many: bool) -> String {
+        let beauty = if self.random.chance(0.25) { self.random.pick(BEAUTY) } else { "" };
+        let (first, second) = if self.random.chance(0.8) { (beauty, adjectives) } else { (adjectives, beauty) };
+        let words: Vec<&str> = [first, second, noun].into_iter().filter(|word| !word.is_empty()).collect();
+        with_article(&words.join(" "), many, if many { 0.12 } else { 0.87 }, self.random)
+    }
 }
 
-/// "sunset over a lake with a sailboat".
-fn time_first(attributes: &Attributes, random: &mut Random) -> String {
-    let adjective = named_season(attributes) && random.chance(0.7);
-    let water = matches!(attributes.terrain, Terrain::Sea | Terrain::Lake);
-    let over = &OVER[..if water { OVER.len() - 1 } else { OVER.len() }];
-    let mut parts = vec![random.pick(time_nouns(attributes.time)).to_owned(), random.pick(over).to_owned()];
-    parts.push(terrain(attributes, random, adjective));
-    let nouns = front_nouns(attributes.foreground);
-    if !nouns.is_empty() && random.chance(0.8) {
-        parts.push(format!("with {}", random.pick(nouns)));
+/// `caption` with a made-up word in one of its gaps.
+pub(super) fn distract(caption: &str, random: &mut Random) -> String {
+    const ONSETS: &[&str] =
+        &["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "tr", "ch", ""];
+    const RHYMES: &[&str] = &["a", "e", "i", "o", "u", "an", "er", "in", "ol", "us", "ee", "ou"];
+    let known = words();
+    let mut strange = String::new();
+    while strange.len() < 3 || known.contains(&strange) {
+        strange.push_str(random.pick(ONSETS));
+        strange.push_str(random.pick(RHYMES));
+        if random.chance(0.4) {
+            strange.push_str(random.pick(RHYMES));
+        }
     }
-    parts.extend(sky(attributes, random, 0.75).into_iter().map(str::to_owned));
+    let mut parts: Vec<&str> = caption.split(' ').collect();
+    parts.insert((random.bits() % (parts.len() as u64 + 1)) as usize, &strange);
     parts.join(" ")
 }
 
-/// "lake, snow, sunset, sailboat": words in any order, between commas.
-fn list(attributes: &Attributes, random: &mut Random) -> String {
-    let adjective = named_season(attributes) && random.chance(0.7);
-    let mut rest: Vec<String> = Vec::new();
-    if random.chance(0.9) {
-        let noun = if random.chance(0.5) { time_nouns(attributes.time) } else { time_phrases(attributes.time) };
-        rest.push(random.pick(noun).to_owned());
+/// "a", "an" or "the" before `words`, as likely as `share`; never "a" before what is `many`.
+fn with_article(words: &str, many: bool, share: f32, random: &mut Random) -> String {
+    if !random.chance(share) {
+        return words.to_owned();
     }
-    for &object in &attributes.sky {
-        if random.chance(0.85) {
-            rest.push(random.pick(sky_nouns(object)).to_owned());
-        }
-    }
-    let nouns = front_nouns(attributes.foreground);
-    if !nouns.is_empty() && random.chance(0.9) {
-        rest.push(random.pick(nouns).to_owned());
-    }
-    if named_season(attributes) && !adjective && random.chance(0.7) {
-        rest.push(random.pick(season_nouns(attributes.season)).to_owned());
-    }
-    rest.push(terrain(attributes, random, adjective));
-    random.shuffle(&mut rest);
-    rest.join(", ")
-}
-
-/// Phrases for what hangs in the sky, each with probability `keep`; sometimes that no cloud does.
-fn sky(attributes: &Attributes, random: &mut Random, keep: f32) -> Vec<&'static str> {
-    let mut phrases = Vec::new();
-    for &object in &attributes.sky {
-        if random.chance(keep) {
-            let sunny = object == SkyObject::Sun && attributes.time == Time::Noon && random.chance(0.3);
-            phrases.push(random.pick(if sunny { SUNNY } else { sky_phrases(object) }));
-        }
-    }
-    if attributes.sky.is_empty() && random.chance(0.12) {
-        phrases.push(random.pick(CLEAR));
-    }
-    random.shuffle(&mut phrases);
-    phrases
-}
-
-/// Whether the ground's colour is worth a word: the desert's and the sea's never changes.
-fn named_season(attributes: &Attributes) -> bool {
-    match attributes.terrain {
-        Terrain::Sea => false,
-        Terrain::City => attributes.season == Season::Snow,
-        _ => true,
-    }
-}
-
-/// "a beautiful snowy mountain"; a lake comes with its mountains as often as not.
-fn terrain(attributes: &Attributes, random: &mut Random, adjective: bool) -> String {
-    let terrain = attributes.terrain;
-    let season = if adjective { random.pick(season_adjectives(attributes.season)) } else { "" };
-    if terrain == Terrain::Lake && random.chance(0.5) {
-        let plain_lake = noun_phrase(random, "", "lake", true);
-        let mountain = random.pick(&["mountain", "mountains"]);
-        let mountains = noun_phrase(random, season, mountain, mountain == "mountain");
-        return if random.chance(0.65) {
-            format!("{mountains} {} {plain_lake}", random.pick(MOUNTAIN_LAKE))
-        } else {
-            format!("{plain_lake} {} {mountains}", random.pick(LAKE_MOUNTAIN))
-        };
-    }
-    let many = !plural(terrain).is_empty() && random.chance(0.45);
-    let noun = random.pick(if many { plural(terrain) } else { singular(terrain) });
-    noun_phrase(random, season, noun, !many)
-}
-
-/// Article, adjectives in either order, noun.
-fn noun_phrase(random: &mut Random, season: &str, noun: &str, singular: bool) -> String {
-    let beauty = if random.chance(0.3) { random.pick(BEAUTY) } else { "" };
-    let (first, second) = if random.chance(0.8) { (beauty, season) } else { (season, beauty) };
-    let words: Vec<&str> = [first, second, noun].into_iter().filter(|word| !word.is_empty()).collect();
-    let rest = words.join(" ");
-    let article = match (singular, random.unit()) {
-        (true, chance) if chance < 0.72 => {
-            if rest.starts_with(['a', 'e', 'i', 'o', 'u']) {
-                "an "
-            } else {
-                "a "
-            }
-        }
-        (true, chance) if chance < 0.87 => "the ",
-        (false, chance) if chance < 0.12 => "the ",
-        _ => "",
+    let article = match words.chars().next() {
+        _ if many || random.chance(0.15) => "the",
+        Some('a' | 'e' | 'i' | 'o' | 'u') => "an",
+        _ => "a",
     };
-    format!("{article}{rest}")
+    format!("{article} {words}")
 }

@@ -1,80 +1,105 @@
-//! The land under the sky, one composition for each terrain.
+//! The land under the sky, one composition for each kind. A new kind gets its arm in `paint`.
 
+use super::attributes::{Land, Object, Season};
 use super::canvas::{Canvas, Curve};
-use super::objects::pine;
-use super::palette::{Colour, mix, scale, smoothstep};
+use super::palette::{Colour, SAND, SNOW, ground, mix, rgb, trees};
 use super::random::Random;
-use super::{Foreground, Season, Terrain, View, city, palette, peaks, water};
+use super::view::View;
+use super::{desert, peaks, town, trees as woods, water};
 
 /// Paints land and water.
 pub(super) fn paint(canvas: &mut Canvas, view: &View, random: &mut Random) {
-    let season = view.attributes.season;
-    let (grass, wood) = (palette::ground(season), palette::trees(season));
+    let (grass, wood) = (ground(view.attributes.season), far_woods(view));
     let horizon = view.horizon;
-    match view.attributes.terrain {
-        Terrain::Mountains => {
-            let height = random.range(0.38, 0.43);
+    match view.attributes.land {
+        Land::Mountains => {
+            let height = random.range(0.37, 0.42);
             peaks::mountains(canvas, view, random, horizon + 0.04, height);
-            rise(canvas, view, random, horizon + 0.01, 0.02, wood_or_snow(view, wood), 0.22);
-            rise(canvas, view, random, horizon + 0.08, 0.02, grass, 0.0);
+            rise(canvas, view, random, [horizon + 0.01, 0.02], wood, 0.22);
+            rise(canvas, view, random, [horizon + 0.08, 0.02], grass, 0.0);
         }
-        Terrain::Hills => {
-            let far_woods = if season == Season::Snow { 0.06 } else { 0.22 };
-            rise(canvas, view, random, horizon, 0.075, mix(grass, wood, 2.0 * far_woods), 0.50);
-            rise(canvas, view, random, horizon + 0.10, 0.075, mix(grass, wood, far_woods), 0.25);
-            rise(canvas, view, random, horizon + 0.24, 0.055, grass, 0.0);
-        }
-        Terrain::Dunes => peaks::dunes(canvas, view, random),
-        Terrain::Sea => water::paint(canvas, view, horizon, &water::SEA),
-        Terrain::Lake => {
+        Land::Hills => hills(canvas, view, random, grass, wood),
+        Land::Dunes => desert::dunes(canvas, view, random),
+        Land::Sea => sea(canvas, view, random),
+        Land::Lake => {
             let height = random.range(0.34, 0.40);
             peaks::mountains(canvas, view, random, horizon + 0.01, height);
             // The far shore with its woods.
-            rise(canvas, view, random, horizon - 0.035, 0.012, wood_or_snow(view, wood), 0.12);
+            rise(canvas, view, random, [horizon - 0.035, 0.012], wood, 0.12);
             water::paint(canvas, view, horizon, &water::LAKE);
-            if matches!(view.attributes.foreground, Foreground::Cabin | Foreground::Pines | Foreground::Tent) {
-                rise(canvas, view, random, 0.82, 0.02, grass, 0.0);
+            if view.attributes.object.stands() {
+                rise(canvas, view, random, [0.81, 0.02], grass, 0.0);
             }
         }
-        Terrain::Forest => forest(canvas, view, random, grass),
-        Terrain::City => {
-            city::paint(canvas, view, random);
+        Land::River => {
+            peaks::mountains(canvas, view, random, horizon + 0.03, 0.26);
+            rise(canvas, view, random, [horizon, 0.02], wood, 0.30);
+            rise(canvas, view, random, [horizon + 0.05, 0.012], grass, 0.0);
+            water::river(canvas, view, random, horizon + 0.055);
+        }
+        Land::Forest => woods::forest(canvas, view, random, grass),
+        Land::City => {
+            town::city(canvas, view, random);
             water::paint(canvas, view, horizon, &water::CITY);
         }
+        Land::Village => town::village(canvas, view, random, grass, wood),
+        Land::Canyon => desert::canyon(canvas, view, random),
+        Land::Volcano => peaks::volcano(canvas, view, random),
     }
 }
 
-/// Woods, or woods under snow.
-fn wood_or_snow(view: &View, wood: Colour) -> Colour {
-    if view.attributes.season == Season::Snow { mix(wood, palette::SNOW, 0.35) } else { wood }
-}
-
-/// A rolling layer from about `y` down, brightest along its crest.
-fn rise(canvas: &mut Canvas, view: &View, random: &mut Random, y: f32, amplitude: f32, albedo: Colour, haze: f32) {
+/// A rolling layer from about `y` down, brightest along its crest; `[y, amplitude]`.
+pub(super) fn rise(
+    canvas: &mut Canvas,
+    view: &View,
+    random: &mut Random,
+    [y, amplitude]: [f32; 2],
+    albedo: Colour,
+    haze: f32,
+) {
     let curve = Curve::new(random, 2, 3);
     let tops: Vec<f32> = canvas.centres().map(|x| y + amplitude * curve.at(x)).collect();
-    let (palette, side, far) = (view.palette, view.side(), view.palette.haze());
+    let side = view.side();
     canvas.below(&tops, 1.0, |x, y, top| {
-        let shade = 0.82 + 0.20 * side * (x - 0.5) - 0.9 * (y - top).min(0.35);
-        let colour = if albedo == palette::SNOW { palette.snow(shade) } else { palette.lit(albedo, shade) };
-        mix(colour, far, haze)
+        // Blades and drifts lie flatter the farther they are.
+        let grain = view.detail * view.noise.at(0.5 * x, 1.4 * y);
+        let shade = 0.84 + 0.20 * side * (x - 0.5) - 0.9 * (y - top).min(0.35) + 0.13 * grain;
+        view.surface(albedo, shade, haze)
     });
 }
 
-/// Three rows of firs, the nearest the largest and darkest, and a clearing before them.
-fn forest(canvas: &mut Canvas, view: &View, random: &mut Random, grass: Colour) {
-    let wood = palette::trees(view.attributes.season);
-    rise(canvas, view, random, view.horizon - 0.12, 0.05, wood_or_snow(view, wood), 0.6);
-    for (drop, height, count, haze) in [(0.02, 0.26, 11, 0.50), (0.08, 0.34, 9, 0.25), (0.14, 0.42, 7, 0.04)] {
-        let base = view.horizon + drop;
-        let shift = random.unit();
-        for index in 0..count {
-            let x = (index as f32 + shift + random.range(-0.2, 0.2)) / count as f32;
-            // Lower in the middle, so that the sky comes down between the trees.
-            let low = 1.0 - 0.30 * smoothstep(0.35, 0.0, (x - 0.5).abs());
-            let tall = height * low * random.range(0.88, 1.08);
-            pine(canvas, view, [x, base + 0.02], tall, scale(wood, random.range(0.9, 1.1)), haze);
+/// Woods far away: what is seen of trees, or of trees under snow.
+fn far_woods(view: &View) -> Colour {
+    match view.attributes.season {
+        Season::Winter => mix(trees(Season::Winter), SNOW, 0.35),
+        Season::Spring => mix(trees(Season::Spring), rgb(120, 176, 92), 0.55),
+        season => trees(season),
+    }
+}
+
+/// Three rows of hills.
+fn hills(canvas: &mut Canvas, view: &View, random: &mut Random, grass: Colour, wood: Colour) {
+    let woody = if view.winter() { 0.22 } else { 0.30 };
+    for (drop, amplitude, woody, haze) in
+        [(0.0, 0.075, 1.6 * woody, 0.50), (0.10, 0.075, woody, 0.24), (0.24, 0.055, 0.0, 0.0)]
+    {
+        rise(canvas, view, random, [view.horizon + drop, amplitude], mix(grass, wood, woody), haze);
+    }
+}
+
+/// Open water, and a beach for what stands on one.
+fn sea(canvas: &mut Canvas, view: &View, random: &mut Random) {
+    water::paint(canvas, view, view.horizon, &water::SEA);
+    let empty = matches!(view.attributes.object, Object::Absent | Object::Birds | Object::Balloon);
+    let beach = random.chance(0.5);
+    if view.attributes.object.stands() || (empty && beach) {
+        let shore = Curve::new(random, 2, 2);
+        for (drop, colour) in [(0.0, rgb(255, 255, 255)), (0.022, SAND)] {
+            let line: Vec<f32> = canvas.centres().map(|x| 0.80 + drop + 0.028 * shore.at(x)).collect();
+            canvas.below(&line, 1.0, |x, y, top| {
+                let grain = view.detail * view.noise.slope(0.8 * x, 2.0 * y);
+                view.surface(colour, 0.95 - 0.8 * (y - top) + 0.16 * grain, 0.0)
+            });
         }
-        rise(canvas, view, random, base, 0.01, grass, haze * 0.7);
     }
 }

@@ -1,33 +1,46 @@
 //! Captioned landscapes, drawn on the spot: the world that the Pocket pair learns.
 //!
 //! A scene is a seed. From it come its [`Attributes`], its layout and its captions, so that a training set of any size
-//! is a range of numbers. Pictures are painted back to front (sky, land, water, the object in front) in coordinates of
-//! 0 … 1, so that a scene is the same at every size.
+//! is a range of numbers. Pictures are painted back to front (sky, land, water, the object in front, rain or snow) in
+//! coordinates of 0 … 1, so that a scene is the same at every size; then `style` makes of it what its means would.
 //!
-//! The world is made to be learnt by a small model: each time of day has a palette of its own, each terrain a
-//! composition of its own, objects are large and of steady colours, and there is no fine texture.
+//! The world is made to be learnt by a small model: each time of day has a palette of its own, each land a composition
+//! of its own, objects are large and of steady colours, placements are few and narrow.
 
-mod attributes;
+pub mod attributes;
+mod buildings;
 mod canvas;
 mod caption;
-mod city;
+#[cfg(test)]
+mod caption_tests;
+mod desert;
 mod land;
 mod lexicon;
+mod noise;
 mod objects;
 mod palette;
 mod peaks;
 mod random;
+mod sampling;
 mod sky;
+mod style;
 #[cfg(test)]
 mod tests;
+mod things;
+mod town;
+mod trees;
+mod view;
 mod water;
+mod weather;
+pub mod world;
 
-pub use attributes::{Attributes, Foreground, Season, SkyObject, Terrain, Time};
 pub use lexicon::words;
 
+use attributes::Attributes;
 use canvas::Canvas;
-use palette::Palette;
+use caption::{Caption, Telling};
 use random::Random;
+use view::View;
 
 /// One landscape.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -50,16 +63,38 @@ impl Scene {
             return Vec::new();
         }
         let view = View::new(self);
-        let mut canvas = Canvas::new(size);
+        let mut canvas = Canvas::new(size, view.flat);
         sky::paint(&mut canvas, &view, &mut Random::new(self.seed, 3));
         land::paint(&mut canvas, &view, &mut Random::new(self.seed, 4));
+        weather::haze(&mut canvas, &view, &mut Random::new(self.seed, 6));
         objects::paint(&mut canvas, &view, &mut Random::new(self.seed, 5));
-        canvas.into_rgb()
+        weather::fall(&mut canvas, &view, &mut Random::new(self.seed, 7));
+        style::finish(&canvas, self.attributes.style, view.noise)
     }
 
     /// Says what it shows, in lower case. `variant` chooses the words, their order and what is left out.
     pub fn caption(&self, variant: u64) -> String {
-        caption::write(&self.attributes, &mut Random::new(self.seed, variant.wrapping_add(16)))
+        self.describe(variant).text
+    }
+
+    /// The same, with what it tells.
+    pub fn describe(&self, variant: u64) -> Caption {
+        caption::write(&self.attributes, Telling::Some, &mut Random::new(self.seed, variant.wrapping_add(16)))
+    }
+
+    /// A sentence that leaves nothing out for which there is a word: a prompt whose picture can be held to the scene.
+    #[allow(dead_code, reason = "for evaluation")]
+    pub fn describe_fully(&self, variant: u64) -> Caption {
+        caption::write(&self.attributes, Telling::All, &mut Random::new(self.seed, variant.wrapping_add(16)))
+    }
+
+    /// [`Scene::caption`] for training: one in sixteen has a word in it that means nothing, so that words which the
+    /// world does not know change little in what is drawn.
+    #[allow(dead_code, reason = "for training")]
+    pub fn training_caption(&self, variant: u64) -> String {
+        let random = &mut Random::new(self.seed ^ variant.rotate_left(32), 8);
+        let caption = self.caption(variant);
+        if random.chance(1.0 / 16.0) { caption::distract(&caption, random) } else { caption }
     }
 }
 
@@ -78,48 +113,4 @@ pub fn contact_sheet(pictures: &[Vec<u8>], size: u32, columns: u32) -> image::Rg
         }
     }
     sheet
-}
-
-/// What all painters need to know of a scene: its attributes, its colours and where the large things are.
-struct View<'a> {
-    attributes: &'a Attributes,
-    palette: Palette,
-    /// Where the land begins, from the top.
-    horizon: f32,
-    /// Where the sun or the moon stands; where neither does, the light still comes from there.
-    light: [f32; 2],
-}
-
-impl<'a> View<'a> {
-    /// Draws the layout of a scene.
-    fn new(scene: &'a Scene) -> Self {
-        let attributes = &scene.attributes;
-        let mut random = Random::new(scene.seed, 2);
-        let horizon = random.range(-0.02, 0.02)
-            + match attributes.terrain {
-                Terrain::Mountains => 0.64,
-                Terrain::Hills | Terrain::Dunes => 0.56,
-                Terrain::Sea => 0.55,
-                Terrain::Lake => 0.60,
-                Terrain::Forest => 0.62,
-                Terrain::City => 0.70,
-            };
-        // A low sun needs an open horizon; elsewhere it would be hidden.
-        let open = matches!(attributes.terrain, Terrain::Sea | Terrain::Hills | Terrain::Dunes);
-        let low = matches!(attributes.time, Time::Dawn | Time::Sunset) && attributes.has(SkyObject::Sun);
-        let height = if low && open { horizon - random.range(0.08, 0.20) } else { random.range(0.14, 0.21) };
-        Self { attributes, palette: Palette::of(attributes.time), horizon, light: [random.range(0.2, 0.8), height] }
-    }
-
-    /// 1 where the light comes from the right, -1 from the left.
-    fn side(&self) -> f32 {
-        if self.light[0] > 0.5 { 1.0 } else { -1.0 }
-    }
-
-    /// Whether the sun or a moon is to be seen.
-    fn shines(&self) -> bool {
-        [SkyObject::Sun, SkyObject::FullMoon, SkyObject::CrescentMoon]
-            .into_iter()
-            .any(|object| self.attributes.has(object))
-    }
 }

@@ -1,11 +1,11 @@
-//! Colours: sRGB values in 0 … 1, mixed as they are.
+//! Colours: sRGB values in 0 … 1, mixed as they are. All colours that more than one painter needs are here.
 
-use super::attributes::{Season, Time};
+use super::attributes::{Hue, Season, Time, Weather};
 
 /// Red, green and blue, 0 … 1.
 pub(super) type Colour = [f32; 3];
 
-/// The colours of a time of day.
+/// The colours of a time of day and a weather.
 #[derive(Clone, Copy)]
 pub(super) struct Palette {
     /// The sky's three stops, from the top to the horizon.
@@ -26,67 +26,20 @@ pub(super) struct Palette {
     pub sparkle: f32,
     /// Whether windows and lamps are lit.
     pub lamps: bool,
+    /// Whether it is night.
+    pub dark: bool,
 }
 
 impl Palette {
-    /// The colours of `time`.
-    pub fn of(time: Time) -> Self {
-        match time {
-            Time::Dawn => Self {
-                sky: [rgb(118, 138, 206), rgb(232, 176, 206), rgb(255, 226, 196)],
-                light: rgb(255, 226, 220),
-                shadow: rgb(146, 124, 176),
-                water: rgb(142, 140, 194),
-                cloud_top: rgb(255, 240, 236),
-                cloud_under: rgb(214, 160, 196),
-                glow: rgb(255, 236, 200),
-                sparkle: 0.45,
-                lamps: true,
-            },
-            Time::Noon => Self {
-                sky: [rgb(40, 114, 220), rgb(108, 178, 244), rgb(206, 234, 250)],
-                light: rgb(255, 252, 242),
-                shadow: rgb(132, 152, 190),
-                water: rgb(26, 98, 168),
-                cloud_top: rgb(255, 255, 255),
-                cloud_under: rgb(186, 206, 232),
-                glow: rgb(255, 250, 214),
-                sparkle: 0.2,
-                lamps: false,
-            },
-            Time::Sunset => Self {
-                sky: [rgb(84, 50, 128), rgb(226, 92, 92), rgb(255, 192, 88)],
-                light: rgb(255, 178, 124),
-                shadow: rgb(118, 72, 118),
-                water: rgb(104, 58, 106),
-                cloud_top: rgb(255, 196, 140),
-                cloud_under: rgb(166, 76, 116),
-                glow: rgb(255, 206, 110),
-                sparkle: 0.62,
-                lamps: true,
-            },
-            Time::Night => Self {
-                sky: [rgb(16, 24, 72), rgb(32, 52, 120), rgb(80, 104, 172)],
-                light: rgb(138, 158, 220),
-                shadow: rgb(56, 68, 128),
-                water: rgb(22, 36, 92),
-                cloud_top: rgb(122, 138, 190),
-                cloud_under: rgb(52, 64, 118),
-                glow: rgb(236, 238, 250),
-                sparkle: 0.18,
-                lamps: true,
-            },
-            Time::Aurora => Self {
-                sky: [rgb(8, 18, 54), rgb(12, 42, 80), rgb(34, 92, 108)],
-                light: rgb(112, 180, 180),
-                shadow: rgb(38, 72, 102),
-                water: rgb(8, 40, 64),
-                cloud_top: rgb(90, 140, 150),
-                cloud_under: rgb(30, 60, 84),
-                glow: rgb(226, 240, 236),
-                sparkle: 0.15,
-                lamps: true,
-            },
+    /// The colours of `time` in `weather`.
+    pub fn of(time: Time, weather: Weather) -> Self {
+        let clear = Self::clear(time);
+        match weather {
+            Weather::Clear | Weather::Clouds => clear,
+            Weather::Rainbow => clear.through(rgb(150, 176, 214), 0.30, 0.10),
+            Weather::Fog => clear.through(mix(clear.sky[2], grey(clear.sky[2]), 0.4), 0.60, 0.30),
+            Weather::Rain => clear.through(scale(mix(grey(clear.sky[1]), rgb(110, 136, 168), 0.45), 0.82), 0.66, 0.55),
+            Weather::Snowfall => clear.through(mix(grey(clear.sky[2]), rgb(196, 206, 228), 0.45), 0.62, 0.45),
         }
     }
 
@@ -96,39 +49,155 @@ impl Palette {
         [albedo[0] * light[0], albedo[1] * light[1], albedo[2] * light[2]]
     }
 
+    /// The same, but its colour is still known for what it is in coloured light and at night.
+    pub fn steady(&self, albedo: Colour, shade: f32) -> Colour {
+        let own = if self.dark { 0.74 } else { 0.92 };
+        mix(self.lit(albedo, shade), scale(albedo, own * (0.55 + 0.45 * shade)), 0.65)
+    }
+
     /// Snow: it scatters more light than a wall of its colour would, and stays white in coloured light.
     pub fn snow(&self, shade: f32) -> Colour {
-        mix(self.lit(SNOW, shade), [1.0, 0.98, 1.0], self.sparkle * shade.clamp(0.0, 1.0))
+        let shadow = if self.dark { self.shadow } else { mix(self.shadow, rgb(150, 168, 214), 0.55) };
+        let light = mix(shadow, self.light, shade);
+        let lit = [light[0] * SNOW[0], light[1] * SNOW[1], light[2] * SNOW[2]];
+        mix(lit, [1.0, 0.98, 1.0], self.sparkle * (0.2 + 0.8 * shade.clamp(0.0, 1.0)))
     }
 
     /// What far things fade into.
     pub fn haze(&self) -> Colour {
         mix(self.sky[2], self.sky[1], 0.3)
     }
+
+    /// All of it through air of colour `veil`: the sky by `cover`, the light by `dim`.
+    fn through(self, veil: Colour, cover: f32, dim: f32) -> Self {
+        let light = grey(self.light);
+        Self {
+            sky: std::array::from_fn(|stop| mix(self.sky[stop], scale(veil, [0.92, 1.0, 1.06][stop]), cover)),
+            light: scale(mix(self.light, light, dim), 1.0 - 0.18 * dim),
+            shadow: mix(self.shadow, grey(self.shadow), 0.6 * dim),
+            water: mix(self.water, scale(veil, 0.7), 0.8 * cover),
+            cloud_top: mix(self.cloud_top, veil, dim),
+            cloud_under: mix(self.cloud_under, scale(veil, 0.72), dim.max(0.3)),
+            glow: self.glow,
+            ..self
+        }
+    }
+
+    fn clear(time: Time) -> Self {
+        match time {
+            Time::Dawn => Self {
+                sky: [rgb(112, 130, 206), rgb(236, 172, 206), rgb(255, 222, 204)],
+                light: rgb(255, 224, 222),
+                shadow: rgb(140, 120, 176),
+                water: rgb(142, 138, 196),
+                cloud_top: rgb(255, 240, 238),
+                cloud_under: rgb(214, 156, 198),
+                glow: rgb(255, 226, 186),
+                sparkle: 0.50,
+                lamps: true,
+                dark: false,
+            },
+            Time::Noon => Self {
+                sky: [rgb(34, 108, 218), rgb(98, 174, 246), rgb(204, 234, 250)],
+                light: rgb(255, 252, 242),
+                shadow: rgb(124, 146, 190),
+                water: rgb(22, 94, 168),
+                cloud_top: rgb(255, 255, 255),
+                cloud_under: rgb(182, 204, 234),
+                glow: rgb(255, 244, 170),
+                sparkle: 0.2,
+                lamps: false,
+                dark: false,
+            },
+            Time::Golden => Self {
+                sky: [rgb(122, 164, 196), rgb(246, 206, 132), rgb(255, 222, 138)],
+                light: rgb(255, 222, 144),
+                shadow: rgb(150, 116, 92),
+                water: rgb(140, 130, 110),
+                cloud_top: rgb(255, 240, 196),
+                cloud_under: rgb(222, 170, 104),
+                glow: rgb(255, 228, 130),
+                sparkle: 0.55,
+                lamps: false,
+                dark: false,
+            },
+            Time::Sunset => Self {
+                sky: [rgb(78, 44, 126), rgb(226, 82, 96), rgb(255, 172, 78)],
+                light: rgb(255, 170, 122),
+                shadow: rgb(112, 66, 120),
+                water: rgb(102, 54, 108),
+                cloud_top: rgb(255, 184, 130),
+                cloud_under: rgb(164, 70, 120),
+                glow: rgb(255, 204, 104),
+                sparkle: 0.50,
+                lamps: true,
+                dark: false,
+            },
+            Time::Night => Self {
+                sky: [rgb(16, 24, 74), rgb(32, 54, 126), rgb(82, 108, 180)],
+                light: rgb(142, 164, 228),
+                shadow: rgb(56, 70, 134),
+                water: rgb(22, 38, 96),
+                cloud_top: rgb(130, 146, 200),
+                cloud_under: rgb(56, 68, 124),
+                glow: rgb(236, 238, 250),
+                sparkle: 0.18,
+                lamps: true,
+                dark: true,
+            },
+            Time::Aurora => Self {
+                sky: [rgb(10, 18, 56), rgb(12, 44, 82), rgb(36, 98, 112)],
+                light: rgb(116, 190, 186),
+                shadow: rgb(38, 76, 106),
+                water: rgb(8, 42, 66),
+                cloud_top: rgb(90, 140, 150),
+                cloud_under: rgb(30, 60, 84),
+                glow: rgb(226, 240, 236),
+                sparkle: 0.15,
+                lamps: true,
+                dark: true,
+            },
+        }
+    }
 }
 
-/// The ground of a season.
+/// The ground of a season; bare earth where there is none.
 pub(super) fn ground(season: Season) -> Colour {
     match season {
-        Season::Snow => SNOW,
-        Season::Grass => rgb(112, 178, 74),
-        Season::Autumn => rgb(214, 142, 58),
-        Season::Sand => rgb(242, 202, 134),
+        Season::Winter => SNOW,
+        Season::Spring => rgb(158, 208, 98),
+        Season::Summer => rgb(92, 164, 70),
+        Season::Autumn => rgb(210, 150, 66),
+        Season::Absent => rgb(120, 150, 96),
     }
 }
 
 /// The trees of a season.
 pub(super) fn trees(season: Season) -> Colour {
     match season {
-        Season::Snow => rgb(58, 108, 104),
-        Season::Grass => rgb(44, 118, 66),
-        Season::Autumn => rgb(216, 100, 36),
-        Season::Sand => rgb(110, 130, 70),
+        Season::Winter => rgb(54, 104, 102),
+        Season::Spring => rgb(248, 164, 200),
+        Season::Summer | Season::Absent => rgb(42, 116, 66),
+        Season::Autumn => rgb(222, 98, 32),
+    }
+}
+
+/// What an object is painted with; white where the attribute is absent.
+pub(super) fn paint(hue: Hue) -> Colour {
+    match hue {
+        Hue::Red => rgb(222, 44, 44),
+        Hue::Yellow => rgb(255, 206, 44),
+        Hue::Blue => rgb(40, 104, 224),
+        Hue::Purple => rgb(148, 66, 204),
+        Hue::White | Hue::Absent => rgb(252, 250, 246),
     }
 }
 
 /// Fresh snow.
 pub(super) const SNOW: Colour = rgb(244, 248, 255);
+
+/// Desert and beach.
+pub(super) const SAND: Colour = rgb(244, 204, 138);
 
 /// A lit window.
 pub(super) const LAMP: Colour = rgb(255, 220, 120);
@@ -146,6 +215,16 @@ pub(super) fn mix(a: Colour, b: Colour, t: f32) -> Colour {
 /// `colour` made darker or brighter.
 pub(super) fn scale(colour: Colour, factor: f32) -> Colour {
     colour.map(|channel| channel * factor)
+}
+
+/// How bright a colour is (Rec. 601).
+pub(super) fn luma(colour: Colour) -> f32 {
+    0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+}
+
+/// The grey that is as bright.
+pub(super) fn grey(colour: Colour) -> Colour {
+    [luma(colour); 3]
 }
 
 /// 0 below `low`, 1 above `high`, an S between them.

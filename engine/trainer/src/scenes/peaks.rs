@@ -1,9 +1,11 @@
-//! Mountains and dunes: heaps with a bright and a dark side.
+//! Mountains and the volcano: heaps with a bright and a dark side. Their shapes and rock are changed here.
 
+use super::attributes::Season;
 use super::canvas::{Canvas, Curve, Point};
-use super::palette::{Colour, mix, rgb, smoothstep, trees};
+use super::palette::{Colour, mix, rgb, scale, smoothstep, trees};
 use super::random::Random;
-use super::{Season, View, palette};
+use super::view::View;
+use super::weather;
 
 /// One heap.
 struct Heap {
@@ -16,7 +18,7 @@ struct Heap {
     haze: f32,
 }
 
-/// A range of two or three peaks that stand on `base`, before a paler range.
+/// A range of three peaks that stand on `base`, before a paler range.
 pub(super) fn mountains(canvas: &mut Canvas, view: &View, random: &mut Random, base: f32, height: f32) {
     let far = random.range(-0.05, 0.05);
     for x in [0.12, 0.5, 0.88] {
@@ -27,29 +29,16 @@ pub(super) fn mountains(canvas: &mut Canvas, view: &View, random: &mut Random, b
     let main = random.range(0.36, 0.64);
     let side = random.sign();
     let peaks =
-        [(main, 1.0, 0.42, 0.18), (main + side * 0.34, 0.74, 0.34, 0.12), (main - side * 0.36, 0.64, 0.32, 0.08)];
+        [(main, 1.0, 0.42, 0.16), (main + side * 0.34, 0.74, 0.34, 0.10), (main - side * 0.36, 0.64, 0.32, 0.06)];
     for (x, tall, half, haze) in peaks {
         let apex = [x + random.range(-0.03, 0.03), base - height * tall * random.range(0.93, 1.05)];
         mountain(canvas, view, random, &Heap { apex, base, half, haze });
     }
 }
 
-/// Three rows of dunes, the nearest the largest, down to the lower edge.
-pub(super) fn dunes(canvas: &mut Canvas, view: &View, random: &mut Random) {
-    let sand = palette::ground(Season::Sand);
-    let start = random.range(0.25, 0.75);
-    for (row, (drop, height, haze)) in
-        [(0.06, 0.10, 0.35), (0.18, 0.17, 0.15), (0.42, 0.25, 0.0)].into_iter().enumerate()
-    {
-        let base = view.horizon + drop;
-        let x = (start + 0.42 * row as f32).rem_euclid(1.0) * 0.7 + 0.15;
-        let apex = [x, base - height];
-        dune(canvas, view, random, &Heap { apex, base, half: 0.75, haze }, sand);
-    }
-}
-
-/// A pointed peak with a snow cap and, in the green seasons, woods at its foot.
+/// A pointed peak with a snow cap and, where trees grow, woods at its foot.
 fn mountain(canvas: &mut Canvas, view: &View, random: &mut Random, heap: &Heap) {
+    const ROCK: Colour = rgb(134, 124, 132);
     let height = heap.base - heap.apex[1];
     let rough = Curve::new(random, 7, 6);
     let tops: Vec<f32> = canvas
@@ -61,55 +50,93 @@ fn mountain(canvas: &mut Canvas, view: &View, random: &mut Random, heap: &Heap) 
             heap.apex[1] + height * fall + 0.045 * rough.at(x) * smoothstep(0.02, 0.3, out) * (1.0 - out)
         })
         .collect();
-    let snowy = view.attributes.season == Season::Snow;
-    let cap = heap.apex[1] + height * if snowy { 0.70 } else { 0.32 };
-    let rock = rgb(132, 122, 130);
-    let wood = palette::scale(trees(view.attributes.season), 0.95);
-    let (haze, side, palette) = (view.palette.haze(), view.side(), view.palette);
+    let season = view.attributes.season;
+    let cap = match season {
+        Season::Winter => 0.72,
+        Season::Spring => 0.40,
+        _ => 0.28,
+    };
+    let cap = heap.apex[1] + height * cap;
+    let wood = if season == Season::Spring { rgb(120, 170, 92) } else { scale(trees(season), 0.95) };
+    let side = view.side();
     let (lean, phase) = (random.range(-0.12, 0.12), random.range(0.0, 6.0));
     let [cx, apex] = heap.apex;
     canvas.below(&tops, heap.base, |x, y, _| {
         let down = y - apex;
+        // Gullies run down and away from the apex.
+        let (u, v) = ((x - cx) / (0.6 + 2.2 * down) + phase, 0.55 * down);
+        let (relief, patch) = (view.detail * view.noise.slope(u, v), view.detail * view.noise.at(u, 1.6 * v));
         // The edge between the two sides runs down from the apex in a zigzag.
         let edge = cx + lean * down + 0.05 * triangle(down * 9.0 + phase) * (down * 6.0).min(1.0);
         let bright = smoothstep(-0.012, 0.012, (x - edge) * side);
         let spur = triangle((x - cx) * 7.0 * side + down * 2.5 + phase);
-        let shade = 0.16 + 0.62 * bright + 0.13 * spur;
-        let line = cap + 0.035 * triangle(x * 9.0 + phase) + 0.02 * triangle(x * 21.0);
-        let mut surface = rock;
-        if !snowy {
-            surface = mix(surface, wood, smoothstep(0.5, 0.85, down / height));
-        }
-        let snow = smoothstep(0.012, -0.012, y - line);
-        let colour = mix(palette.lit(surface, shade), palette.snow(shade), snow);
-        let fade = heap.haze + (1.0 - heap.haze) * 0.30 * (down / height).clamp(0.0, 1.0);
-        mix(colour, haze, fade)
+        let shade = 0.18 + 0.60 * bright + 0.12 * spur + 0.34 * side * relief;
+        let line = cap + 0.035 * triangle(x * 9.0 + phase) + 0.02 * triangle(x * 21.0) + 0.05 * patch;
+        let snow = smoothstep(line + 0.008, line - 0.008, y);
+        let woods = if season == Season::Winter { 0.0 } else { 0.85 };
+        let foot = heap.base - height * 0.30 + 0.05 * patch + 0.02 * triangle(x * 13.0 + phase);
+        let surface = mix(ROCK, wood, woods * view.border(foot - 0.02, foot + 0.03, y));
+        let bare = view.surface(surface, shade, 0.0);
+        let colour = mix(bare, view.palette.snow(view.tone(shade + 0.10)), snow);
+        let deep = heap.haze + 0.10 * smoothstep(apex, heap.base, y) * (1.0 - view.detail * 0.3);
+        mix(colour, view.palette.haze(), deep.min(1.0))
     });
 }
 
-/// A wide smooth dune with a dark lee side.
-fn dune(canvas: &mut Canvas, view: &View, random: &mut Random, heap: &Heap, sand: Colour) {
-    let [cx, apex] = heap.apex;
-    let height = heap.base - apex;
-    let rough = Curve::new(random, 2, 3);
+/// One cone with fire in its crater, lava on its flanks and smoke above, on dark ground.
+pub(super) fn volcano(canvas: &mut Canvas, view: &View, random: &mut Random) {
+    const BASALT: Colour = rgb(112, 92, 92);
+    const LAVA: Colour = rgb(255, 96, 24);
+    const HOT: Colour = rgb(255, 214, 84);
+    let cx = 0.5 - 0.06 * view.side() + random.range(-0.04, 0.04);
+    let (crater, base) = (random.range(0.30, 0.34), view.horizon + 0.06);
+    let (rim, foot) = (0.075, 0.50);
+    let drift = 0.10 * view.side();
+    let smoke = [scale(view.palette.cloud_under, 0.62), scale(view.palette.cloud_under, 0.92)];
+    for (up, out, half) in [(0.24, 1.4, 0.15), (0.15, 0.75, 0.12), (0.06, 0.25, 0.09)] {
+        weather::cloud(canvas, view, random, [cx - drift * out, crater - up + 0.03], half, smoke);
+    }
+    canvas.glow([cx, crater - 0.02], 0.26, rgb(255, 120, 40), 0.85);
+    let rough = Curve::new(random, 8, 5);
     let tops: Vec<f32> = canvas
         .centres()
         .map(|x| {
-            let out = ((x - cx).abs() / heap.half).min(1.0);
-            let fall = out * (1.6 - 0.6 * out);
-            apex + height * fall + 0.02 * rough.at(x) * out
+            let out = (((x - cx).abs() - rim) / (foot - rim)).max(0.0);
+            let lip = 0.016 * smoothstep(rim, 0.5 * rim, (x - cx).abs());
+            crater + lip + (base - crater) * (1.0 - (1.0 - out.min(1.0)).powf(1.7)) + 0.014 * rough.at(x) * out.min(1.0)
         })
         .collect();
-    let (haze, side, palette) = (view.palette.haze(), view.side(), view.palette);
-    let (lean, bend) = (random.range(0.5, 0.9) * -side, random.range(0.03, 0.06));
-    canvas.below(&tops, 1.0, |x, y, top| {
-        let down = y - apex;
-        // The crest comes towards the viewer in an S.
-        let crest = cx + lean * down + bend * (down * 17.0).sin();
-        let bright = smoothstep(-0.01, 0.01, (x - crest) * side);
-        let shade = 0.15 + 0.75 * bright - (y - top) * 0.35;
-        mix(palette.lit(sand, shade.max(0.0)), haze, heap.haze)
+    let side = view.side();
+    let streams: Vec<(f32, Curve)> =
+        [-0.55, 0.10, 0.62].map(|lean| (lean + random.range(-0.08, 0.08), Curve::new(random, 6, 3))).into();
+    let lengths = [random.range(0.22, 0.30), random.range(0.34, 0.40), random.range(0.20, 0.28)];
+    canvas.below(&tops, base, |x, y, _| {
+        let down = y - crater;
+        let u = (x - cx) / (0.5 + 2.0 * down);
+        let relief = view.detail * view.noise.slope(1.3 * u, 0.7 * down);
+        let bright = smoothstep(-0.03, 0.03, (x - cx - 0.04 * triangle(6.0 * down)) * side);
+        let rock = view.surface(BASALT, 0.20 + 0.50 * bright + 0.32 * side * relief, 0.04);
+        let mut colour = rock;
+        for ((lean, wind), length) in streams.iter().zip(lengths) {
+            let along = down / length;
+            let middle = cx + lean * down * (0.5 + 0.5 * along) + 0.030 * wind.at(y * 1.4) + 0.05 * lean;
+            let half = 0.020 * (1.15 - along).max(0.0);
+            let out = (x - middle).abs();
+            let flow = smoothstep(half + 0.006, half - 0.004, out) * smoothstep(1.1, 1.0, along);
+            colour = mix(colour, mix(LAVA, HOT, view.border(half, 0.2 * half, out)), flow);
+        }
+        // The crater's edge glows.
+        mix(colour, HOT, smoothstep(rim, 0.6 * rim, (x - cx).abs()) * smoothstep(0.034, 0.018, down))
     });
+    let rise = Curve::new(random, 2, 3);
+    for (drop, amplitude, colour, haze) in [(0.0, 0.02, rgb(96, 82, 84), 0.12), (0.09, 0.02, rgb(76, 66, 72), 0.0)] {
+        let line: Vec<f32> = canvas.centres().map(|x| base - 0.02 + drop + amplitude * rise.at(x + drop)).collect();
+        canvas.below(&line, 1.0, |x, y, top| {
+            let shade =
+                0.72 + 0.16 * side * (x - 0.5) - 0.6 * (y - top) + 0.25 * view.detail * view.noise.slope(x, 2.0 * y);
+            view.surface(colour, shade, haze)
+        });
+    }
 }
 
 /// A wave of straight lines between -1 and 1, of period 1.

@@ -1,0 +1,194 @@
+//! Captions use the listed words, say only what is there, and know what they have told; `world.json` agrees with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attributes::{HEADS, Land, Style};
+use super::lexicon::phrases;
+use super::world::{EXAMPLES, world};
+use super::*;
+
+/// The words of a text.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', ',', '.', '-']).filter(|word| !word.is_empty())
+}
+
+/// For each word the classes (head, class) that it helps to name.
+fn meanings() -> BTreeMap<&'static str, BTreeSet<(usize, usize)>> {
+    let mut meanings: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let joining: BTreeSet<&str> = lexicon::JOINING.concat().into_iter().flat_map(split).collect();
+    for (head, classes) in HEADS.iter().enumerate() {
+        for class in 0..classes.classes.len() {
+            for word in phrases(head, class).into_iter().flat_map(split).filter(|word| !joining.contains(word)) {
+                meanings.entry(word).or_default().insert((head, class));
+            }
+        }
+    }
+    // A lake lies among mountains, and may be called by them.
+    let lake = (3, Land::Lake as usize);
+    for word in ["mountain", "mountains"] {
+        meanings.entry(word).or_default().insert(lake);
+    }
+    meanings
+}
+
+#[test]
+fn captions_say_all_words_and_no_others() {
+    let known: BTreeSet<String> = words().into_iter().collect();
+    assert_eq!(known.len(), words().len(), "words() repeats a word");
+    assert!(known.len() <= 160, "{} words", known.len());
+    let mut said = BTreeSet::new();
+    for seed in 0..12_000 {
+        let caption = sample(seed).caption(seed % 5);
+        for word in split(&caption) {
+            assert!(known.contains(word), "{word:?} in {caption:?} is not in words()");
+            said.insert(word.to_owned());
+        }
+        assert!(!caption.contains("  ") && !caption.starts_with(' ') && !caption.ends_with(' '), "{caption:?}");
+    }
+    assert_eq!(said, known, "words() lists a word that no caption says");
+}
+
+#[test]
+fn captions_say_only_what_is_there_and_know_what_they_told() {
+    let meanings = meanings();
+    for seed in 0..3000 {
+        let scene = sample(seed);
+        let classes = scene.attributes.classes();
+        let Caption { text, told } = scene.describe(seed % 7);
+        for word in split(&text) {
+            let Some(meant) = meanings.get(word) else { continue };
+            let true_of_it = |&&(head, class): &&(usize, usize)| classes[head] == class;
+            assert!(meant.iter().any(|meant| true_of_it(&meant)), "{word:?} in {text:?}: {:?}", scene.attributes);
+            // A word that can mean but one thing tells it.
+            if let (1, Some(&(head, _))) = (meant.len(), meant.first()) {
+                assert!(told[head], "{word:?} tells the {} in {text:?}", HEADS[head].name);
+            }
+        }
+        for (head, _) in told.iter().enumerate().filter(|(_, told)| **told) {
+            let lake = head == 3 && scene.attributes.land == Land::Lake;
+            let named = phrases(head, classes[head]).iter().any(|phrase| text.contains(phrase));
+            assert!(named || (lake && text.contains("lake")), "{} is not told by {text:?}", HEADS[head].name);
+        }
+    }
+}
+
+#[test]
+fn every_class_is_told_and_every_part_is_left_out_at_times() {
+    let mut told = HEADS.map(|head| vec![0; head.classes.len()]);
+    let mut silent = [0; HEADS.len()];
+    for seed in 0..6000 {
+        let scene = sample(seed);
+        let caption = scene.describe(0);
+        for (head, class) in scene.attributes.classes().into_iter().enumerate() {
+            if caption.told[head] {
+                told[head][class] += 1;
+            } else {
+                silent[head] += 1;
+            }
+        }
+    }
+    for (head, classes) in HEADS.iter().enumerate() {
+        assert!(silent[head] > 200, "{} is nearly always told", classes.name);
+        for (class, name) in classes.classes.iter().enumerate() {
+            let said = told[head][class];
+            let sayable = !phrases(head, class).is_empty();
+            assert_eq!(said > 20, sayable, "{} {name}: told in {said} of 6000 captions", classes.name);
+        }
+    }
+}
+
+#[test]
+fn a_full_description_tells_all_that_has_words() {
+    for seed in 0..1000 {
+        let scene = sample(seed);
+        let Caption { text, told } = scene.describe_fully(seed);
+        for (head, class) in scene.attributes.classes().into_iter().enumerate() {
+            assert_eq!(told[head], !phrases(head, class).is_empty(), "{}: {text:?}", HEADS[head].name);
+        }
+    }
+}
+
+#[test]
+fn a_training_caption_has_a_strange_word_now_and_then() {
+    let known: BTreeSet<String> = words().into_iter().collect();
+    let mut strange = 0;
+    for seed in 0..3200 {
+        let (plain, trained) = (sample(seed).caption(9), sample(seed).training_caption(9));
+        if plain != trained {
+            strange += 1;
+            let unknown: Vec<&str> = split(&trained).filter(|word| !known.contains(*word)).collect();
+            assert_eq!(unknown.len(), 1, "{trained:?}");
+            let rest: Vec<&str> = trained.split(' ').filter(|word| *word != unknown[0]).collect();
+            assert_eq!(rest.join(" "), plain);
+        }
+    }
+    assert!((140..260).contains(&strange), "{strange} of 3200");
+}
+
+#[test]
+fn captions_of_one_scene_differ() {
+    for seed in 0..500 {
+        let captions: BTreeSet<String> = (0..8).map(|variant| sample(seed).caption(variant)).collect();
+        assert!(captions.len() >= 5, "{captions:?}");
+    }
+}
+
+#[test]
+fn a_picture_without_a_named_style_is_a_photograph() {
+    for seed in 0..2000 {
+        let scene = sample(seed);
+        let caption = scene.describe(1);
+        assert!(caption.told[0] || scene.attributes.style == Style::Photograph, "{}", caption.text);
+    }
+}
+
+#[test]
+fn the_prompt_of_the_paper_is_in_the_world() {
+    let known: BTreeSet<String> = words().into_iter().collect();
+    let prompt = "A photograph of a snowy mountain near a beautiful lake under sunshine.".to_lowercase();
+    for word in split(&prompt) {
+        assert!(known.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn the_exported_world_has_every_word_and_known_examples() {
+    let world = world();
+    let known: BTreeSet<String> = words().into_iter().collect();
+    let exported: BTreeSet<String> =
+        world["words"].as_object().into_iter().flatten().map(|(word, _)| word.clone()).collect();
+    assert_eq!(exported, known);
+    let groups = world["groups"].as_array().map_or(&[][..], Vec::as_slice);
+    assert_eq!(groups.len(), HEADS.len());
+    for (group, head) in groups.iter().zip(HEADS) {
+        assert_eq!(group["name"], head.name);
+        let classes = group["classes"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(!classes.is_empty(), "{}", head.name);
+        for class in classes {
+            assert!(head.classes.iter().any(|name| class["name"] == *name), "{class}");
+            let name = class["name"].as_str().unwrap_or_default();
+            assert!(split(name).all(|word| known.contains(word)), "{name:?} is no prompt");
+            for phrase in class["phrases"].as_array().into_iter().flatten() {
+                assert!(phrase.as_str().into_iter().flat_map(split).all(|word| known.contains(word)), "{phrase}");
+            }
+        }
+    }
+    assert_eq!(world["words"]["lake"], serde_json::json!(["land"]));
+    assert_eq!(world["words"]["near"], serde_json::json!([]), "it joins words as well as placing things");
+    for example in EXAMPLES {
+        assert!(split(example).all(|word| known.contains(word)), "{example}");
+    }
+}
+
+/// The text encoder sees 48 tokens, two of them marks.
+#[test]
+fn captions_fit_into_the_text_encoder() {
+    for seed in 0..8000 {
+        let scene = sample(seed);
+        for text in [scene.training_caption(seed), scene.describe_fully(seed).text] {
+            let marks = text.matches([',', '.', '-']).count();
+            // A made-up word is at most a token for each letter.
+            assert!(split(&text).count() + marks <= 38, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The world in words, as data: what a program that draws with the pair can say that it knows. The examples are chosen
+//! here; everything else follows from the lexicon.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::attributes::HEADS;
+use super::lexicon::{phrases, words};
+
+/// Prompts that show what the world holds; every word of them is known.
+pub const EXAMPLES: &[&str] = &[
+    "a photograph of a snowy mountain near a beautiful lake under sunshine",
+    "a red sailboat on the sea at sunset",
+    "a watercolor of a village in spring",
+    "a lighthouse by the ocean at night under a full moon",
+    "a poster of desert dunes with a blue hot air balloon",
+    "a pencil sketch of a forest in falling snow",
+    "a yellow tent near the mountains under the northern lights",
+    "a stone bridge over a river in autumn",
+    "a volcano with lava at dusk",
+    "a foggy canyon at dawn with birds",
+];
+
+/// What `world.json` holds:
+///
+/// - `groups`: for each attribute its `name` and its `classes`, each with a `name`, which a prompt may use as it is, and
+///   the `phrases` that name it in captions; classes that no word names ("absent") are left out;
+/// - `words`: for each word the names of the groups it can speak of, none for what only joins words;
+/// - `examples`: prompts.
+#[allow(dead_code, reason = "for export")]
+pub fn world() -> Value {
+    let mut meanings: BTreeMap<String, BTreeSet<&str>> =
+        words().into_iter().map(|word| (word, BTreeSet::new())).collect();
+    let joining: BTreeSet<&str> =
+        super::lexicon::JOINING.concat().into_iter().flat_map(str::split_whitespace).collect();
+    let mut groups = Vec::new();
+    for (index, head) in HEADS.iter().enumerate() {
+        let mut classes = Vec::new();
+        for (class, name) in head.classes.iter().enumerate() {
+            let mut said = phrases(index, class);
+            let mut seen = BTreeSet::new();
+            said.retain(|phrase| seen.insert(*phrase));
+            if said.is_empty() {
+                continue;
+            }
+            for word in said.iter().flat_map(|phrase| phrase.split([' ', '-'])) {
+                if !joining.contains(word) {
+                    meanings.entry(word.to_owned()).or_default().insert(head.name);
+                }
+            }
+            classes.push(json!({"name": name, "phrases": said}));
+        }
+        groups.push(json!({"name": head.name, "classes": classes}));
+    }
+    json!({"groups": groups, "words": meanings, "examples": EXAMPLES})
+}

@@ -38,6 +38,8 @@ impl Palette {
             Weather::Clear | Weather::Clouds => clear,
             Weather::Rainbow => clear.through(rgb(150, 176, 214), 0.30, 0.10),
             Weather::Fog => clear.through(mix(clear.sky[2], grey(clear.sky[2]), 0.4), 0.60, 0.30),
+            // Rain by night must not be black.
+            Weather::Rain if clear.dark => clear.through(mix(grey(clear.sky[2]), rgb(84, 102, 140), 0.5), 0.55, 0.3),
             Weather::Rain => clear.through(scale(mix(grey(clear.sky[1]), rgb(110, 136, 168), 0.45), 0.82), 0.66, 0.55),
             Weather::Snowfall => clear.through(mix(grey(clear.sky[2]), rgb(196, 206, 228), 0.45), 0.62, 0.45),
         }
@@ -58,7 +60,8 @@ impl Palette {
     /// Snow: it scatters more light than a wall of its colour would, and stays white in coloured light.
     pub fn snow(&self, shade: f32) -> Colour {
         let shadow = if self.dark { self.shadow } else { mix(self.shadow, rgb(150, 168, 214), 0.55) };
-        let light = mix(shadow, self.light, shade);
+        let bright = if self.dark { self.light } else { mix(self.light, [1.0; 3], 0.4) };
+        let light = mix(shadow, bright, shade);
         let lit = [light[0] * SNOW[0], light[1] * SNOW[1], light[2] * SNOW[2]];
         mix(lit, [1.0, 0.98, 1.0], self.sparkle * (0.2 + 0.8 * shade.clamp(0.0, 1.0)))
     }

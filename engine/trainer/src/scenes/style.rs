@@ -32,7 +32,9 @@ fn watercolour(canvas: &Canvas, lines: &Lines, noise: Noise, x: f32, y: f32) -> 
     let (wet, dry) = (noise.at(0.9 * x, 0.9 * y), noise.at(2.1 * x + 0.4, 2.1 * y));
     let (px, py) = (x + 0.010 * wet, y + 0.006 * dry);
     let pigment = look_up(canvas, px, py);
-    let pigment = mix(grey(pigment), pigment, 1.18);
+    // Washes stay translucent: shadows are lifted, the more the darker.
+    let lifted = mix(pigment, pigment.map(f32::sqrt), 0.22);
+    let pigment = mix(grey(lifted), lifted, 1.22);
     let strength = 0.86 + 0.20 * wet + 0.07 * dry;
     let edge = 0.20 * lines.at(px, py);
     let rim = rim(x, y) + 0.020 * wet + 0.012 * dry;

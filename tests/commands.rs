@@ -451,7 +451,7 @@ fn wrong_use_of_bench_is_told_in_one_line() {
     place.bad(2, &["bench", "--model", &model, "--size", "100x100"], "multiple");
     place.bad(2, &["bench", "--model", &model, "--decoder", "tiny"], "tiny decoder");
     place.bad(2, &["bench", "--random", "sd15", "--model", &model], "--random");
-    place.bad(2, &["bench", "--random", "instaflow-1.7b"], "instaflow-1.7b");
+    place.bad(2, &["bench", "--random", "sdxl"], "sdxl");
     place.bad(2, &["bench", "--random", "sdxl"], "sd15");
     place.bad(1, &["bench", "--model", "absent", "--json"], "absent");
 }

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use instaflow::app;
 use instaflow::commands::{self, Arguments};
+use instaflow_engine::Recycler;
+
+/// Feature maps have up to a hundred megabytes, and every layer makes one.
+#[global_allocator]
+static ALLOCATOR: Recycler = Recycler::new();
 
 fn main() -> ExitCode {
     let result = match Arguments::try_parse() {

@@ -21,10 +21,10 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
 pub fn dtype(device: &Device, precision: Option<Precision>) -> Result<DType> {
     match (precision, device.is_cuda()) {
         (Some(Precision::F32), _) | (None, false) => Ok(DType::F32),
-        (Some(Precision::Bf16) | None, true) => Ok(DType::BF16),
+        (Some(Precision::Bf16), _) | (None, true) => Ok(DType::BF16),
         (Some(Precision::F16), true) => Ok(DType::F16),
-        (Some(Precision::Bf16 | Precision::F16), false) => {
-            let message = "the CPU computes in f32 only: choose f32, or a CUDA device for 16-bit arithmetic";
+        (Some(Precision::F16), false) => {
+            let message = "the CPU does not compute in f16: choose f32 or bf16, or a CUDA device";
             Err(Error::Setting(message.into()))
         }
     }
@@ -116,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_computes_in_f32_only() {
+    fn the_cpu_computes_in_f32_and_bf16() {
         let (device, name) = open(DeviceChoice::Cpu).unwrap();
         assert!(name.starts_with("CPU, "), "{name}");
         assert_eq!(dtype(&device, None).unwrap(), DType::F32);
         assert_eq!(dtype(&device, Some(Precision::F32)).unwrap(), DType::F32);
-        for precision in [Precision::F16, Precision::Bf16] {
-            assert!(dtype(&device, Some(precision)).unwrap_err().to_string().contains("f32 only"));
-        }
+        assert_eq!(dtype(&device, Some(Precision::Bf16)).unwrap(), DType::BF16);
+        let message = dtype(&device, Some(Precision::F16)).unwrap_err().to_string();
+        assert!(message.contains("choose f32 or bf16"), "{message}");
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -1,9 +1,11 @@
 //! The layers that all networks here are made of, on the operations of `instaflow-kernels`. Fresh parameters (for
 //! training) start as PyTorch's do.
 
-use candle_core::{DType, Result, Tensor};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels as kernels;
+use instaflow_kernels::{self as kernels, Extras};
 
 /// Most levels of a network that halves its feature maps between them.
 const MOST_LEVELS: usize = 16;
@@ -32,14 +34,9 @@ fn fan_in_init(fan_in: usize) -> Init {
     Init::Uniform { lo: -bound, up: bound }
 }
 
-/// A 2-D convolution.
+/// A 2-D convolution of images (B, H, W, C).
 #[derive(Clone, Debug)]
-pub struct Conv2d {
-    weight: Tensor,
-    bias: Option<Tensor>,
-    stride: usize,
-    padding: usize,
-}
+pub struct Conv2d(kernels::Conv2d);
 
 impl Conv2d {
     /// `weight` (output, input, kernel, kernel) and `bias` (output) under `vb`; "same" padding, stride 1.
@@ -56,17 +53,29 @@ impl Conv2d {
         let init = fan_in_init(input * kernel * kernel);
         let weight = vb.get_with_hints((output, input, kernel, kernel), "weight", init)?;
         let bias = if bias { Some(vb.get_with_hints(output, "bias", init)?) } else { None };
-        Ok(Self { weight, bias, stride: 1, padding: kernel / 2 })
+        Ok(Self(kernels::Conv2d::new(weight, bias)?))
     }
 
-    /// The same layer with stride 2 and the given padding.
-    pub fn strided(self, padding: usize) -> Self {
-        Self { stride: 2, padding, ..self }
+    /// The same layer with stride 2, and that many zeros before the first and after the last row and column.
+    #[must_use]
+    pub fn strided(self, padding: (usize, usize)) -> Self {
+        Self(self.0.strided(2, padding))
     }
 
-    /// (B, input, H, W) to (B, output, H', W').
+    /// The same layer after nearest-neighbour upsampling by two.
+    #[must_use]
+    pub fn upsampled(self) -> Self {
+        Self(self.0.upsampled())
+    }
+
+    /// (B, H, W, input) to (B, H', W', output).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::conv2d(x, &self.weight, self.bias.as_ref(), self.stride, self.padding)
+        self.0.forward(x, Extras::default())
+    }
+
+    /// With more done in the same pass.
+    pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
+        self.0.forward(x, extras)
     }
 }
 
@@ -87,12 +96,12 @@ impl GroupNorm {
         Ok(Self { weight, bias, groups, eps })
     }
 
-    /// (B, C, H, W), normalised.
+    /// (B, H, W, C), normalised.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         kernels::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// (B, C, H, W), normalised, then SiLU.
+    /// (B, H, W, C), normalised, then SiLU.
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
         kernels::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, true)
     }
@@ -122,22 +131,19 @@ impl LayerNorm {
 
 /// `y = x Wᵀ + b`.
 #[derive(Clone, Debug)]
-pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
-}
+pub struct Linear(kernels::Linear);
 
 impl Linear {
     /// `weight` (output, input) and `bias` (output) under `vb`.
     pub fn new(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
         let init = fan_in_init(input);
-        let bias = Some(vb.get_with_hints(output, "bias", init)?);
-        Ok(Self { bias, ..Self::without_bias(vb, input, output)? })
+        let weight = vb.get_with_hints((output, input), "weight", init)?;
+        Ok(Self(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?))
     }
 
     /// Without a bias.
     pub fn without_bias(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
-        Ok(Self { weight: vb.get_with_hints((output, input), "weight", fan_in_init(input))?, bias: None })
+        Ok(Self(kernels::Linear::new(vb.get_with_hints((output, input), "weight", fan_in_init(input))?, None)?))
     }
 
     /// Like [`Self::new`] over a weight that may be stored as a 1×1 convolution.
@@ -145,22 +151,17 @@ impl Linear {
         let init = fan_in_init(input);
         // Squeezed rather than reshaped: a view, whatever the strides, so that checking a folder spends no memory here.
         let weight = vb.get_with_hints((output, input, 1, 1), "weight", init)?.squeeze(3)?.squeeze(2)?;
-        Ok(Self { weight, bias: Some(vb.get_with_hints(output, "bias", init)?) })
+        Ok(Self(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?))
     }
 
     /// (…, input) to (…, output).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (output, input) = self.weight.dims2()?;
-        let mut shape = x.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = output;
-        }
-        let y = x.contiguous()?.reshape(((), input))?.matmul(&self.weight.t()?)?;
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
-        y.reshape(shape)
+        self.0.forward(x, Extras::default())
+    }
+
+    /// With more done in the same pass. The activation must be the same at every call.
+    pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
+        self.0.forward(x, extras)
     }
 }
 
@@ -172,46 +173,73 @@ pub struct Attention {
     value: Linear,
     out: Linear,
     heads: usize,
+    /// Keys and values of the last context: a prompt's stay the same for all steps of a run.
+    last: Arc<Mutex<Option<Projected>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Projected {
+    context: TensorId,
+    key: Tensor,
+    value: Tensor,
 }
 
 impl Attention {
     /// From projections; `heads` must divide their width.
     pub fn new(query: Linear, key: Linear, value: Linear, out: Linear, heads: usize) -> Result<Self> {
-        let width = query.weight.dim(0)?;
+        let width = query.0.outputs();
         if heads == 0 || width % heads != 0 {
             candle_core::bail!("attention: {width} channels do not divide into {heads} heads");
         }
-        Ok(Self { query, key, value, out, heads })
+        Ok(Self { query, key, value, out, heads, last: Arc::default() })
     }
 
-    /// `x` (B, N, C) attends to `context` (B, M, D); (B, N, C).
-    pub fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let (q, k, v) = self.split(x, context)?;
-        let scale = 1.0 / (q.dim(3)? as f64).sqrt();
-        self.merge(&kernels::attention(&q, &k, &v, scale)?)
+    /// `x` (B, N, C) attends to itself, `residual` is added; (B, N, C). With `causal`, no token sees those after it.
+    pub fn to_itself(&self, x: &Tensor, residual: Option<&Tensor>, causal: bool) -> Result<Tensor> {
+        let (key, value) = (self.key.forward(x)?, self.value.forward(x)?);
+        self.attend(x, &key, &value, residual, causal)
     }
 
-    /// As [`Self::forward`] of `x` to itself, with `mask` (N, N) added to the scores.
-    pub fn forward_masked(&self, x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let (q, k, v) = self.split(x, x)?;
-        let scale = 1.0 / (q.dim(3)? as f64).sqrt();
-        let scores = (q.matmul(&k.t()?.contiguous()?)? * scale)?.to_dtype(DType::F32)?.broadcast_add(mask)?;
-        let weights = scores.broadcast_sub(&scores.max_keepdim(3)?.detach())?.exp()?;
-        let weights = weights.broadcast_div(&weights.sum_keepdim(3)?)?.to_dtype(v.dtype())?;
-        self.merge(&weights.matmul(&v)?)
+    /// `x` (B, N, C) attends to `context` (B, M, D), `residual` is added; (B, N, C).
+    pub fn to_context(&self, x: &Tensor, context: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let projected = self.project(context)?;
+        self.attend(x, &projected.key, &projected.value, residual, false)
     }
 
-    /// Queries, keys and values as (B, heads, length, size of a head).
-    fn split(&self, x: &Tensor, context: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        let heads = |t: Tensor| {
-            let (b, n, c) = t.dims3()?;
-            t.reshape((b, n, self.heads, c / self.heads))?.transpose(1, 2)?.contiguous()
-        };
-        Ok((heads(self.query.forward(x)?)?, heads(self.key.forward(context)?)?, heads(self.value.forward(context)?)?))
+    fn project(&self, context: &Tensor) -> Result<Projected> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(projected) = last.as_ref().filter(|projected| projected.context == context.id()) {
+            return Ok(projected.clone());
+        }
+        let (key, value) = (self.key.forward(context)?, self.value.forward(context)?);
+        let projected = Projected { context: context.id(), key, value };
+        // What a gradient may be asked of belongs to one training step.
+        let learns = projected.key.track_op() || projected.value.track_op();
+        *last = (!learns).then(|| projected.clone());
+        Ok(projected)
     }
 
-    fn merge(&self, y: &Tensor) -> Result<Tensor> {
-        let (b, heads, n, d) = y.dims4()?;
-        self.out.forward(&y.transpose(1, 2)?.reshape((b, n, heads * d))?)
+    fn attend(
+        &self,
+        x: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        residual: Option<&Tensor>,
+        causal: bool,
+    ) -> Result<Tensor> {
+        let query = self.query.forward(x)?;
+        let scale = 1.0 / ((query.dim(2)? / self.heads) as f64).sqrt();
+        let y = kernels::attention(&query, key, value, self.heads, scale, causal)?;
+        self.out.forward_with(&y, Extras { residual, ..Extras::default() })
     }
+}
+
+/// (B, C, H, W), as the rest of the world keeps images, to (B, H, W, C).
+pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
+    x.permute((0, 2, 3, 1))?.contiguous()
+}
+
+/// (B, H, W, C) to (B, C, H, W).
+pub(crate) fn channels_first(x: &Tensor) -> Result<Tensor> {
+    x.permute((0, 3, 1, 2))?.contiguous()
 }

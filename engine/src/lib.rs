@@ -24,6 +24,8 @@ pub mod png;
 
 pub mod device;
 
+pub mod threads;
+
 mod atomic;
 mod cancel;
 mod error;
@@ -31,3 +33,4 @@ mod layers;
 
 pub use cancel::Cancel;
 pub use error::{Error, Result};
+pub use instaflow_kernels::Recycler;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use instaflow_engine::Cancel;
-use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{Decoder, Precision, Role, Settings, Timings};
+use instaflow_engine::pipeline::{Models, Shapes};
+use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, Precision, Role, Settings, Timings};
 use serde_json::json;
 
 use super::arguments::{self, ModelArguments};
@@ -51,6 +51,10 @@ pub struct Bench {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+
+    /// Keep the model and time again for every line on standard input, one JSON object each: to take turns with others
+    #[arg(long, conflicts_with_all = ["live", "teacher"])]
+    serve: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -87,7 +91,11 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
 
     let settings = one_step(arguments, role, PROMPT);
     let pictures = Timer { models: &models, progress: &progress, runs: arguments.runs };
-    let (one_step_runs, size) = pictures.time("timing one step", &settings, &settings)?;
+    if arguments.serve {
+        return serve(&pictures, &settings, card, &summary);
+    }
+    pictures.warm_up(&settings)?;
+    let (one_step_runs, size) = pictures.time("timing one step", &settings)?;
 
     let timed_teacher = if summary.teacher.is_some() {
         Some(Role::Teacher)
@@ -100,25 +108,12 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
             let teachers =
                 Settings { role, size: settings.size, decoder: settings.decoder, ..Settings::teacher(PROMPT) };
             // One guided step warms up as well as 25 do.
-            let warm_up = Settings { steps: 1, ..teachers.clone() };
-            Some(median(pictures.time("timing the teacher", &warm_up, &teachers)?.0.iter().map(|t| t.total)))
+            pictures.warm_up(&Settings { steps: 1, ..teachers.clone() })?;
+            Some(median(pictures.time("timing the teacher", &teachers)?.0.iter().map(|t| t.total)))
         }
         None => None,
     };
-    let mut report = Report {
-        model: card.name.clone(),
-        device: summary.device.clone(),
-        dtype: dtype_name(summary.precision),
-        size,
-        one_step: Timings {
-            text_encoder: median(one_step_runs.iter().map(|t| t.text_encoder)),
-            unet: median(one_step_runs.iter().map(|t| t.unet)),
-            decoder: median(one_step_runs.iter().map(|t| t.decoder)),
-            total: median(one_step_runs.iter().map(|t| t.total)),
-        },
-        teacher,
-        live: None,
-    };
+    let mut report = Report { teacher, ..Report::new(card, &summary, size, &one_step_runs) };
     if let Some(prompt) = &arguments.live {
         report.live = Some(live::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
     }
@@ -126,10 +121,40 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     if arguments.json { say(as_json(&report)) } else { as_text(&report).iter().try_for_each(say) }
 }
 
+impl Report {
+    fn new(card: &ModelCard, summary: &ModelSummary, size: (u32, u32), runs: &[Timings]) -> Self {
+        Self {
+            model: card.name.clone(),
+            device: summary.device.clone(),
+            dtype: dtype_name(summary.precision),
+            size,
+            one_step: Timings {
+                text_encoder: median(runs.iter().map(|t| t.text_encoder)),
+                unet: median(runs.iter().map(|t| t.unet)),
+                decoder: median(runs.iter().map(|t| t.decoder)),
+                total: median(runs.iter().map(|t| t.total)),
+            },
+            teacher: None,
+            live: None,
+        }
+    }
+}
+
+/// One report for every line of standard input.
+fn serve(timer: &Timer<'_>, settings: &Settings, card: &ModelCard, summary: &ModelSummary) -> anyhow::Result<()> {
+    timer.warm_up(settings)?;
+    for line in std::io::stdin().lines() {
+        line?;
+        let (runs, size) = timer.time("timing one step", settings)?;
+        say(as_json(&Report::new(card, summary, size, &runs)))?;
+    }
+    Ok(())
+}
+
 fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
     match arguments.random.as_deref() {
-        Some("sd15") => Models::random_sd15(arguments.model.device, arguments.model.dtype),
-        Some(other) => return Err(wrong_use(format!("--random {other} is not available yet: give sd15"))),
+        Some("instaflow-1.7b") => Models::random(Shapes::InstaFlow17b, arguments.model.device, arguments.model.dtype),
+        Some(_) => Models::random(Shapes::Sd15, arguments.model.device, arguments.model.dtype),
         None => Models::open(&request(arguments), &mut |done, total, part| progress.part(done, total, part)),
     }
     .map_err(engine_error)
@@ -152,10 +177,15 @@ struct Timer<'a> {
 }
 
 impl Timer<'_> {
-    /// Draws once to warm up and then `runs` times; returns the runs' timings and the picture's size.
-    fn time(&self, what: &str, warm_up: &Settings, settings: &Settings) -> anyhow::Result<(Vec<Timings>, (u32, u32))> {
+    /// Draws once: weights are packed and memory is touched for the first time.
+    fn warm_up(&self, settings: &Settings) -> anyhow::Result<()> {
+        self.models.draw(settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
+        Ok(())
+    }
+
+    /// Draws `runs` times; returns the runs' timings and the picture's size.
+    fn time(&self, what: &str, settings: &Settings) -> anyhow::Result<(Vec<Timings>, (u32, u32))> {
         self.progress.begin(what, u64::from(self.runs) * u64::from(settings.steps));
-        self.models.draw(warm_up, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
         let mut timings = Vec::new();
         let mut size = (0, 0);
         for run in 0..self.runs {

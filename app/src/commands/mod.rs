@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use instaflow_engine::threads::{self, Priority};
 
 use arguments::ModelArguments;
 
@@ -86,6 +87,7 @@ pub enum Command {
 
 /// Carries out a command.
 pub fn run(command: Command) -> anyhow::Result<()> {
+    threads::compute_here(Priority::Normal);
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

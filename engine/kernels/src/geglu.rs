@@ -1,6 +1,6 @@
 //! The gated activation of the transformer blocks (Shazeer, "GLU Variants Improve Transformer").
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::simd::{exp, vectorized};
 use crate::{host, parallel, reference};
@@ -10,7 +10,7 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
     if x.dim(D::Minus1)? % 2 != 0 {
         bail!("geglu: the last dimension of {:?} is odd", x.shape());
     }
-    if host::is_fast(&[x]) { x.contiguous()?.apply_op1(Geglu) } else { reference::geglu(x) }
+    if host::fast(&[x]) == Some(DType::F32) { x.contiguous()?.apply_op1(Geglu) } else { reference::geglu(x) }
 }
 
 struct Geglu;
@@ -24,7 +24,7 @@ impl CustomOp1 for Geglu {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = host::values(storage, layout)?;
+        let x = host::values(storage.as_slice::<f32>()?, layout)?;
         let mut dims = layout.dims().to_vec();
         let Some(last) = dims.last_mut() else { bail!("geglu: a scalar has no halves") };
         *last /= 2;
@@ -47,8 +47,8 @@ impl CustomOp1 for Geglu {
     fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let half = x.dim(D::Minus1)? / 2;
         let mut dx = vec![0.0f32; x.elem_count()];
-        host::with_values(x, |x| {
-            host::with_values(grad, |dy| {
+        host::with::<f32, _>(x, |x| {
+            host::with::<f32, _>(grad, |dy| {
                 for ((x, dy), dx) in
                     x.chunks_exact(2 * half).zip(dy.chunks_exact(half)).zip(dx.chunks_exact_mut(2 * half))
                 {

@@ -1,9 +1,13 @@
-//! The few operations that candle lacks or does slowly on a CPU, as candle custom ops, forward and backward.
+//! The arithmetic of the networks, as fast as a CPU allows: convolution, linear layers, norms and attention, forward
+//! and, for training, backward.
 //!
-//! Everything here takes and gives candle tensors in candle's own layout, knows nothing of models, and stands beside a
-//! plain version of itself (in [`reference`]) that the tests hold it to. On a CPU in f32 the fast version runs; on any
-//! other device or dtype the same function is that chain of candle's own operations. All shapes are row-major, images
-//! are (B, C, H, W).
+//! Everything here takes and gives candle tensors, knows nothing of models, and stands beside a plain version of itself
+//! (in [`reference`]) that the tests hold it to. Images are (B, H, W, C), tokens (B, N, C): the channels of a pixel lie
+//! side by side from the first layer to the last, so that nothing is ever transposed between layers.
+//!
+//! On a CPU in f32 and bf16 the fast version runs; on any other device or type, and where a gradient is asked for in
+//! bf16, the same function is a chain of candle's own operations. Layers keep their weights packed in the order in which
+//! the innermost loops read them, and drop what they were given after the first call (see [`keep_weights`]).
 //!
 //! Work is shared over the current rayon pool; in a pool of one thread every operation runs on the calling thread, so
 //! that a trainer can run one replica per core.
@@ -12,10 +16,19 @@
 #![allow(clippy::inline_always)]
 
 mod conv2d;
-pub use conv2d::conv2d;
+pub use conv2d::{Conv2d, Method};
 
-mod norm;
-pub use norm::{group_norm, layer_norm};
+mod linear;
+pub use linear::Linear;
+
+mod extras;
+pub use extras::Extras;
+
+mod group_norm;
+pub use group_norm::group_norm;
+
+mod layer_norm;
+pub use layer_norm::layer_norm;
 
 mod attention;
 pub use attention::attention;
@@ -23,12 +36,38 @@ pub use attention::attention;
 mod geglu;
 pub use geglu::geglu;
 
-mod upsample;
-pub use upsample::upsample_nearest2x;
+mod recycler;
+pub use recycler::Recycler;
+
+mod product;
+pub use product::Activation;
+
+mod peak;
+pub use peak::peak;
 
 pub mod reference;
 
+mod element;
 mod gemm;
 mod host;
 mod parallel;
+mod scratch;
 mod simd;
+mod upsample;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static KEEPS_WEIGHTS: AtomicBool = AtomicBool::new(false);
+
+/// Has layers keep the weights they were given beside the packed ones, for the whole process from now on: a gradient can
+/// then pass through layers that do not learn. Costs their memory twice.
+pub fn keep_weights() {
+    KEEPS_WEIGHTS.store(true, Ordering::Relaxed);
+}
+
+fn keeps_weights() -> bool {
+    KEEPS_WEIGHTS.load(Ordering::Relaxed)
+}

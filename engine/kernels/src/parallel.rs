@@ -59,6 +59,15 @@ impl<'a> Shared<'a> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: std::marker::PhantomData }
     }
 
+    /// All of it, once every task has written.
+    pub(crate) fn read(self) -> &'a [f32] {
+        // SAFETY: no part that `slice` gave is alive any more.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start, self.len)
+        }
+    }
+
     /// The part `from .. from + len`.
     ///
     /// # Safety

@@ -1,9 +1,9 @@
-//! Every operation against its plain reference at odd sizes: values and, through candle's own differentiation of the
-//! reference, gradients.
+//! Every operation where a gradient is asked for, against its plain reference at odd sizes: values and, through candle's
+//! own differentiation of the reference, gradients. (Without a gradient: `src/tests.rs`.)
 
 use candle_core::{Device, Result, Tensor, Var};
-use instaflow_kernels as fast;
 use instaflow_kernels::reference as plain;
+use instaflow_kernels::{self as fast, Activation, Conv2d, Extras, Linear};
 
 /// Largest difference allowed, relative to the largest value.
 const TOLERANCE: f32 = 1e-5;
@@ -50,14 +50,15 @@ fn check(
     Ok(())
 }
 
-/// The gradients of Σ dy · conv2d(x, w), by the definition. (candle's own refuses strides that leave a rest.)
+/// The gradients of Σ dy · conv2d(x, w), by the definition; images are (B, H, W, C). (candle's own refuses strides that
+/// leave a rest.)
 fn conv2d_gradients(x: &Tensor, w: &Tensor, dy: &Tensor, stride: usize, padding: usize) -> Result<(Tensor, Tensor)> {
-    let ((_, c, height, width), (o, _, kh, kw), (_, _, oh, ow)) = (x.dims4()?, w.dims4()?, dy.dims4()?);
+    let ((_, height, width, c), (o, _, kh, kw), (_, oh, ow, _)) = (x.dims4()?, w.dims4()?, dy.dims4()?);
     let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
     let (xs, ws, dys) = (values(x)?, values(w)?, values(dy)?);
     let (mut dx, mut dw) = (vec![0.0f32; xs.len()], vec![0.0f32; ws.len()]);
     for (at, dy) in dys.iter().enumerate() {
-        let (sample, channel, y, column) = (at / (o * oh * ow), at / (oh * ow) % o, at / ow % oh, at % ow);
+        let (sample, y, column, channel) = (at / (o * oh * ow), at / (o * ow) % oh, at / o % ow, at % o);
         for patch in 0..c * kh * kw {
             let (from, ky, kx) = (patch / (kh * kw), patch / kw % kh, patch % kw);
             let (Some(y), Some(x)) =
@@ -66,13 +67,18 @@ fn conv2d_gradients(x: &Tensor, w: &Tensor, dy: &Tensor, stride: usize, padding:
                 continue;
             };
             if y < height && x < width {
-                let source = ((sample * c + from) * height + y) * width + x;
+                let source = ((sample * height + y) * width + x) * c + from;
                 dx[source] += dy * ws[channel * c * kh * kw + patch];
                 dw[channel * c * kh * kw + patch] += dy * xs[source];
             }
         }
     }
     Ok((Tensor::from_vec(dx, x.shape(), x.device())?, Tensor::from_vec(dw, w.shape(), w.device())?))
+}
+
+/// The layer of a weight and a bias that learn.
+fn convolution(i: &[Var]) -> Result<Conv2d> {
+    Conv2d::new(i[1].as_tensor().clone(), Some(i[2].as_tensor().clone()))
 }
 
 #[test]
@@ -93,40 +99,79 @@ fn conv2d() -> Result<()> {
         (1, 3, 12, 50, 45, 3, 1, 1),
         (1, 2, 4, 12, 70, 5, 1, 2),
         (2, 3, 9, 10, 12, 3, 1, 0),
+        // Enough channels for tiles, and for every width of a panel.
+        (2, 33, 67, 17, 19, 3, 1, 1),
+        (3, 64, 16, 16, 16, 3, 1, 1),
     ] {
-        let inputs = [random(&[b, c, h, w], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
-        let name = format!("conv2d {b}x{c}x{h}x{w} to {o}, kernel {kernel}, stride {stride}, padding {padding}");
-        let got = fast::conv2d(&inputs[0], &inputs[1], Some(&inputs[2]), stride, padding)?;
-        assert_close(&name, &got, &plain::conv2d(&inputs[0], &inputs[1], Some(&inputs[2]), stride, padding)?)?;
+        let inputs = [random(&[b, h, w, c], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
+        let name = format!("conv2d {b}x{h}x{w}x{c} to {o}, kernel {kernel}, stride {stride}, padding {padding}");
+        let layer = convolution(&inputs)?.strided(stride, (padding, padding));
+        let got = layer.forward(&inputs[0], Extras::default())?;
+        let plain = plain::conv2d(&inputs[0], &inputs[1], stride, (padding, padding), false)?;
+        assert_close(&name, &got, &plain.broadcast_add(&inputs[2])?)?;
 
         let weights = random(got.dims(), 99)?;
         let grads = (got * weights.as_tensor())?.sum_all()?.backward()?;
         let (dx, dw) = conv2d_gradients(&inputs[0], &inputs[1], &weights, stride, padding)?;
         assert_close(&format!("{name}, dx"), grads.get(&inputs[0]).expect("dx"), &dx)?;
         assert_close(&format!("{name}, dw"), grads.get(&inputs[1]).expect("dw"), &dw)?;
-        let db = weights.sum((0, 2, 3))?;
+        let db = weights.sum((0, 1, 2))?;
         assert_close(&format!("{name}, db"), grads.get(&inputs[2]).expect("db"), &db)?;
+    }
+    Ok(())
+}
 
-        let got = fast::conv2d(&inputs[0], &inputs[1], None, stride, padding)?;
-        assert_close(
-            &format!("{name}, no bias"),
-            &got,
-            &plain::conv2d(&inputs[0], &inputs[1], None, stride, padding)?,
+#[test]
+fn conv2d_after_upsampling_and_with_extras() -> Result<()> {
+    for (b, h, w, c, o) in [(1, 1, 1, 1, 1), (2, 3, 5, 7, 4), (1, 9, 8, 18, 33)] {
+        let inputs = [
+            random(&[b, h, w, c], 1)?,
+            random(&[o, c, 3, 3], 2)?,
+            random(&[o], 3)?,
+            random(&[b, o], 4)?,
+            random(&[b, 2 * h, 2 * w, o], 5)?,
+        ];
+        check(
+            &format!("upsampled conv2d {b}x{h}x{w}x{c} to {o}"),
+            &inputs,
+            |i| {
+                let extras =
+                    Extras { shift: Some(&i[3]), residual: Some(&i[4]), activation: Activation::Silu };
+                convolution(i)?.upsampled().forward(&i[0], extras)
+            },
+            |i| {
+                let y = plain::conv2d(&i[0], &i[1], 1, (1, 1), true)?.broadcast_add(&i[2])?;
+                (y.broadcast_add(&i[3].unsqueeze(1)?.unsqueeze(1)?)? + i[4].as_tensor())?.silu()
+            },
         )?;
-        let grads = (got * weights.as_tensor())?.sum_all()?.backward()?;
-        assert_close(&format!("{name}, no bias, dx"), grads.get(&inputs[0]).expect("dx"), &dx)?;
-        assert_close(&format!("{name}, no bias, dw"), grads.get(&inputs[1]).expect("dw"), &dw)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn linear() -> Result<()> {
+    for (rows, inputs, outputs) in [(1, 1, 1), (5, 7, 3), (97, 33, 130)] {
+        let variables = [random(&[2, rows, inputs], 1)?, random(&[outputs, inputs], 2)?, random(&[outputs], 3)?];
+        check(
+            &format!("linear {rows}x{inputs} to {outputs}"),
+            &variables,
+            |i| {
+                let layer = Linear::new(i[1].as_tensor().clone(), Some(i[2].as_tensor().clone()))?;
+                layer.forward(&i[0], Extras::default())
+            },
+            |i| i[0].broadcast_matmul(&i[1].t()?)?.broadcast_add(&i[2]),
+        )?;
     }
     Ok(())
 }
 
 #[test]
 fn group_norm() -> Result<()> {
-    for (b, c, h, w, groups) in [(1, 4, 3, 5, 2), (2, 6, 7, 7, 3), (3, 5, 1, 1, 1), (2, 8, 17, 3, 8)] {
+    for (b, c, h, w, groups) in [(1, 4, 3, 5, 2), (2, 6, 7, 7, 3), (3, 5, 1, 1, 1), (2, 8, 17, 3, 8), (1, 40, 50, 45, 4)] {
         for silu in [false, true] {
-            let inputs = [random(&[b, c, h, w], 1)?, random(&[c], 2)?, random(&[c], 3)?];
+            let inputs = [random(&[b, h, w, c], 1)?, random(&[c], 2)?, random(&[c], 3)?];
             check(
-                &format!("group_norm {b}x{c}x{h}x{w}, {groups} groups, silu {silu}"),
+                &format!("group_norm {b}x{h}x{w}x{c}, {groups} groups, silu {silu}"),
                 &inputs,
                 |i| fast::group_norm(&i[0], &i[1], &i[2], groups, 1e-5, silu),
                 |i| plain::group_norm(&i[0], &i[1], &i[2], groups, 1e-5, silu),
@@ -152,14 +197,17 @@ fn layer_norm() -> Result<()> {
 
 #[test]
 fn attention() -> Result<()> {
-    for (b, h, n, m, d) in [(1, 1, 1, 1, 1), (2, 3, 5, 7, 4), (1, 2, 65, 77, 40), (2, 1, 130, 13, 17)] {
-        let inputs = [random(&[b, h, n, d], 1)?, random(&[b, h, m, d], 2)?, random(&[b, h, m, d], 3)?];
-        check(
-            &format!("attention {b}x{h}, {n} queries, {m} keys of {d}"),
-            &inputs,
-            |i| fast::attention(&i[0], &i[1], &i[2], 1.7),
-            |i| plain::attention(&i[0], &i[1], &i[2], 1.7),
-        )?;
+    for (b, heads, n, m, d) in [(1, 1, 1, 1, 1), (2, 3, 5, 7, 4), (1, 2, 65, 77, 40), (2, 1, 130, 13, 17)] {
+        for causal in [false, true] {
+            let inputs =
+                [random(&[b, n, heads * d], 1)?, random(&[b, m, heads * d], 2)?, random(&[b, m, heads * d], 3)?];
+            check(
+                &format!("attention of {b}, {heads} heads, {n} queries, {m} keys of {d}, causal {causal}"),
+                &inputs,
+                |i| fast::attention(&i[0], &i[1], &i[2], heads, 1.7, causal),
+                |i| plain::attention(&i[0], &i[1], &i[2], heads, 1.7, causal),
+            )?;
+        }
     }
     Ok(())
 }
@@ -175,21 +223,12 @@ fn geglu() -> Result<()> {
 }
 
 #[test]
-fn upsample_nearest2x() -> Result<()> {
-    for (b, c, h, w) in [(1, 1, 1, 1), (2, 3, 5, 7)] {
-        let inputs = [random(&[b, c, h, w], 1)?];
-        check("upsample", &inputs, |i| fast::upsample_nearest2x(&i[0]), |i| plain::upsample_nearest2x(&i[0]))?;
-    }
-    Ok(())
-}
-
-#[test]
 fn any_number_of_threads_gives_the_same() -> Result<()> {
     // One sample is cut into parts, a thread each; the last parts of the shortest may be empty.
     for (b, h, w) in [(3, 12, 12), (1, 23, 45), (1, 3, 9)] {
-        let inputs = [random(&[b, 5, h, w], 1)?, random(&[7, 5, 3, 3], 2)?, random(&[7], 3)?];
-        let conv = |i: &[Var]| fast::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
-        let plain = |i: &[Var]| plain::conv2d(&i[0], &i[1], Some(&i[2]), 1, 1);
+        let inputs = [random(&[b, h, w, 18], 1)?, random(&[17, 18, 3, 3], 2)?, random(&[17], 3)?];
+        let conv = |i: &[Var]| convolution(i)?.forward(&i[0], Extras::default());
+        let plain = |i: &[Var]| plain::conv2d(&i[0], &i[1], 1, (1, 1), false)?.broadcast_add(&i[2]);
         for threads in [1, 3, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
             check(&format!("conv2d {b}x{h}x{w}, {threads} threads"), &inputs, |i| pool.install(|| conv(i)), plain)?;
@@ -200,9 +239,19 @@ fn any_number_of_threads_gives_the_same() -> Result<()> {
 
 #[test]
 fn wrong_shapes_are_refused() -> Result<()> {
-    let x = random(&[1, 3, 4, 4], 1)?;
-    assert!(fast::conv2d(&x, random(&[2, 4, 3, 3], 2)?.as_tensor(), None, 1, 1).is_err());
+    let x = random(&[1, 4, 4, 3], 1)?;
+    let layer = Conv2d::new(random(&[2, 4, 3, 3], 2)?.as_tensor().clone(), None)?;
+    assert!(layer.forward(&x, Extras::default()).is_err());
+    let layer = Conv2d::new(random(&[2, 3, 3, 3], 2)?.as_detached_tensor(), None)?;
+    let x = x.as_detached_tensor();
+    let shift = Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?;
+    assert!(layer.forward(&x, Extras { shift: Some(&shift), ..Extras::default() }).is_err());
+    assert!(layer.forward(&x, Extras::residual(&x)).is_err());
+    assert!(Linear::new(random(&[2, 4], 2)?.as_tensor().clone(), None)?.forward(&x, Extras::default()).is_err());
     assert!(fast::group_norm(&x, &x, &x, 2, 1e-5, false).is_err());
+    assert!(fast::layer_norm(&x, &x, &x, 1e-5).is_err());
     assert!(fast::geglu(&x.narrow(3, 0, 3)?).is_err());
+    let tokens = x.flatten(1, 2)?;
+    assert!(fast::attention(&tokens, &tokens, &tokens, 2, 1.0, false).is_err());
     Ok(())
 }

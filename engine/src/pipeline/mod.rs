@@ -38,6 +38,15 @@ pub struct Models {
     embeddings: Mutex<Embeddings>,
 }
 
+/// Networks whose shapes were published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shapes {
+    /// Stable Diffusion 1.5, which InstaFlow-0.9B and the 2-rectified flow share.
+    Sd15,
+    /// InstaFlow-1.7B: the stacked U-Net.
+    InstaFlow17b,
+}
+
 /// One Euler step is done.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -77,9 +86,9 @@ impl Models {
         })
     }
 
-    /// A student of Stable Diffusion 1.5's shapes with random weights: for timing, not for looking at.
-    pub fn random_sd15(device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
-        random::sd15(device, precision)
+    /// A student of published shapes with random weights and a tiny decoder of TAESD's: for timing, not for looking at.
+    pub fn random(shapes: Shapes, device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
+        random::open(shapes, device, precision)
             .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
     }
 

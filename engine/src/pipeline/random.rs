@@ -1,49 +1,61 @@
-//! Stable Diffusion 1.5's networks with random weights, to time the real shapes where the weights are not at hand.
+//! Networks of the published shapes with random weights, to time the real shapes where the weights are not at hand.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::model::{Denoiser, Model, Text, Vae};
-use super::{Models, memory};
+use super::{Models, Shapes, memory};
 use crate::Result;
 use crate::checkpoint;
 use crate::protocol::{DeviceChoice, Precision};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
-use crate::vae::{Autoencoder, AutoencoderConfig, KlConfig};
+use crate::vae::{Autoencoder, AutoencoderConfig, KlConfig, TinyConfig};
 
 /// Seed of the weights: timings do not depend on it.
 const SEED: u64 = 0;
 const UNET_PARAMETERS: u64 = 859_520_964;
+/// Two U-Nets without the layers between them (InstaFlow, appendix B).
+const STACKED_PARAMETERS: u64 = 1_719_017_924;
 const TEXT_PARAMETERS: u64 = 123_060_480;
 const VAE_PARAMETERS: u64 = 83_653_863;
-const NAME: &str = "sd15 (random weights)";
+/// TAESD, both halves.
+const TINY_PARAMETERS: u64 = 2_445_063;
 
-/// See [`Models::random_sd15`].
-pub(super) fn sd15(choice: DeviceChoice, precision: Option<Precision>) -> Result<Models> {
+/// See [`Models::random`].
+pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Precision>) -> Result<Models> {
     let mut models = Models::empty(choice, precision)?;
-    let bytes = (UNET_PARAMETERS + TEXT_PARAMETERS + VAE_PARAMETERS) * models.dtype.size_in_bytes() as u64;
-    memory::check_parameters(&models, bytes, NAME)?;
+    let (name, num_stacks, unet_parameters) = match shapes {
+        Shapes::Sd15 => ("sd15", 1, UNET_PARAMETERS),
+        Shapes::InstaFlow17b => ("instaflow-1.7b", 2, STACKED_PARAMETERS),
+    };
+    let name = format!("{name} (random weights)");
+    let parameters = unet_parameters + TEXT_PARAMETERS + VAE_PARAMETERS + TINY_PARAMETERS;
+    memory::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
     let builder = |part: &str| checkpoint::random(SEED, models.dtype, &models.device).pp(part);
-    // The defaults of all three configs are Stable Diffusion 1.5's.
+    // The defaults of all configs are Stable Diffusion 1.5's, and TAESD's.
     let config = TextConfig::default();
     let network = TextEncoder::new(builder("text_encoder"), &config)?;
     let text = Text { digest: "random text encoder".to_owned(), network, config, parameters: TEXT_PARAMETERS };
-    let config = UNetConfig::default();
+    let config = UNetConfig { num_stacks, ..UNetConfig::default() };
     let network = UNet::new(builder("unet"), &config)?;
-    let unet = Denoiser { digest: "random U-Net".to_owned(), network, config, parameters: UNET_PARAMETERS };
+    let unet = Denoiser { digest: format!("random U-Net {num_stacks}"), network, config, parameters: unet_parameters };
     let config = AutoencoderConfig::Kl(KlConfig::default());
     let network = Autoencoder::new(builder("vae"), &json!({}))?;
     let vae = Vae { digest: "random VAE".to_owned(), network, config, parameters: VAE_PARAMETERS };
-    let (name, hash) = (NAME.to_owned(), "random".to_owned());
-    models.student = Some(Model::new(name, hash, tokenizer()?, text.into(), unet.into(), vae.into(), None));
+    let config = AutoencoderConfig::Tiny(TinyConfig::default());
+    let network = Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" }))?;
+    let tiny = Vae { digest: "random tiny VAE".to_owned(), network, config, parameters: TINY_PARAMETERS };
+    let hash = "random".to_owned();
+    let tokenizer = tokenizer(&name)?;
+    models.student = Some(Model::new(name, hash, tokenizer, text.into(), unet.into(), vae.into(), Some(tiny.into())));
     Ok(models)
 }
 
 /// A tokenizer of CLIP's form that knows printable ASCII characters and no merges.
-fn tokenizer() -> Result<Tokenizer> {
+fn tokenizer(name: &str) -> Result<Tokenizer> {
     let mut vocabulary = serde_json::Map::new();
     let mut add = |token: String| {
         let id = vocabulary.len();
@@ -59,7 +71,7 @@ fn tokenizer() -> Result<Tokenizer> {
         "unk_token": "<|endoftext|>",
     });
     let files = TokenizerFiles {
-        folder: PathBuf::from(NAME),
+        folder: PathBuf::from(name),
         vocab: Some(Value::Object(vocabulary).to_string().into_bytes()),
         merges: Some(b"#version: 0.2\n".to_vec()),
         special_tokens: Some(special.to_string().into_bytes()),

@@ -4,6 +4,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
+use instaflow_kernels::{Activation, Extras};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Attention, LayerNorm, Linear, check_sizes};
@@ -85,7 +86,7 @@ struct Layer {
     norm2: LayerNorm,
     expand: Linear,
     contract: Linear,
-    quick: bool,
+    activation: Activation,
 }
 
 impl TextEncoder {
@@ -116,12 +117,8 @@ impl TextEncoder {
         let width = self.tokens.dim(1)?;
         let tokens = self.tokens.index_select(&ids.flatten_all()?, 0)?.reshape((batch, length, width))?;
         let mut x = tokens.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        // No token looks at those after it.
-        let mask: Vec<f32> =
-            (0..length * length).map(|at| if at % length > at / length { f32::NEG_INFINITY } else { 0.0 }).collect();
-        let mask = Tensor::from_vec(mask, (length, length), ids.device())?;
         for layer in &self.layers {
-            x = layer.forward(&x, &mask)?;
+            x = layer.forward(&x)?;
         }
         self.final_norm.forward(&x)
     }
@@ -143,15 +140,14 @@ impl Layer {
             norm2: LayerNorm::new(&vb.pp("layer_norm2"), width, eps)?,
             expand: Linear::new(&vb.pp("mlp").pp("fc1"), width, config.intermediate_size)?,
             contract: Linear::new(&vb.pp("mlp").pp("fc2"), config.intermediate_size, width)?,
-            quick: config.hidden_act == "quick_gelu",
+            activation: if config.hidden_act == "quick_gelu" { Activation::QuickGelu } else { Activation::Gelu },
         })
     }
 
-    fn forward(&self, x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let x = (x + self.attention.forward_masked(&self.norm1.forward(x)?, mask)?)?;
-        let hidden = self.expand.forward(&self.norm2.forward(&x)?)?;
-        // quick_gelu(x) = x · sigmoid(1.702 x) = silu(1.702 x) / 1.702
-        let hidden = if self.quick { ((hidden * 1.702)?.silu()? / 1.702)? } else { hidden.gelu_erf()? };
-        &x + self.contract.forward(&hidden)?
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        // No token looks at those after it.
+        let x = self.attention.to_itself(&self.norm1.forward(x)?, Some(x), true)?;
+        let hidden = self.expand.forward_with(&self.norm2.forward(&x)?, Extras::activation(self.activation))?;
+        self.contract.forward_with(&hidden, Extras::residual(&x))
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use instaflow_kernels as kernels;
+use instaflow_kernels::{Activation, Extras};
 
 use super::UNetConfig;
 use crate::layers::{Attention, Conv2d, GroupNorm, LayerNorm, Linear};
@@ -48,16 +48,18 @@ impl Resnet {
         })
     }
 
-    /// `x` (B, input, h, w); `time` (B, width), after SiLU; (B, output, h, w).
+    /// `x` (B, h, w, input); `time` (B, width), after SiLU; (B, h, w, output).
     pub(crate) fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let mut h = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
-        if let (Some(layer), Some(time)) = (&self.time, time) {
-            h = h.broadcast_add(&layer.forward(time)?.unsqueeze(2)?.unsqueeze(3)?)?;
-        }
-        let h = self.conv2.forward(&self.norm2.forward_silu(&h)?)?;
+        let shift = match (&self.time, time) {
+            (Some(layer), Some(time)) => Some(layer.forward(time)?),
+            _ => None,
+        };
+        let extras = Extras { shift: shift.as_ref(), ..Extras::default() };
+        let h = self.conv1.forward_with(&self.norm1.forward_silu(x)?, extras)?;
+        let h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {
-            Some(shortcut) => shortcut.forward(x)? + h,
-            None => x + h,
+            Some(shortcut) => self.conv2.forward_with(&h, Extras::residual(&shortcut.forward(x)?)),
+            None => self.conv2.forward_with(&h, Extras::residual(x)),
         }
     }
 }
@@ -106,17 +108,17 @@ impl Transformer2d {
         })
     }
 
-    /// `x` (B, C, h, w), `context` (B, L, D); (B, C, h, w).
+    /// `x` (B, h, w, C), `context` (B, L, D); (B, h, w, C).
     pub(super) fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let (b, c, h, w) = x.dims4()?;
-        // (B, C, h, w) to (B, h·w, C): a pixel is a token.
-        let tokens = self.norm.forward(x)?.reshape((b, c, h * w))?.transpose(1, 2)?;
+        let (b, h, w, c) = x.dims4()?;
+        // (B, h, w, C) to (B, h·w, C): a pixel is a token.
+        let tokens = self.norm.forward(x)?.reshape((b, h * w, c))?;
         let mut tokens = self.project_in.forward(&tokens)?;
         for block in &self.blocks {
             tokens = block.forward(&tokens, context)?;
         }
-        let out = self.project_out.forward(&tokens)?.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))?;
-        x + out
+        let residual = x.reshape((b, h * w, c))?;
+        self.project_out.forward_with(&tokens, Extras::residual(&residual))?.reshape((b, h, w, c))
     }
 }
 
@@ -146,10 +148,9 @@ impl TransformerBlock {
 
     /// (B, N, C), with the text (B, L, D).
     fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let normed = self.norm1.forward(x)?;
-        let x = (x + self.itself.forward(&normed, &normed)?)?;
-        let x = (&x + self.text.forward(&self.norm2.forward(&x)?, context)?)?;
-        let hidden = kernels::geglu(&self.gate.forward(&self.norm3.forward(&x)?)?)?;
-        &x + self.contract.forward(&hidden)?
+        let x = self.itself.to_itself(&self.norm1.forward(x)?, Some(x), false)?;
+        let x = self.text.to_context(&self.norm2.forward(&x)?, context, Some(&x))?;
+        let hidden = self.gate.forward_with(&self.norm3.forward(&x)?, Extras::activation(Activation::Geglu))?;
+        self.contract.forward_with(&hidden, Extras::residual(&x))
     }
 }

@@ -3,18 +3,18 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
-use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
-use instaflow_kernels as kernels;
+use candle_transformers::models::stable_diffusion::embeddings::Timesteps;
+use instaflow_kernels::{Activation, Extras};
 
 use super::UNetConfig;
 use super::blocks::{Resnet, Transformer2d};
 use crate::Cancel;
-use crate::layers::Conv2d;
+use crate::layers::{Conv2d, Linear};
 
 #[derive(Debug)]
 pub(super) struct Body {
     timesteps: Timesteps,
-    time_embedding: TimestepEmbedding,
+    time_embedding: [Linear; 2],
     down: Vec<Level>,
     mid: (Resnet, Option<Transformer2d>, Resnet),
     up: Vec<Level>,
@@ -25,8 +25,6 @@ pub(super) struct Body {
 struct Level {
     layers: Vec<(Resnet, Option<Transformer2d>)>,
     resample: Option<Conv2d>,
-    /// The strided convolution pads on the right and below only.
-    pad_after: bool,
 }
 
 impl Body {
@@ -53,8 +51,12 @@ impl Body {
                 let resample = (level + 1 < levels)
                     .then(|| Conv2d::new(&vb.pp("downsamplers.0.conv"), channels[level], channels[level], 3))
                     .transpose()?
-                    .map(|conv| conv.strided(config.downsample_padding));
-                Ok(Level { layers, resample, pad_after: config.downsample_padding == 0 })
+                    .map(|conv| match config.downsample_padding {
+                        // Diffusers then pads on the right and below only.
+                        0 => conv.strided((0, 1)),
+                        padding => conv.strided((padding, padding)),
+                    });
+                Ok(Level { layers, resample })
             })
             .collect::<Result<_>>()?;
 
@@ -86,21 +88,25 @@ impl Body {
                     .collect::<Result<_>>()?;
                 let resample = (level > 0)
                     .then(|| Conv2d::new(&vb.pp("upsamplers.0.conv"), channels[level], channels[level], 3))
-                    .transpose()?;
-                Ok(Level { layers, resample, pad_after: false })
+                    .transpose()?
+                    .map(Conv2d::upsampled);
+                Ok(Level { layers, resample })
             })
             .collect::<Result<_>>()?;
 
         Ok(Self {
             timesteps: Timesteps::new(channels[0], config.flip_sin_to_cos, config.freq_shift),
-            time_embedding: TimestepEmbedding::new(vb.pp("time_embedding"), channels[0], time_width)?,
+            time_embedding: [
+                Linear::new(&vb.pp("time_embedding.linear_1"), channels[0], time_width)?,
+                Linear::new(&vb.pp("time_embedding.linear_2"), time_width, time_width)?,
+            ],
             down,
             mid,
             up,
         })
     }
 
-    /// `x` (B, C0, h, w) after the first convolution; the same shape before the last norm.
+    /// `x` (B, h, w, C0) after the first convolution; the same shape before the last norm.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -109,8 +115,10 @@ impl Body {
         cancel: &Cancel,
     ) -> crate::Result<Tensor> {
         let time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
+        let [first, second] = &self.time_embedding;
+        let time = first.forward_with(&time, Extras::activation(Activation::Silu))?;
         // Every residual block takes the embedding through SiLU first.
-        let time = self.time_embedding.forward(&time)?.silu()?;
+        let time = second.forward_with(&time, Extras::activation(Activation::Silu))?;
         let layer = |x: &Tensor, (resnet, attention): &(Resnet, Option<Transformer2d>)| -> crate::Result<Tensor> {
             cancel.check()?;
             let x = resnet.forward(x, Some(&time))?;
@@ -131,8 +139,7 @@ impl Body {
                 skips.push(x.clone());
             }
             if let Some(conv) = &level.resample {
-                let padded = if level.pad_after { pad_after(&x)? } else { x };
-                x = conv.forward(&padded)?;
+                x = conv.forward(&x)?;
                 skips.push(x.clone());
             }
         }
@@ -150,18 +157,13 @@ impl Body {
         for level in &self.up {
             for each in &level.layers {
                 let skip = skips.pop().ok_or_else(|| candle_core::Error::msg("the U-Net has more ups than downs"))?;
-                x = layer(&Tensor::cat(&[&x, &skip], 1)?, each)?;
+                x = layer(&Tensor::cat(&[&x, &skip], 3)?, each)?;
             }
             if let Some(conv) = &level.resample {
                 cancel.check()?;
-                x = conv.forward(&kernels::upsample_nearest2x(&x)?)?;
+                x = conv.forward(&x)?;
             }
         }
         Ok(x)
     }
-}
-
-/// One more row below and one more column on the right, of zeros.
-pub(crate) fn pad_after(x: &Tensor) -> Result<Tensor> {
-    x.pad_with_zeros(2, 0, 1)?.pad_with_zeros(3, 0, 1)
 }

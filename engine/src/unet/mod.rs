@@ -9,12 +9,11 @@ mod body;
 
 mod blocks;
 pub(crate) use blocks::Resnet;
-pub(crate) use body::pad_after;
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::layers::{Conv2d, GroupNorm};
+use crate::layers::{Conv2d, GroupNorm, channels_first, channels_last};
 use crate::{Cancel, Result};
 use body::Body;
 
@@ -49,12 +48,12 @@ impl UNet {
     /// The velocity at `x` (B, C, h, w) and network time `timesteps` (B) in f32, 1000 … 0, for text embeddings `context`
     /// (B, L, D). Stops with [`crate::Error::Cancelled`] between blocks.
     pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, cancel: &Cancel) -> Result<Tensor> {
-        let mut x = self.conv_in.forward(x)?;
+        let mut x = self.conv_in.forward(&channels_last(x)?)?;
         let timesteps = timesteps.to_dtype(DType::F32)?;
         for body in &self.bodies {
             x = body.forward(&x, &timesteps, context, cancel)?;
         }
         cancel.check()?;
-        Ok(self.conv_out.forward(&self.conv_norm_out.forward_silu(&x)?)?)
+        Ok(channels_first(&self.conv_out.forward(&self.conv_norm_out.forward_silu(&x)?)?)?)
     }
 }

@@ -2,11 +2,10 @@
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use instaflow_kernels as kernels;
 use serde::Deserialize;
 
-use crate::layers::{Attention, Conv2d, GroupNorm, Linear, check_sizes};
-use crate::unet::{Resnet, pad_after};
+use crate::layers::{Attention, Conv2d, GroupNorm, Linear, channels_first, channels_last, check_sizes};
+use crate::unet::Resnet;
 use crate::{Cancel, Result};
 
 /// `vae/config.json`; what is absent is Stable Diffusion 1.5's.
@@ -150,9 +149,10 @@ impl AutoencoderKl {
 
     /// The decoder's latents (B, C, h, w) to pixels (B, 3, H, W) in −1 … 1 (not clamped).
     pub fn decode(&self, latents: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        let latents = channels_last(latents)?;
         let x = match &self.post_quant {
-            Some(conv) => conv.forward(latents)?,
-            None => latents.clone(),
+            Some(conv) => conv.forward(&latents)?,
+            None => latents,
         };
         let decoder = &self.decoder;
         let mut x = decoder.forward_mid(&decoder.conv_in.forward(&x)?, cancel)?;
@@ -163,16 +163,16 @@ impl AutoencoderKl {
             }
             if let Some(conv) = resample {
                 cancel.check()?;
-                x = conv.forward(&kernels::upsample_nearest2x(&x)?)?;
+                x = conv.forward(&x)?;
             }
         }
-        decoder.finish(&x, cancel)
+        Ok(channels_first(&decoder.finish(&x, cancel)?)?)
     }
 
     /// Pixels (B, 3, H, W) in −1 … 1 to the mean (B, C, h, w) of the latents' distribution.
     pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
         let encoder = &self.encoder;
-        let mut x = encoder.conv_in.forward(pixels)?;
+        let mut x = encoder.conv_in.forward(&channels_last(pixels)?)?;
         for (resnets, resample) in &encoder.levels {
             for resnet in resnets {
                 cancel.check()?;
@@ -180,7 +180,7 @@ impl AutoencoderKl {
             }
             if let Some(conv) = resample {
                 cancel.check()?;
-                x = conv.forward(&pad_after(&x)?)?;
+                x = conv.forward(&x)?;
             }
         }
         let moments = encoder.finish(&encoder.forward_mid(&x, cancel)?, cancel)?;
@@ -188,7 +188,7 @@ impl AutoencoderKl {
             Some(conv) => conv.forward(&moments)?,
             None => moments,
         };
-        Ok(moments.narrow(1, 0, self.latent_channels)?)
+        Ok(channels_first(&moments.narrow(3, 0, self.latent_channels)?)?)
     }
 }
 
@@ -202,7 +202,7 @@ impl Half {
                 let (vb, sampler) = (vb.pp("down_blocks").pp(level), "downsamplers.0.conv");
                 let (resnets, resample) =
                     level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
-                Ok((resnets, resample.map(|conv| conv.strided(0))))
+                Ok((resnets, resample.map(|conv| conv.strided((0, 1)))))
             })
             .collect::<candle_core::Result<_>>()?;
         let last = channels[channels.len() - 1];
@@ -216,7 +216,9 @@ impl Half {
                 let inputs = (0..=config.layers_per_block)
                     .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }]);
                 let (vb, sampler) = (vb.pp("up_blocks").pp(level), "upsamplers.0.conv");
-                level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)
+                let (resnets, resample) =
+                    level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
+                Ok((resnets, resample.map(Conv2d::upsampled)))
             })
             .collect::<candle_core::Result<_>>()?;
         let last = channels[channels.len() - 1];
@@ -301,10 +303,11 @@ impl PixelAttention {
         })
     }
 
+    /// (B, H, W, C)
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let (b, c, h, w) = x.dims4()?;
-        let tokens = self.norm.forward(x)?.reshape((b, c, h * w))?.transpose(1, 2)?.contiguous()?;
-        let out = self.attention.forward(&tokens, &tokens)?;
-        x + out.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))?
+        let (b, h, w, c) = x.dims4()?;
+        let tokens = self.norm.forward(x)?.reshape((b, h * w, c))?;
+        let residual = x.reshape((b, h * w, c))?;
+        self.attention.to_itself(&tokens, Some(&residual), false)?.reshape((b, h, w, c))
     }
 }

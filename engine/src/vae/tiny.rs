@@ -2,10 +2,10 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use instaflow_kernels as kernels;
+use instaflow_kernels::{Activation, Extras};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Conv2d, check_sizes};
+use crate::layers::{Conv2d, channels_first, channels_last, check_sizes};
 
 /// `config.json` of an AutoencoderTiny; what is absent is TAESD's.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -96,10 +96,8 @@ pub struct AutoencoderTiny {
 
 #[derive(Debug)]
 enum Layer {
-    Conv(Conv2d),
-    Relu,
+    Conv(Conv2d, Activation),
     Block([Conv2d; 3]),
-    Upsample,
 }
 
 impl AutoencoderTiny {
@@ -129,32 +127,38 @@ fn encoder(vb: &VarBuilder, config: &TinyConfig) -> Result<Vec<Layer>> {
     let mut layers = Vec::new();
     for (level, blocks) in config.num_encoder_blocks.iter().enumerate() {
         let vb_conv = vb.pp(layers.len());
-        layers.push(Layer::Conv(if level == 0 {
+        let conv = if level == 0 {
             Conv2d::new(&vb_conv, config.in_channels, width, 3)?
         } else {
-            Conv2d::without_bias(&vb_conv, width, width, 3)?.strided(1)
-        }));
+            Conv2d::without_bias(&vb_conv, width, width, 3)?.strided((1, 1))
+        };
+        layers.push(Layer::Conv(conv, Activation::None));
         for _ in 0..*blocks {
             layers.push(block(&vb.pp(layers.len()), width)?);
         }
     }
-    layers.push(Layer::Conv(Conv2d::new(&vb.pp(layers.len()), width, config.latent_channels, 3)?));
+    let conv = Conv2d::new(&vb.pp(layers.len()), width, config.latent_channels, 3)?;
+    layers.push(Layer::Conv(conv, Activation::None));
     Ok(layers)
 }
 
 fn decoder(vb: &VarBuilder, config: &TinyConfig) -> Result<Vec<Layer>> {
     let width = config.decoder_block_out_channels[0];
     let levels = config.num_decoder_blocks.len();
-    let mut layers = vec![Layer::Conv(Conv2d::new(&vb.pp(0), config.latent_channels, width, 3)?), Layer::Relu];
+    let mut layers = vec![Layer::Conv(Conv2d::new(&vb.pp(0), config.latent_channels, width, 3)?, Activation::Relu)];
+    // The Python class counts the activation, and each upsampling, as layers of their own.
+    let mut index = 2;
     for (level, blocks) in config.num_decoder_blocks.iter().enumerate() {
         for _ in 0..*blocks {
-            layers.push(block(&vb.pp(layers.len()), width)?);
+            layers.push(block(&vb.pp(index), width)?);
+            index += 1;
         }
         if level + 1 < levels {
-            layers.push(Layer::Upsample);
-            layers.push(Layer::Conv(Conv2d::without_bias(&vb.pp(layers.len()), width, width, 3)?));
+            let conv = Conv2d::without_bias(&vb.pp(index + 1), width, width, 3)?.upsampled();
+            layers.push(Layer::Conv(conv, Activation::None));
+            index += 2;
         } else {
-            layers.push(Layer::Conv(Conv2d::new(&vb.pp(layers.len()), width, config.out_channels, 3)?));
+            layers.push(Layer::Conv(Conv2d::new(&vb.pp(index), width, config.out_channels, 3)?, Activation::None));
         }
     }
     Ok(layers)
@@ -165,15 +169,15 @@ fn block(vb: &VarBuilder, width: usize) -> Result<Layer> {
     Ok(Layer::Block([a?, b?, c?]))
 }
 
+/// `x` (B, C, H, W) through all layers.
 fn run(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
-    layers.iter().try_fold(x.clone(), |x, layer| match layer {
-        Layer::Conv(conv) => conv.forward(&x),
-        Layer::Relu => x.relu(),
-        Layer::Upsample => kernels::upsample_nearest2x(&x),
+    let y = layers.iter().try_fold(channels_last(x)?, |x, layer| match layer {
+        Layer::Conv(conv, activation) => conv.forward_with(&x, Extras::activation(*activation)),
         Layer::Block([a, b, c]) => {
-            let h = a.forward(&x)?.relu()?;
-            let h = c.forward(&b.forward(&h)?.relu()?)?;
-            (x + h)?.relu()
+            let h = a.forward_with(&x, Extras::activation(Activation::Relu))?;
+            let h = b.forward_with(&h, Extras::activation(Activation::Relu))?;
+            c.forward_with(&h, Extras { residual: Some(&x), activation: Activation::Relu, ..Extras::default() })
         }
-    })
+    })?;
+    channels_first(&y)
 }

@@ -1,0 +1,355 @@
+//! Convolution 3×3 with fewer multiplications (Winograd 1980; Lavin and Gray, arXiv 1509.09308): tiles of the image and
+//! the weights are transformed, multiplied value by value, and transformed back. F(4×4) multiplies a quarter as often as
+//! the plain sum, F(2×2) four ninths.
+//!
+//! F(4×4) evaluates at 0, ±3/4, ±3/2 and ∞ instead of the usual 0, ±1, ±2, ∞: in f32 that makes its error a quarter.
+
+use super::geometry::Geometry;
+use crate::element::Element;
+use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, WIDTH};
+use crate::simd::{self, Simd, Task};
+use crate::{parallel, scratch};
+
+/// Side of the square of results that one tile gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tile {
+    Two,
+    Four,
+}
+
+/// The largest tile has 6 × 6 values.
+const MOST: usize = 6;
+
+impl Tile {
+    pub(crate) fn side(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// Values of a transformed tile.
+    pub(crate) fn values(self) -> usize {
+        (self.side() + 2) * (self.side() + 2)
+    }
+
+    /// The rows of the matrix that transforms weights.
+    fn weight_transform(self) -> &'static [[f64; 3]] {
+        match self {
+            Self::Two => &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
+            // 1 / Π (p − q) · (1, p, p²) over the other finite points q; the last row stands for ∞.
+            Self::Four => {
+                const A: f64 = 1.0 / (2.0 * 0.5625 * (0.5625 - 2.25));
+                const B: f64 = 1.0 / (2.0 * 2.25 * (2.25 - 0.5625));
+                &[
+                    [1.0 / (0.5625 * 2.25), 0.0, 0.0],
+                    [A, 0.75 * A, 0.5625 * A],
+                    [A, -0.75 * A, 0.5625 * A],
+                    [B, 1.5 * B, 2.25 * B],
+                    [B, -1.5 * B, 2.25 * B],
+                    [0.0, 0.0, 1.0],
+                ]
+            }
+        }
+    }
+}
+
+/// Transforms and packs weights (O, C, 3, 3), read by `read(first value, to)`.
+pub(crate) fn pack(
+    tile: Tile,
+    kind: Kind,
+    (out_channels, channels): (usize, usize),
+    read: &(dyn Fn(usize, &mut [f32]) + Sync),
+) -> Packed {
+    let transform = tile.weight_transform();
+    Packed::new(kind, (tile.values(), channels, out_channels), false, |column, values| {
+        let mut row = vec![0.0f32; 9 * channels];
+        read(column * 9 * channels, &mut row);
+        for (channel, g) in row.chunks_exact(9).enumerate() {
+            for (i, left) in transform.iter().enumerate() {
+                let line: [f64; 3] =
+                    std::array::from_fn(|k| (0..3).map(|y| left[y] * f64::from(g[3 * y + k])).sum::<f64>());
+                for (j, right) in transform.iter().enumerate() {
+                    let value: f64 = (0..3).map(|k| line[k] * right[k]).sum();
+                    values[(i * transform.len() + j) * channels + channel] = value as f32;
+                }
+            }
+        }
+    })
+}
+
+/// The convolution of `x` (B, H, W, C).
+pub(crate) fn forward<E: Element>(
+    tile: Tile,
+    g: &Geometry,
+    weights: &Packed,
+    x: &[E],
+    epilogue: &Epilogue<'_, E>,
+) {
+    let grid = Grid { g, tile, rows: g.out_height.div_ceil(tile.side()), columns: g.out_width.div_ceil(tile.side()) };
+    let tiles = g.batch * grid.rows * grid.columns;
+    let threads = parallel::threads();
+    // As many blocks as use every thread evenly, none longer than what a product takes at once.
+    let blocks = tiles.div_ceil(ROWS).next_multiple_of(threads).min(tiles);
+    let at_once = if threads == 1 { 1 } else { 2 * threads };
+    let share = |block: usize| block * tiles / blocks;
+    for from in (0..blocks).step_by(at_once) {
+        let part = from..(from + at_once).min(blocks);
+        let first = share(part.start);
+        let count = share(part.end) - first;
+        scratch::with(tile.values() * count * g.channels, |transformed| {
+            let target = parallel::Shared::new(transformed);
+            parallel::for_each(part.len() * 2, |half| {
+                let (from, to) = (first + half * count / (part.len() * 2), first + (half + 1) * count / (part.len() * 2));
+                simd::dispatch(Input { grid: &grid, x, first, count, from, to, target });
+            });
+            let transformed = target.read();
+            let panels = weights.panels.len();
+            parallel::for_each(part.len() * panels, |task| {
+                let (block, panel) = (part.start + task / panels, &weights.panels[task % panels]);
+                let (from, to) = (share(block), share(block + 1));
+                multiply(&grid, weights, panel, (transformed, first, count), from..to, epilogue);
+            });
+        });
+    }
+}
+
+/// The tiles of an image.
+struct Grid<'a> {
+    g: &'a Geometry,
+    tile: Tile,
+    rows: usize,
+    columns: usize,
+}
+
+impl Grid<'_> {
+    /// Sample, first row and first column of a tile's results.
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (line, column) = (tile / self.columns, tile % self.columns);
+        (line / self.rows, line % self.rows * self.tile.side(), column * self.tile.side())
+    }
+}
+
+/// Transforms the tiles `from..to` of `x` into (values, count, C), which starts with tile `first`.
+struct Input<'a, E> {
+    grid: &'a Grid<'a>,
+    x: &'a [E],
+    first: usize,
+    count: usize,
+    from: usize,
+    to: usize,
+    target: parallel::Shared<'a>,
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Task for Input<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe {
+            match self.grid.tile {
+                Tile::Two => self.transform::<S, 4>(),
+                Tile::Four => self.transform::<S, 6>(),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Input<'_, E> {
+    #[inline(always)]
+    unsafe fn transform<S: Simd, const SIDE: usize>(&self) {
+        let g = self.grid.g;
+        let channels = g.channels;
+        for tile in self.from..self.to {
+            let (sample, top, left) = self.grid.place(tile);
+            let mut pixels = [[std::ptr::null::<E>(); SIDE]; SIDE];
+            for (y, row) in pixels.iter_mut().enumerate() {
+                for (x, pixel) in row.iter_mut().enumerate() {
+                    if let Some(source) = g.source(sample, top + y, left + x) {
+                        *pixel = self.x[source * channels..].as_ptr();
+                    }
+                }
+            }
+            for channel in (0..channels).step_by(S::LANES) {
+                let left = channels - channel;
+                unsafe {
+                    let mut d = [[S::splat(0.0); SIDE]; SIDE];
+                    for (row, pixels) in d.iter_mut().zip(&pixels) {
+                        for (value, pixel) in row.iter_mut().zip(pixels) {
+                            if !pixel.is_null() {
+                                *value = E::load_part::<S>(pixel.add(channel), left);
+                            }
+                        }
+                    }
+                    // Columns, then rows. Plain loops: vectors must not pass through closures, which lack the features.
+                    for x in 0..SIDE {
+                        let mut column = [S::splat(0.0); SIDE];
+                        for y in 0..SIDE {
+                            column[y] = d[y][x];
+                        }
+                        let column = to_points::<S, SIDE>(column);
+                        for y in 0..SIDE {
+                            d[y][x] = column[y];
+                        }
+                    }
+                    for y in 0..SIDE {
+                        let row = to_points::<S, SIDE>(d[y]);
+                        for x in 0..SIDE {
+                            let at = ((y * SIDE + x) * self.count + tile - self.first) * channels + channel;
+                            let to = self.target.slice(at, left.min(S::LANES));
+                            f32::store_part::<S>(to.as_mut_ptr(), row[x], left);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies a block of tiles with one panel, and transforms back.
+fn multiply<E: Element>(
+    grid: &Grid<'_>,
+    weights: &Packed,
+    panel: &Panel,
+    (transformed, first, count): (&[f32], usize, usize),
+    tiles: std::ops::Range<usize>,
+    epilogue: &Epilogue<'_, E>,
+) {
+    let channels = grid.g.channels;
+    let sums_row = panel.vectors * simd::lanes();
+    scratch::with(grid.tile.values() * ROWS * WIDTH, |sums| {
+        for value in 0..grid.tile.values() {
+            let row = |tile: usize| transformed[(value * count + tile - first) * channels..].as_ptr().cast::<u8>();
+            let rows: [*const u8; ROWS] = std::array::from_fn(|at| row((tiles.start + at).min(tiles.end - 1)));
+            simd::dispatch(Block {
+                kind: weights.kind,
+                rows: &rows,
+                stride: ROWS,
+                count: tiles.len(),
+                weights: weights.weights(panel, value),
+                taps: 1,
+                words: weights.words(),
+                vectors: panel.vectors,
+                sums: sums[value * ROWS * sums_row..].as_mut_ptr(),
+                sums_row,
+                add: false,
+            });
+        }
+        simd::dispatch(Output { grid, panel, sums, sums_row, tiles, epilogue });
+    });
+}
+
+/// Transforms the sums of a block of tiles back and hands them on.
+struct Output<'a, E> {
+    grid: &'a Grid<'a>,
+    panel: &'a Panel,
+    /// (values, ROWS, `sums_row`)
+    sums: &'a [f32],
+    sums_row: usize,
+    tiles: std::ops::Range<usize>,
+    epilogue: &'a Epilogue<'a, E>,
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Task for Output<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe {
+            match self.grid.tile {
+                Tile::Two => self.transform::<S, 4, 2>(),
+                Tile::Four => self.transform::<S, 6, 4>(),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Output<'_, E> {
+    #[inline(always)]
+    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self) {
+        let g = self.grid.g;
+        for (row, tile) in self.tiles.clone().enumerate() {
+            let (sample, top, left) = self.grid.place(tile);
+            for column in (0..self.panel.columns).step_by(S::LANES) {
+                unsafe {
+                    let mut half = [[S::splat(0.0); SIDE]; OUT];
+                    for x in 0..SIDE {
+                        let mut values = [S::splat(0.0); SIDE];
+                        for y in 0..SIDE {
+                            let at = ((y * SIDE + x) * ROWS + row) * self.sums_row + column;
+                            values[y] = S::load(self.sums.as_ptr().add(at));
+                        }
+                        let values = from_points::<S, SIDE, OUT>(values);
+                        for y in 0..OUT {
+                            half[y][x] = values[y];
+                        }
+                    }
+                    for y in 0..OUT.min(g.out_height - top) {
+                        let values = from_points::<S, SIDE, OUT>(half[y]);
+                        let line = (sample * g.out_height + top + y) * g.out_width + left;
+                        for x in 0..OUT.min(g.out_width - left) {
+                            self.epilogue.vector::<S>(values[x], values[x], line + x, self.panel.first + column);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The transform of an image's tile in one direction.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn to_points<S: Simd, const SIDE: usize>(d: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
+    unsafe {
+        let mut t = d;
+        if SIDE == MOST {
+            t[0] = scaled::<S>(1.265_625, d[0], scaled::<S>(-2.8125, d[2], d[4]));
+            let (even, odd) = (scaled::<S>(-2.25, d[2], d[4]), scaled::<S>(-2.25, d[1], d[3]));
+            (t[1], t[2]) = (scaled::<S>(0.75, odd, even), scaled::<S>(-0.75, odd, even));
+            let (even, odd) = (scaled::<S>(-0.5625, d[2], d[4]), scaled::<S>(-0.5625, d[1], d[3]));
+            (t[3], t[4]) = (scaled::<S>(1.5, odd, even), scaled::<S>(-1.5, odd, even));
+            t[5] = scaled::<S>(1.265_625, d[1], scaled::<S>(-2.8125, d[3], d[5]));
+        } else {
+            t[0] = S::sub(d[0], d[2]);
+            t[1] = S::add(d[1], d[2]);
+            t[2] = S::sub(d[2], d[1]);
+            t[3] = S::sub(d[3], d[1]);
+        }
+        t
+    }
+}
+
+/// The transform back in one direction.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn from_points<S: Simd, const SIDE: usize, const OUT: usize>(m: [S::Vector; SIDE]) -> [S::Vector; OUT] {
+    unsafe {
+        let mut y = [m[0]; OUT];
+        if SIDE == MOST {
+            let (inner, inner_odd) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+            let (outer, outer_odd) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
+            // Σ pᵏ over the points ±3/4 (inner) and ±3/2 (outer).
+            let zero = S::splat(0.0);
+            y[0] = S::add(m[0], S::add(inner, outer));
+            y[1] = scaled::<S>(0.75, inner_odd, scaled::<S>(1.5, outer_odd, zero));
+            y[2] = scaled::<S>(0.5625, inner, scaled::<S>(2.25, outer, zero));
+            y[3] = scaled::<S>(0.421_875, inner_odd, scaled::<S>(3.375, outer_odd, m[5]));
+        } else {
+            y[0] = S::add(m[0], S::add(m[1], m[2]));
+            y[1] = S::add(S::sub(m[1], m[2]), m[3]);
+        }
+        y
+    }
+}
+
+/// `factor · a + b`
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn scaled<S: Simd>(factor: f32, a: S::Vector, b: S::Vector) -> S::Vector {
+    unsafe { S::mul_add(S::splat(factor), a, b) }
+}

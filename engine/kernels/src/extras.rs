@@ -1,0 +1,70 @@
+//! What a layer does besides its product.
+
+use candle_core::{Result, Shape, Tensor, bail};
+
+use crate::product::Activation;
+use crate::geglu;
+
+/// `y = activation(layer(x) + shift + residual)`: what is folded into the layer's own pass where no gradient is asked
+/// for.
+#[derive(Clone, Copy, Debug)]
+pub struct Extras<'a> {
+    /// (B, O), added to every pixel of a sample; of a convolution only.
+    pub shift: Option<&'a Tensor>,
+    /// Of the result's shape.
+    pub residual: Option<&'a Tensor>,
+    /// At the end.
+    pub activation: Activation,
+}
+
+impl Default for Extras<'_> {
+    fn default() -> Self {
+        Self { shift: None, residual: None, activation: Activation::None }
+    }
+}
+
+impl<'a> Extras<'a> {
+    /// Only an activation.
+    pub fn activation(activation: Activation) -> Self {
+        Self { activation, ..Self::default() }
+    }
+
+    /// Only a residual.
+    pub fn residual(residual: &'a Tensor) -> Self {
+        Self { residual: Some(residual), ..Self::default() }
+    }
+
+    /// The same on a finished product, step by step.
+    pub(crate) fn apply(&self, y: &Tensor) -> Result<Tensor> {
+        let y = match self.shift {
+            // (B, O) to (B, 1, 1, O)
+            Some(shift) => y.broadcast_add(&shift.unsqueeze(1)?.unsqueeze(1)?)?,
+            None => y.clone(),
+        };
+        let y = match self.residual {
+            Some(residual) => (y + residual)?,
+            None => y,
+        };
+        match self.activation {
+            Activation::None => Ok(y),
+            Activation::Relu => y.relu(),
+            Activation::Silu => y.silu(),
+            // x · σ(1.702 x) = silu(1.702 x) / 1.702
+            Activation::QuickGelu => (y * 1.702)?.silu()? / 1.702,
+            Activation::Gelu => y.gelu_erf(),
+            Activation::Geglu => geglu(&y),
+        }
+    }
+
+    /// Whether they suit a result of this shape.
+    pub(crate) fn check(&self, shape: &Shape) -> Result<()> {
+        if let Some(residual) = self.residual.filter(|residual| residual.shape() != shape) {
+            bail!("a residual {:?} does not suit a result {shape:?}", residual.shape());
+        }
+        let dims = shape.dims();
+        if let Some(shift) = self.shift.filter(|shift| shift.dims() != [dims[0], dims[dims.len() - 1]]) {
+            bail!("a shift {:?} does not suit a result {shape:?}", shift.shape());
+        }
+        Ok(())
+    }
+}

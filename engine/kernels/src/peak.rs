@@ -1,0 +1,81 @@
+//! What the processor could do if nothing had to be loaded.
+
+use std::time::Instant;
+
+use crate::parallel;
+use crate::simd::{self, Simd, Task};
+
+/// Multiply-adds of f32 vectors on all threads of the current pool, in GFLOP/s: the most that [`crate::Linear`] could
+/// reach in f32. Takes about a quarter of a second.
+pub fn peak() -> f64 {
+    let threads = parallel::threads();
+    let round = || {
+        let begun = Instant::now();
+        parallel::for_each(threads, |_| {
+            std::hint::black_box(simd::dispatch(Spin { rounds: ROUNDS, pairs: false }));
+        });
+        let flop = 2.0 * (threads * ROUNDS * SUMS * simd::lanes()) as f64;
+        flop / begun.elapsed().as_secs_f64() / 1e9
+    };
+    (0..5).map(|_| round()).fold(0.0, f64::max)
+}
+
+/// f32 vectors multiplied and added a second, on this thread.
+pub(crate) fn multiply_adds_per_second() -> f64 {
+    rate(false)
+}
+
+/// Vectors of bf16 pairs multiplied and added a second, on this thread.
+pub(crate) fn pairs_per_second() -> f64 {
+    rate(true)
+}
+
+fn rate(pairs: bool) -> f64 {
+    const ROUNDS: usize = 1 << 13;
+    let round = || {
+        let begun = Instant::now();
+        std::hint::black_box(simd::dispatch(Spin { rounds: ROUNDS, pairs }));
+        (ROUNDS * SUMS) as f64 / begun.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| round()).fold(0.0, f64::max)
+}
+
+const ROUNDS: usize = 1 << 21;
+/// Independent sums: enough to hide the latency of one.
+const SUMS: usize = 12;
+
+struct Spin {
+    rounds: usize,
+    pairs: bool,
+}
+
+#[allow(unsafe_code)]
+impl Task for Spin {
+    type Output = f32;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> f32 {
+        unsafe {
+            let (a, b) = (S::splat(std::hint::black_box(0.999)), S::splat(std::hint::black_box(0.001)));
+            let mut sums = [S::splat(0.0); SUMS];
+            if self.pairs {
+                for _ in 0..self.rounds {
+                    for sum in &mut sums {
+                        *sum = S::dot_bf16(a, b, *sum);
+                    }
+                }
+            } else {
+                for _ in 0..self.rounds {
+                    for sum in &mut sums {
+                        *sum = S::mul_add(a, b, *sum);
+                    }
+                }
+            }
+            let mut total = sums[0];
+            for sum in &sums[1..] {
+                total = S::add(total, *sum);
+            }
+            S::sum(total)
+        }
+    }
+}

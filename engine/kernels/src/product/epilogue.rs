@@ -1,0 +1,104 @@
+//! What happens to a product's sums on their way to memory.
+
+use crate::element::Element;
+use crate::simd::{self, Simd};
+
+/// The function at the end of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// The identity.
+    None,
+    /// max(x, 0)
+    Relu,
+    /// x · σ(x)
+    Silu,
+    /// x · σ(1.702 x)
+    QuickGelu,
+    /// x · Φ(x), exactly
+    Gelu,
+    /// a · GELU(g), where the layer's columns are all a, then all g: half as many results as columns.
+    Geglu,
+}
+
+/// `out = activation(sums + bias + shift + residual)`, row by row.
+pub(crate) struct Epilogue<'a, E> {
+    /// (columns), of a gated product (2 · columns).
+    pub bias: Option<&'a [f32]>,
+    /// (samples, columns): added to each row of a sample.
+    pub shift: Option<&'a [E]>,
+    pub rows_per_sample: usize,
+    /// (rows, columns)
+    pub residual: Option<&'a [E]>,
+    pub activation: Activation,
+    /// Of a row of results.
+    pub columns: usize,
+    pub out: Target<E>,
+}
+
+/// (rows, columns) of results that several tasks write to, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<E> {
+    start: *mut E,
+    len: usize,
+}
+
+#[allow(unsafe_code)]
+// SAFETY: tasks write to parts that do not overlap.
+unsafe impl<E: Send> Send for Target<E> {}
+#[allow(unsafe_code)]
+// SAFETY: as above.
+unsafe impl<E: Send> Sync for Target<E> {}
+
+impl<E> Target<E> {
+    /// Room for `len` values at the end of an empty vector, to be claimed with `set_len` once written.
+    pub(crate) fn new(values: &mut Vec<E>, len: usize) -> Self {
+        values.reserve_exact(len);
+        Self { start: values.as_mut_ptr(), len }
+    }
+
+    pub(crate) fn at(self, index: usize) -> *mut E {
+        debug_assert!(index < self.len);
+        self.start.wrapping_add(index)
+    }
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Epilogue<'_, E> {
+    /// Sums of one row from `column` on, as many as a vector holds or as there are columns.
+    ///
+    /// # Safety
+    /// As for [`Simd`]; row and column lie inside the target.
+    #[inline(always)]
+    pub(crate) unsafe fn vector<S: Simd>(&self, sums: S::Vector, gates: S::Vector, row: usize, column: usize) {
+        unsafe {
+            let count = self.columns - column;
+            let mut x = sums;
+            if let Some(bias) = self.bias {
+                x = S::add(x, f32::load_part::<S>(bias.as_ptr().add(column), count));
+            }
+            if let Some(shift) = self.shift {
+                let at = row / self.rows_per_sample * self.columns + column;
+                x = S::add(x, E::load_part::<S>(shift.as_ptr().add(at), count));
+            }
+            let at = row * self.columns + column;
+            if let Some(residual) = self.residual {
+                x = S::add(x, E::load_part::<S>(residual.as_ptr().add(at), count));
+            }
+            let y = match self.activation {
+                Activation::None => x,
+                Activation::Relu => S::max(x, S::splat(0.0)),
+                Activation::Silu => simd::silu_vector::<S>(x, 1.0),
+                Activation::QuickGelu => simd::silu_vector::<S>(x, 1.702),
+                Activation::Gelu => simd::gelu_vector::<S>(x),
+                Activation::Geglu => {
+                    let mut g = gates;
+                    if let Some(bias) = self.bias {
+                        g = S::add(g, f32::load_part::<S>(bias.as_ptr().add(self.columns + column), count));
+                    }
+                    S::mul(x, simd::gelu_vector::<S>(g))
+                }
+            };
+            E::store_part::<S>(self.out.at(at), y, count);
+        }
+    }
+}

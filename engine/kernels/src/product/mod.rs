@@ -1,0 +1,103 @@
+//! Products of rows with packed weights: the arithmetic of every linear layer and convolution on a CPU.
+//!
+//! The innermost loop (`tile`) takes a few rows, each a list of 32-bit words that are spread over a vector one by one,
+//! and a panel of weights, read in order. A row may lie anywhere: a convolution is a product whose rows are pixels, and
+//! for every place of its kernel ("tap") another pixel. Weights are packed once (`pack`), sums leave through `epilogue`.
+
+use crate::element::Element;
+use crate::parallel;
+use crate::simd::{self, Simd, Task};
+
+mod pack;
+pub(crate) use pack::{Packed, Panel, with_rows};
+
+mod tile;
+pub(crate) use tile::{Block, Kind};
+
+mod rows;
+pub(crate) use rows::{Contiguous, Rows, RowsFor, with_rows_for};
+
+mod epilogue;
+pub use epilogue::Activation;
+pub(crate) use epilogue::{Epilogue, Target};
+
+/// Rows that one task multiplies with a panel: a multiple of every tile's rows.
+pub(crate) const ROWS: usize = 96;
+
+/// The widest panel, in values.
+pub(crate) const WIDTH: usize = 64;
+
+/// Multiply-adds below which threads cost more than they give.
+const WORTH_SHARING: usize = 1 << 18;
+
+/// Multiplies `rows` rows with all panels.
+pub(crate) fn product<E: Element>(weights: &Packed, rows: usize, lie: &impl Rows, epilogue: &Epilogue<'_, E>) {
+    let (blocks, panels) = (rows.div_ceil(ROWS), weights.panels.len());
+    let work = rows * weights.taps * weights.depth * weights.columns;
+    let threads = if work < WORTH_SHARING { 1 } else { parallel::threads() };
+    // Finding the rows is done once for a group of panels; there are a few more tasks than threads, for balance.
+    let groups = if threads == 1 { 1 } else { (8 * threads).div_ceil(blocks.max(1)).clamp(1, panels) };
+    let task = |task: usize| {
+        let (block, group) = (task / groups, task % groups);
+        let first = block * ROWS;
+        let count = ROWS.min(rows - first);
+        let mut found = vec![std::ptr::null(); weights.taps * ROWS];
+        lie.find(first, count, ROWS, &mut found);
+        for found in found.chunks_exact_mut(ROWS) {
+            let last = found[count - 1];
+            found[count..].fill(last);
+        }
+        let mut sums = Sums([0.0; ROWS * WIDTH]);
+        for panel in &weights.panels[group * panels / groups..(group + 1) * panels / groups] {
+            let sums_row = panel.vectors * simd::lanes();
+            simd::dispatch(Block {
+                kind: weights.kind,
+                rows: &found,
+                stride: ROWS,
+                count,
+                weights: weights.weights(panel, 0),
+                taps: weights.taps,
+                words: weights.words(),
+                vectors: panel.vectors,
+                sums: sums.0.as_mut_ptr(),
+                sums_row,
+                add: false,
+            });
+            simd::dispatch(Finish { panel, epilogue, sums: &sums.0, sums_row, first, count });
+        }
+    };
+    let tasks = blocks * groups;
+    if threads == 1 { (0..tasks).for_each(task) } else { parallel::for_each(tasks, task) }
+}
+
+#[repr(align(64))]
+struct Sums([f32; ROWS * WIDTH]);
+
+/// Hands the sums of one panel to the epilogue.
+struct Finish<'a, E> {
+    panel: &'a Panel,
+    epilogue: &'a Epilogue<'a, E>,
+    sums: &'a [f32],
+    sums_row: usize,
+    first: usize,
+    count: usize,
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Task for Finish<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let gates = if self.epilogue.activation == Activation::Geglu { self.sums_row / 2 } else { 0 };
+        for row in 0..self.count {
+            for column in (0..self.panel.columns).step_by(S::LANES) {
+                unsafe {
+                    let sums = self.sums.as_ptr().add(row * self.sums_row + column);
+                    let (sums, gates) = (S::load(sums), S::load(sums.add(gates)));
+                    self.epilogue.vector::<S>(sums, gates, self.first + row, self.panel.first + column);
+                }
+            }
+        }
+    }
+}

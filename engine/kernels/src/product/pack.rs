@@ -1,0 +1,155 @@
+//! Weights laid out in the order in which the innermost loops read them.
+
+use candle_core::{DType, Device, Result, Storage, Tensor, bail};
+use half::{bf16, f16};
+
+use super::tile::Kind;
+use crate::{parallel, simd};
+
+/// The weights of a product: for every tap a matrix (depth, columns). A convolution has a tap for every place of its
+/// kernel, a linear layer has one.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub kind: Kind,
+    pub taps: usize,
+    /// Values of a row.
+    pub depth: usize,
+    /// Values of a result: those of the matrix, or half of them where it is gated.
+    pub columns: usize,
+    pub panels: Vec<Panel>,
+    data: Vec<u32>,
+}
+
+/// Some columns side by side.
+#[derive(Clone, Debug)]
+pub(crate) struct Panel {
+    /// The first of its results.
+    pub first: usize,
+    /// How many results.
+    pub columns: usize,
+    /// Width in vectors. A gated panel's right half holds the gates of its left half.
+    pub vectors: usize,
+    /// Where its weights start, in bytes.
+    offset: usize,
+}
+
+impl Packed {
+    /// Packs a matrix given column by column: `fill(column, values)` writes (taps, depth). With `gated`, the matrix has
+    /// twice as many columns: first the values, then their gates.
+    pub(crate) fn new(
+        kind: Kind,
+        (taps, depth, columns): (usize, usize, usize),
+        gated: bool,
+        fill: impl Fn(usize, &mut [f32]) + Sync + Send,
+    ) -> Self {
+        let lanes = simd::lanes();
+        let words = depth.div_ceil(kind.values_per_word());
+        let panels = panels(columns, lanes, simd::panel(), gated, taps * words * kind.weight_bytes());
+        let end = panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * taps * words * kind.weight_bytes());
+        let mut packed = Self { kind, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
+        let start = Address(packed.data.as_mut_ptr().cast::<u8>());
+        parallel::for_each(packed.panels.len(), |index| {
+            let panel = &packed.panels[index];
+            let width = panel.vectors * lanes;
+            let half = if gated { width / 2 } else { width };
+            let mut values = vec![0.0f32; taps * depth];
+            for column in 0..width {
+                let (gate, at) = (column / half, column % half);
+                if at >= panel.columns {
+                    continue;
+                }
+                fill(panel.first + at + gate * columns, &mut values);
+                for (tap, values) in values.chunks_exact(depth).enumerate() {
+                    for (at, value) in values.iter().enumerate() {
+                        let per_word = kind.values_per_word();
+                        let word = (tap * words + at / per_word) * width + column;
+                        #[allow(unsafe_code)]
+                        // SAFETY: inside the panel's own part of the data, which no other task writes.
+                        unsafe {
+                            let to = start.at(panel.offset);
+                            match kind {
+                                Kind::F32 => to.cast::<f32>().add(word).write(*value),
+                                Kind::Bf16Pairs => to.cast::<bf16>().add(2 * word + at % 2).write(bf16::from_f32(*value)),
+                                Kind::Bf16Weights => to.cast::<bf16>().add(word).write(bf16::from_f32(*value)),
+                                Kind::F16Weights => to.cast::<f16>().add(word).write(f16::from_f32(*value)),
+                            }
+                        }
+                    }
+                }
+            }
+        });
+        packed
+    }
+
+    /// Words of a row, one tap.
+    pub(crate) fn words(&self) -> usize {
+        self.depth.div_ceil(self.kind.values_per_word())
+    }
+
+    /// The weights of a panel from one tap on.
+    pub(crate) fn weights(&self, panel: &Panel, tap: usize) -> *const u8 {
+        let offset = panel.offset + tap * self.words() * panel.vectors * simd::lanes() * self.kind.weight_bytes();
+        debug_assert!(offset <= 4 * self.data.len());
+        self.data.as_ptr().cast::<u8>().wrapping_add(offset)
+    }
+}
+
+/// Divides columns into panels whose widths differ by one vector at most.
+fn panels(columns: usize, lanes: usize, widest: usize, gated: bool, bytes_per_lane: usize) -> Vec<Panel> {
+    let (widest, parts) = if gated { (widest / 2, 2) } else { (widest, 1) };
+    let vectors = columns.div_ceil(lanes);
+    let count = vectors.div_ceil(widest);
+    let mut offset = 0;
+    (0..count)
+        .map(|index| {
+            let (from, to) = (index * vectors / count, (index + 1) * vectors / count);
+            let first = from * lanes;
+            let vectors = (to - from) * parts;
+            let panel = Panel { first, columns: columns.min(to * lanes) - first, vectors, offset };
+            offset += vectors * lanes * bytes_per_lane;
+            panel
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy)]
+struct Address(*mut u8);
+
+impl Address {
+    fn at(self, offset: usize) -> *mut u8 {
+        self.0.wrapping_add(offset)
+    }
+}
+
+#[allow(unsafe_code)]
+// SAFETY: tasks write to parts that do not overlap.
+unsafe impl Send for Address {}
+#[allow(unsafe_code)]
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+/// Rows of a weight tensor on the CPU, in any float type, as f32. `f` is given a reader: `read(first value, to)`.
+pub(crate) fn with_rows<R>(weight: &Tensor, f: impl FnOnce(&(dyn Fn(usize, &mut [f32]) + Sync)) -> R) -> Result<R> {
+    let weight = weight.contiguous()?;
+    if !matches!(weight.device(), Device::Cpu) {
+        bail!("only weights on the CPU are packed");
+    }
+    let (storage, layout) = weight.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { bail!("only weights on the CPU are packed") };
+    let (from, to) = (layout.start_offset(), layout.start_offset() + layout.shape().elem_count());
+    Ok(match weight.dtype() {
+        DType::F32 => {
+            let values = &storage.as_slice::<f32>()?[from..to];
+            f(&|first, to| to.copy_from_slice(&values[first..first + to.len()]))
+        }
+        DType::BF16 => {
+            let values = &storage.as_slice::<bf16>()?[from..to];
+            f(&|first, to| to.iter_mut().zip(&values[first..]).for_each(|(to, value)| *to = value.to_f32()))
+        }
+        DType::F16 => {
+            let values = &storage.as_slice::<f16>()?[from..to];
+            f(&|first, to| to.iter_mut().zip(&values[first..]).for_each(|(to, value)| *to = value.to_f32()))
+        }
+        other => bail!("weights of the type {other:?} are unknown"),
+    })
+}

@@ -1,0 +1,225 @@
+//! The innermost loops: a few rows times one panel of packed weights, all sums in registers.
+
+use std::sync::OnceLock;
+
+use crate::peak;
+use crate::simd::{Simd, Task};
+
+/// How a row's 32-bit words meet the packed weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// f32 rows, f32 weights.
+    F32,
+    /// Both bf16, two values to a word.
+    Bf16Pairs,
+    /// f32 rows, weights kept as bf16.
+    Bf16Weights,
+    /// f32 rows, weights kept as f16.
+    F16Weights,
+}
+
+impl Kind {
+    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once, in a
+    /// millisecond: on some it has the instruction and is no faster by it), else rows widened to f32.
+    pub(crate) fn bf16() -> Self {
+        static PAIRS: OnceLock<bool> = OnceLock::new();
+        let pairs = *PAIRS.get_or_init(|| peak::pairs_per_second() > 0.6 * peak::multiply_adds_per_second());
+        if pairs { Self::Bf16Pairs } else { Self::Bf16Weights }
+    }
+
+    /// Values of a row in one word.
+    pub(crate) fn values_per_word(self) -> usize {
+        if self == Self::Bf16Pairs { 2 } else { 1 }
+    }
+
+    /// Bytes of the weights that one word of one row meets in one column.
+    pub(crate) fn weight_bytes(self) -> usize {
+        if matches!(self, Self::F16Weights | Self::Bf16Weights) { 2 } else { 4 }
+    }
+}
+
+/// Words of a row after which sums go through memory: a panel's part of this length stays in the first-level cache.
+const DEPTH: usize = 192;
+
+/// `sums (+)= rows · weights` for one panel.
+pub(crate) struct Block<'a> {
+    pub kind: Kind,
+    /// The rows of every tap: `rows[tap · stride + row]`. After the last row come copies of it up to a multiple of every
+    /// tile's rows.
+    pub rows: &'a [*const u8],
+    pub stride: usize,
+    pub count: usize,
+    /// The panel's weights, tap after tap: (taps, words, vectors · lanes).
+    pub weights: *const u8,
+    pub taps: usize,
+    pub words: usize,
+    /// Width of the panel.
+    pub vectors: usize,
+    /// (rows, `sums_row`), overwritten or added to.
+    pub sums: *mut f32,
+    pub sums_row: usize,
+    pub add: bool,
+}
+
+#[allow(unsafe_code)]
+impl Task for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe {
+            match self.kind {
+                Kind::F32 => self.run_kind::<S, F32>(),
+                Kind::Bf16Pairs => self.run_kind::<S, Bf16Pairs>(),
+                Kind::Bf16Weights => self.run_kind::<S, Bf16Weights>(),
+                Kind::F16Weights => self.run_kind::<S, F16Weights>(),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+impl Block<'_> {
+    #[inline(always)]
+    unsafe fn run_kind<S: Simd, M: Meet>(&self) {
+        unsafe {
+            // Every kind of vector names the tiles that its registers hold; the others compile to nothing for it.
+            match (S::ROWS[self.vectors], self.vectors) {
+                (6, 4) if S::PANEL >= 4 => self.run_tiles::<S, M, 6, 4>(),
+                (8, 3) if S::PANEL >= 3 => self.run_tiles::<S, M, 8, 3>(),
+                (8, 2) if S::LANES == 16 => self.run_tiles::<S, M, 8, 2>(),
+                (8, 1) if S::LANES >= 8 => self.run_tiles::<S, M, 8, 1>(),
+                (6, 2) if S::LANES == 8 => self.run_tiles::<S, M, 6, 2>(),
+                (4, 2) if S::LANES == 4 => self.run_tiles::<S, M, 4, 2>(),
+                (4, 1) if S::LANES == 4 => self.run_tiles::<S, M, 4, 1>(),
+                other => unreachable!("no tile of {other:?}"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn run_tiles<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(&self) {
+        let step = VECTORS * S::LANES * M::WEIGHT_BYTES;
+        for tap in 0..self.taps {
+            for from in (0..self.words).step_by(DEPTH) {
+                let words = DEPTH.min(self.words - from);
+                let weights = self.weights.wrapping_add((tap * self.words + from) * step);
+                let add = self.add || tap + from > 0;
+                for first in (0..self.count).step_by(ROWS) {
+                    unsafe {
+                        let rows = self.rows.as_ptr().add(tap * self.stride + first).cast::<[*const u8; ROWS]>();
+                        let rows = (*rows).map(|row| row.cast::<f32>().wrapping_add(from));
+                        let sums = self.sums.add(first * self.sums_row);
+                        tile::<S, M, ROWS, VECTORS>(rows, words, weights, sums, self.sums_row, add);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What [`Kind`] says, for the compiler.
+#[allow(unsafe_code)]
+trait Meet {
+    const WEIGHT_BYTES: usize;
+    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector;
+    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
+}
+
+struct F32;
+struct Bf16Pairs;
+struct Bf16Weights;
+struct F16Weights;
+
+#[allow(unsafe_code)]
+impl Meet for F32 {
+    const WEIGHT_BYTES: usize = 4;
+    #[inline(always)]
+    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
+        unsafe { S::load(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        unsafe { S::mul_add(a, b, c) }
+    }
+}
+
+#[allow(unsafe_code)]
+impl Meet for Bf16Pairs {
+    const WEIGHT_BYTES: usize = 4;
+    #[inline(always)]
+    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
+        unsafe { S::load(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        unsafe { S::dot_bf16(a, b, c) }
+    }
+}
+
+#[allow(unsafe_code)]
+impl Meet for Bf16Weights {
+    const WEIGHT_BYTES: usize = 2;
+    #[inline(always)]
+    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
+        unsafe { S::load_bf16(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        unsafe { S::mul_add(a, b, c) }
+    }
+}
+
+#[allow(unsafe_code)]
+impl Meet for F16Weights {
+    const WEIGHT_BYTES: usize = 2;
+    #[inline(always)]
+    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
+        unsafe { S::load_f16(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        unsafe { S::mul_add(a, b, c) }
+    }
+}
+
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn tile<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(
+    rows: [*const f32; ROWS],
+    words: usize,
+    weights: *const u8,
+    sums: *mut f32,
+    sums_row: usize,
+    add: bool,
+) {
+    unsafe {
+        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
+        if add {
+            for (row, acc) in acc.iter_mut().enumerate() {
+                for (vector, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::load(sums.add(row * sums_row + vector * S::LANES));
+                }
+            }
+        }
+        let mut weights = weights;
+        for word in 0..words {
+            let mut b = [S::splat(0.0); VECTORS];
+            for (vector, b) in b.iter_mut().enumerate() {
+                *b = M::weights::<S>(weights.add(vector * S::LANES * M::WEIGHT_BYTES));
+            }
+            weights = weights.add(VECTORS * S::LANES * M::WEIGHT_BYTES);
+            for (row, acc) in rows.iter().zip(&mut acc) {
+                let a = S::splat(row.add(word).read_unaligned());
+                for (acc, b) in acc.iter_mut().zip(&b) {
+                    *acc = M::meet::<S>(a, *b, *acc);
+                }
+            }
+        }
+        for (row, acc) in acc.iter().enumerate() {
+            for (vector, acc) in acc.iter().enumerate() {
+                S::store(sums.add(row * sums_row + vector * S::LANES), *acc);
+            }
+        }
+    }
+}

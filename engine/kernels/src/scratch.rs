@@ -1,0 +1,25 @@
+//! Memory that a thread keeps from one call to the next: fresh pages cost more than the work in them.
+
+use std::cell::RefCell;
+
+/// Buffers that are in use at once on one thread, one inside the other.
+const DEEPEST: usize = 4;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with `len` values that hold anything.
+pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    let result = work(&mut buffer[..len]);
+    FREE.with_borrow_mut(|free| {
+        if free.len() < DEEPEST {
+            free.push(buffer);
+        }
+    });
+    result
+}

@@ -1,0 +1,325 @@
+//! Vectors of f32 for every kind of processor, and the choice between them at run time.
+//!
+//! A loop that must stay in registers is a [`Task`]: it is written once over [`Simd`] and compiled for each kind of
+//! vector. A loop that compilers vectorise well by themselves is a function in `vectorized!`.
+
+/// Defines a function whose body is compiled three times: for AVX-512, for AVX2 and for the target as it is.
+macro_rules! vectorized {
+    ($(#[$attr:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$attr])*
+        #[allow(unsafe_code)]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn plain($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                fn wide($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn middle($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+
+                match crate::simd::Level::of_this_processor() {
+                    // SAFETY: the processor has every feature that `wide` asks for.
+                    crate::simd::Level::Avx512Bf16 | crate::simd::Level::Avx512 => return unsafe { wide($($arg),*) },
+                    // SAFETY: likewise for `middle`.
+                    crate::simd::Level::Avx2 => return unsafe { middle($($arg),*) },
+                    crate::simd::Level::Baseline => {}
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+pub(crate) use vectorized;
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512, Avx512Bf16};
+
+mod plain;
+pub(crate) use plain::Plain;
+
+/// A processor's vectors of f32.
+///
+/// # Safety
+/// Every function may be called only where the processor has the features; pointers must be good for the values read or
+/// written (`LANES`, or as many as a part has).
+#[allow(unsafe_code)]
+pub(crate) trait Simd: Copy + 'static {
+    /// One register.
+    type Vector: Copy;
+    /// Values in it.
+    const LANES: usize;
+    /// The widest panel of a product, in vectors.
+    const PANEL: usize;
+    /// Rows of a product's tile by the panel's width in vectors: what the registers hold, and enough independent sums
+    /// to hide the latency of one.
+    const ROWS: [usize; 5];
+
+    unsafe fn splat(value: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, vector: Self::Vector);
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a · b + c`
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn sum(vector: Self::Vector) -> f32;
+    unsafe fn maximum(vector: Self::Vector) -> f32;
+    /// 2ⁿ where each value is n + 1.5 · 2²³, which keeps n in its low bits; n in −126 … 127.
+    unsafe fn power_of_two(shifted: Self::Vector) -> Self::Vector;
+
+    unsafe fn load_f16(from: *const u16) -> Self::Vector;
+    unsafe fn load_bf16(from: *const u16) -> Self::Vector;
+    /// Rounded to nearest, ties to even.
+    unsafe fn store_bf16(to: *mut u16, vector: Self::Vector);
+    /// Each 32-bit word's lower bf16, as f32.
+    unsafe fn lower(words: Self::Vector) -> Self::Vector;
+    /// Each 32-bit word's upper bf16, as f32.
+    unsafe fn upper(words: Self::Vector) -> Self::Vector;
+    /// `c + a₀ b₀ + a₁ b₁` where each 32-bit word holds two bf16.
+    #[inline(always)]
+    unsafe fn dot_bf16(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        unsafe {
+            let c = Self::mul_add(Self::lower(a), Self::lower(b), c);
+            Self::mul_add(Self::upper(a), Self::upper(b), c)
+        }
+    }
+}
+
+/// Work written once for every kind of vector. `run` must be `#[inline(always)]`.
+#[allow(unsafe_code)]
+pub(crate) trait Task {
+    type Output;
+    /// # Safety
+    /// The processor has what `S` asks for.
+    unsafe fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// Runs a task with the best vectors that this processor has.
+#[allow(unsafe_code)]
+pub(crate) fn dispatch<T: Task>(task: T) -> T::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma,f16c")]
+        unsafe fn widest<T: Task>(task: T) -> T::Output {
+            unsafe { task.run::<Avx512Bf16>() }
+        }
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")]
+        unsafe fn wide<T: Task>(task: T) -> T::Output {
+            unsafe { task.run::<Avx512>() }
+        }
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn middle<T: Task>(task: T) -> T::Output {
+            unsafe { task.run::<Avx2>() }
+        }
+
+        // SAFETY: the processor has every feature that the chosen function asks for.
+        unsafe {
+            match Level::of_this_processor() {
+                Level::Avx512Bf16 => return widest(task),
+                Level::Avx512 => return wide(task),
+                Level::Avx2 => return middle(task),
+                Level::Baseline => {}
+            }
+        }
+    }
+    // SAFETY: plain vectors need nothing.
+    unsafe { task.run::<Plain>() }
+}
+
+/// The width of a vector on this processor.
+pub(crate) fn lanes() -> usize {
+    dispatch(Lanes).0
+}
+
+/// The widest panel of a product on this processor, in vectors.
+pub(crate) fn panel() -> usize {
+    dispatch(Lanes).1
+}
+
+struct Lanes;
+
+#[allow(unsafe_code)]
+impl Task for Lanes {
+    type Output = (usize, usize);
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> (usize, usize) {
+        (S::LANES, S::PANEL)
+    }
+}
+
+/// Which of the compiled versions runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg(target_arch = "x86_64")]
+pub(crate) enum Level {
+    Avx512Bf16,
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Level {
+    /// The detection macros remember their answers: this costs a few loads.
+    #[inline]
+    pub(crate) fn of_this_processor() -> Self {
+        use std::arch::is_x86_feature_detected as has;
+        #[cfg(test)]
+        if let Some(level) = tests::FORCED.get() {
+            return level;
+        }
+        if !(has!("avx2") && has!("fma") && has!("f16c")) {
+            Self::Baseline
+        } else if !(has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw")) {
+            Self::Avx2
+        } else if has!("avx512bf16") {
+            Self::Avx512Bf16
+        } else {
+            Self::Avx512
+        }
+    }
+}
+
+/// e^x to about two units in the last place, for −80 … 88. Clamped beyond: what is smaller would soon be multiplied into
+/// the denormal numbers, which processors are a hundred times slower at.
+///
+/// # Safety
+/// As for [`Simd`].
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) unsafe fn exp_vector<S: Simd>(x: S::Vector) -> S::Vector {
+    unsafe {
+        let x = S::min(S::max(x, S::splat(-80.0)), S::splat(88.0));
+        let round = S::splat(12_582_912.0);
+        let shifted = S::mul_add(x, S::splat(std::f32::consts::LOG2_E), round);
+        let n = S::sub(shifted, round);
+        // ln 2 in two parts, so that r keeps its low bits.
+        let r = S::mul_add(n, S::splat(-0.693_359_4), x);
+        let r = S::mul_add(n, S::splat(2.121_944_4e-4), r);
+        let p = S::mul_add(S::splat(1.987_569_1e-4), r, S::splat(1.398_199_9e-3));
+        let p = S::mul_add(p, r, S::splat(8.333_452e-3));
+        let p = S::mul_add(p, r, S::splat(4.166_579_6e-2));
+        let p = S::mul_add(p, r, S::splat(1.666_666_5e-1));
+        let p = S::mul_add(p, r, S::splat(0.5));
+        let p = S::mul_add(S::mul(p, r), r, S::add(r, S::splat(1.0)));
+        S::mul(p, S::power_of_two(shifted))
+    }
+}
+
+/// x / (1 + e^(−slope · x)): SiLU with a slope of 1, CLIP's quick GELU with 1.702.
+///
+/// # Safety
+/// As for [`Simd`].
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) unsafe fn silu_vector<S: Simd>(x: S::Vector, slope: f32) -> S::Vector {
+    unsafe {
+        let e = exp_vector::<S>(S::mul(x, S::splat(-slope)));
+        S::div(x, S::add(S::splat(1.0), e))
+    }
+}
+
+/// GELU in its exact form, with erf after Abramowitz and Stegun 7.1.26, |error| < 1.5e-7.
+///
+/// # Safety
+/// As for [`Simd`].
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) unsafe fn gelu_vector<S: Simd>(x: S::Vector) -> S::Vector {
+    unsafe {
+        let magnitude = S::max(x, S::sub(S::splat(0.0), x));
+        let z = S::mul(magnitude, S::splat(std::f32::consts::FRAC_1_SQRT_2));
+        let t = S::div(S::splat(1.0), S::mul_add(z, S::splat(0.327_591_1), S::splat(1.0)));
+        let bell = exp_vector::<S>(S::sub(S::splat(0.0), S::mul(z, z)));
+        let p = S::mul_add(S::splat(1.061_405_4), t, S::splat(-1.453_152));
+        let p = S::mul_add(p, t, S::splat(1.421_413_7));
+        let p = S::mul_add(p, t, S::splat(-0.284_496_73));
+        let p = S::mul_add(p, t, S::splat(0.254_829_6));
+        // x Φ(x) = max(x, 0) − |x| · tail, where tail is half of erfc(|x| / √2).
+        let tail = S::mul(S::mul(S::mul(p, t), bell), S::splat(0.5));
+        S::sub(S::max(x, S::splat(0.0)), S::mul(magnitude, tail))
+    }
+}
+
+/// Partial sums that keep a loop free of a chain of dependent additions.
+const LANES: usize = 16;
+
+/// `Σ f(i)` for i in 0 … `len`, in `LANES` partial sums.
+#[inline(always)]
+pub(crate) fn sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let whole = len / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += f(start + lane);
+        }
+    }
+    let rest: f32 = (whole..len).map(f).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// e^x to about one unit in the last place, for |x| < 87 (clamped beyond); a form that loops vectorise.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // 1.5 · 2²³: adding it rounds to an integer.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, so that r keeps its low bits.
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let p = p * r * r + r + 1.0;
+    // The low bits of `shifted` are the integer n itself.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    p * scale
+}
+
+/// e^x, and 0 for −∞.
+#[inline(always)]
+pub(crate) fn exp_or_zero(x: f32) -> f32 {
+    if x == f32::NEG_INFINITY { 0.0 } else { exp(x) }
+}
+
+/// 1 / (1 + e^−x).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::Level;
+
+    thread_local! {
+        /// The version to run on this thread in place of the processor's best.
+        pub(super) static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+    }
+
+    /// `work` with every version that this processor can run, the best first. Work shared with other threads runs there
+    /// in the best version: call this inside a pool of one thread.
+    pub(crate) fn with_every_level<R>(work: impl Fn() -> R) -> Vec<(Level, R)> {
+        let best = Level::of_this_processor();
+        let levels = [Level::Avx512Bf16, Level::Avx512, Level::Avx2, Level::Baseline];
+        let able = levels.iter().skip_while(|level| **level != best);
+        able.map(|level| {
+            FORCED.set(Some(*level));
+            let result = work();
+            FORCED.set(None);
+            (*level, result)
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! The threads that compute.
+
+use rayon::ThreadPoolBuilder;
+
+/// Whether the threads that compute leave the others, such as a window's, a way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// As the system gives it.
+    Normal,
+    /// After the window's threads, where the system allows it (Linux): what is drawn on screen comes first.
+    BelowWindow,
+}
+
+/// Makes the calling thread the first of as many as there are cores, which share the arithmetic that it calls for: one
+/// that computes itself hands work over faster than one that waits for others to do it.
+pub fn compute_here(priority: Priority) {
+    if priority == Priority::BelowWindow {
+        step_back();
+    }
+    // A thread that computes already stays where it is.
+    let _ = ThreadPoolBuilder::new()
+        .use_current_thread()
+        .thread_name(|index| format!("compute {index}"))
+        .start_handler(move |_| {
+            if priority == Priority::BelowWindow {
+                step_back();
+            }
+        })
+        .build()
+        // The pool lives as long as the thread.
+        .map(std::mem::forget);
+}
+
+/// Lowers this thread's priority.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code)]
+    // SAFETY: takes plain numbers; on Linux the calling thread alone is meant. A refusal changes nothing.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+    }
+}

@@ -1,23 +1,16 @@
-//! The command line.
+//! The command line as it is typed. Change here what can be asked for; `commands.rs` does it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Architecture};
-use crate::files;
-use crate::pictures::HELD_OUT;
-use crate::run::{Run, Stage};
-use crate::scenes;
-use crate::stages::pairs::Solver;
-use crate::stages::{autoencoder, base, decoder, distill, export, pairs, reflow, sheet};
-use crate::training::{Limits, Schedule};
-use crate::vocabulary::{self, Vocabulary};
-use crate::workers::Workers;
+use crate::config::{FromScenes, Loss};
+use crate::shards::Shard;
+use crate::times::Times;
+use crate::training::Schedule;
 
-/// Trains the pair of models that InstaFlow carries inside itself.
+/// Trains the pair of models that InstaFlow carries inside itself, or fine-tunes a rectified flow in Diffusers layout.
 ///
 /// Run the subcommands in the order in which they are listed. Each goes on from its last checkpoint: stop it whenever
 /// you like (a file named `stop` in the run's folder ends it at the next step, with a checkpoint) and give the same
@@ -27,22 +20,36 @@ use crate::workers::Workers;
 pub struct Arguments {
     /// Folder of the run; everything is read from it and written to it.
     #[arg(long, global = true, default_value = "runs/pocket")]
-    run: PathBuf,
-    /// Cores to use: each works on its own share of every batch.
+    pub run: PathBuf,
+    /// Configuration that a new run begins with; it is kept as `config.toml` in the run's folder. Without one: Pocket's.
+    #[arg(long, global = true)]
+    pub config: Option<PathBuf>,
+    /// Folder of a rectified flow in Diffusers layout that takes the base flow's place in a new run.
+    #[arg(long, global = true)]
+    pub model: Option<PathBuf>,
+    /// Where the networks compute.
+    #[arg(long, global = true, value_enum, default_value_t = On::Cpu)]
+    pub device: On,
+    /// Cores to use: on the CPU each works on its own share of every batch, else they prepare batches.
     #[arg(long, global = true, default_value_t = 2)]
-    threads: usize,
+    pub threads: usize,
     /// Save and stop after this many minutes, whatever is done by then.
     #[arg(long, global = true)]
-    minutes: Option<f64>,
+    pub minutes: Option<f64>,
+    /// Save and stop after so many steps of this run.
+    #[arg(long, global = true)]
+    pub stop_after: Option<u64>,
     /// Seconds between two checkpoints.
     #[arg(long, global = true, default_value_t = 120)]
-    checkpoint_seconds: u64,
+    pub checkpoint_seconds: u64,
+    /// What to do.
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
 }
 
+/// The subcommands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Draw a sheet of rendered scenes, with their captions on stdout.
     Scenes {
         /// How many.
@@ -55,89 +62,191 @@ enum Command {
     /// Learn a vocabulary in which every word of the captions is one token.
     Tokenizer,
     /// Train pictures to latents and back.
-    Autoencoder {
-        #[command(flatten)]
-        changes: Changes,
-        /// Different scenes to train on; each takes 48 KiB of memory.
-        #[arg(long, default_value_t = 12_000)]
-        pool: usize,
-    },
+    Autoencoder(Scenes),
     /// Normalise and freeze the latents, then train the decoder alone.
-    Decoder {
-        #[command(flatten)]
-        changes: Changes,
-        /// Different scenes to train on; each takes 48 KiB of memory.
-        #[arg(long, default_value_t = 12_000)]
-        pool: usize,
-    },
+    Decoder(Scenes),
+    /// Train the network that names a scene's attributes.
+    Classifier(Scenes),
     /// Train text encoder and base flow.
-    Base {
-        #[command(flatten)]
-        changes: Changes,
-        /// Different scenes to train on; they are encoded first.
-        #[arg(long, default_value_t = 30_000)]
-        pool: usize,
-    },
-    /// Draw with a flow: data for reflow (from the base) and distillation (from the 2-rectified flow).
+    Base(Scenes),
+    /// Draw with a flow: data for the next reflow, and for distillation.
     Pairs {
         /// Whose pairs.
-        #[arg(long)]
+        #[arg(long, value_enum)]
         from: From,
-        /// How many.
+        /// How many, those of all shares together.
         #[arg(long, default_value_t = 4_096)]
         count: usize,
+        /// Make the share i of n alone, as `i/n`: any number of machines can make theirs, and the files put into one
+        /// folder are those that one machine would have made.
+        #[arg(long, default_value = "1/1")]
+        shard: Shard,
         /// Euler steps of each.
-        #[arg(long, default_value_t = 12)]
+        #[arg(long, default_value_t = 25)]
         steps: usize,
         /// Guidance scale; only above 1 is applied.
         #[arg(long, default_value_t = 1.5)]
         guidance: f64,
+        /// Pairs that one replica draws at once.
+        #[arg(long, default_value_t = 16)]
+        batch: usize,
     },
-    /// Train the 2-rectified flow on pairs of the base flow.
+    /// Train the next rectified flow on pairs of the one before.
     Reflow {
+        /// The flow before, whose weights and pairs it starts from.
+        #[arg(long, value_enum, default_value_t = From::Base)]
+        from: From,
+        /// What to minimise, if not what the configuration says.
+        #[arg(long, value_enum)]
+        loss: Option<Loss>,
+        /// How to draw times, if not as the configuration says.
+        #[arg(long, value_enum)]
+        times: Option<Times>,
         #[command(flatten)]
-        changes: Changes,
-        /// Use at most this many pairs.
-        #[arg(long, default_value_t = 100_000)]
-        limit: usize,
+        pairs: FromPairs,
     },
-    /// Train the stacked one-step student on pairs of the 2-rectified flow.
+    /// Train a one-step student on pairs of a flow.
     Distill {
+        /// The flow whose weights and pairs it starts from.
+        #[arg(long, value_enum, default_value_t = From::Reflow1)]
+        from: From,
+        /// One U-Net, not two in series.
+        #[arg(long)]
+        single: bool,
+        /// What to minimise first, if not what the configuration says.
+        #[arg(long, value_enum)]
+        loss: Option<Loss>,
+        /// What to minimise then.
+        #[arg(long, value_enum)]
+        second_loss: Option<Loss>,
         #[command(flatten)]
-        changes: Changes,
-        /// Use at most this many pairs.
-        #[arg(long, default_value_t = 100_000)]
-        limit: usize,
+        pairs: FromPairs,
     },
-    /// Draw held-out prompts with everything trained so far, as a sheet and in numbers.
+    /// Draw held-out prompts with everything trained so far, as a sheet.
     Sheet {
-        /// Rows of the sheet.
+        /// Prompts, one a row.
         #[arg(long, default_value_t = 8)]
         rows: usize,
-        /// Prompts that the numbers are taken over.
-        #[arg(long, default_value_t = 32)]
-        count: usize,
+        /// Draw with the student alone that `--from` and `--single` name, from so many noises a prompt.
+        #[arg(long)]
+        seeds: Option<usize>,
+        /// With `--seeds`: draw with this flow in 25 steps instead of with a student.
+        #[arg(long, requires = "seeds")]
+        teacher: bool,
+        #[command(flatten)]
+        which: Which,
         /// Where to; in the run's folder if not given.
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
-    /// Write the pair in the layout that ships: f16, teacher and student.
+    /// Measure everything trained so far on held-out prompts: tables, plots, JSON.
+    Evaluate {
+        /// Prompts, and fresh renders to compare with.
+        #[arg(long, default_value_t = 5_000)]
+        count: usize,
+        /// Prompts of each point over guidance and steps; 0: neither.
+        #[arg(long, default_value_t = 1_000)]
+        sweep: usize,
+        /// Prompts whose pictures from four seeds are compared; 0: none.
+        #[arg(long, default_value_t = 256)]
+        varied: usize,
+    },
+    /// Plot the logs of the stages: loss and samples per second.
+    Plot {
+        /// One stage alone, by the name of its folder.
+        stage: Option<String>,
+    },
+    /// Write a pair in the layout that ships: f16, teacher and student.
     Export {
         /// Folder that gets `teacher` and `student`.
         folder: PathBuf,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Time a training step of Pocket's U-Net on random data; needs no run.
+    BenchStep {
+        /// Samples of a step.
+        #[arg(long, default_value_t = 32)]
+        batch: usize,
+        /// Samples that one replica computes at once; an equal share of the batch if not given.
+        #[arg(long, default_value_t = 0)]
+        micro_batch: usize,
+        /// Read lines from stdin, time one step for each `run`, and end with the input.
+        #[arg(long)]
+        serve: bool,
     },
 }
 
-/// What to change in a stage's schedule. A run that goes on may change it, too: the learning rate follows at once.
+/// Where networks compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum On {
+    /// One replica per core.
+    Cpu,
+    /// One replica on the first GPU.
+    Cuda,
+}
+
+/// A flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum From {
+    /// The base flow, or the model's.
+    Base,
+    /// The 2-rectified flow.
+    #[value(name = "reflow-1")]
+    Reflow1,
+    /// The 3-rectified flow.
+    #[value(name = "reflow-2")]
+    Reflow2,
+    /// The 4-rectified flow.
+    #[value(name = "reflow-3")]
+    Reflow3,
+}
+
+/// Options of the stages that learn from scenes.
 #[derive(Clone, Copy, Debug, Args)]
-struct Changes {
+pub struct Scenes {
+    #[command(flatten)]
+    changes: Changes,
+    /// Different scenes to train on; each takes 48 KiB of memory at 128×128.
+    #[arg(long)]
+    pool: Option<usize>,
+}
+
+/// Options of the stages that learn from pairs.
+#[derive(Clone, Debug, Args)]
+pub struct FromPairs {
+    /// What to change in the schedule.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// Use at most this many pairs.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    pub limit: usize,
+    /// LPIPS weights (version 0.1, AlexNet or VGG) as safetensors, for perceptual losses.
+    #[arg(long)]
+    pub lpips: Option<PathBuf>,
+}
+
+/// Which student.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Which {
+    /// The flow that it was distilled from.
+    #[arg(long, value_enum, default_value_t = From::Reflow1)]
+    pub from: From,
+    /// The single one, not the stacked one.
+    #[arg(long)]
+    pub single: bool,
+}
+
+/// What to change in a stage's schedule. A run that goes on may change it, too: the learning rate follows at once.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Changes {
     /// Optimizer steps from start to end, those of earlier runs included.
     #[arg(long)]
     steps: Option<u64>,
     /// Samples of a step.
     #[arg(long)]
     batch: Option<usize>,
-    /// Samples that one core computes at once.
+    /// Samples that one replica computes at once.
     #[arg(long)]
     micro_batch: Option<usize>,
     /// Highest learning rate.
@@ -145,76 +254,16 @@ struct Changes {
     rate: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum From {
-    /// The base flow.
-    Base,
-    /// The 2-rectified flow.
-    Reflow,
-}
-
-/// Does what was asked.
-pub fn execute(arguments: &Arguments) -> Result<()> {
-    let run = open(arguments)?;
-    match &arguments.command {
-        Command::Scenes { count, output } => {
-            let chosen: Vec<_> = (0..*count).map(|seed| scenes::sample(HELD_OUT + seed)).collect();
-            files::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
-            let side = run.architecture.picture;
-            let pictures = run.workers.map(chosen, |scene| Ok(scene.render(side)))?;
-            let output = output.clone().unwrap_or_else(|| run.path("scenes.png"));
-            files::write_png(&output, &scenes::contact_sheet(&pictures, side, 8))
-        }
-        Command::Tokenizer => {
-            let words = scenes::words();
-            Vocabulary::learn(&words).write(&run.path("tokenizer"), run.architecture.tokens)?;
-            let (tokenizer, vocabulary) = run.tokenizer()?;
-            vocabulary::check(&tokenizer, &words, vocabulary)?;
-            files::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
-        }
-        Command::Autoencoder { changes, pool } => autoencoder::train(&run, &changes.apply(config::AUTOENCODER)?, *pool),
-        Command::Decoder { changes, pool } => decoder::train(&run, &changes.apply(config::DECODER)?, *pool),
-        Command::Base { changes, pool } => base::train(&run, &changes.apply(config::BASE)?, *pool),
-        Command::Pairs { from, count, steps, guidance } => {
-            let from = match from {
-                From::Base => Stage::Base,
-                From::Reflow => Stage::Reflow,
-            };
-            pairs::make(&run, from, *count, Solver { steps: *steps, guidance: *guidance })
-        }
-        Command::Reflow { changes, limit } => reflow::train(&run, &changes.apply(config::REFLOW)?, *limit),
-        Command::Distill { changes, limit } => distill::train(&run, &changes.apply(config::DISTILL)?, *limit),
-        Command::Sheet { rows, count, output } => {
-            let output = output.clone().unwrap_or_else(|| run.path("sheet.png"));
-            sheet::write(&run, &output, *rows, *count)
-        }
-        Command::Export { folder } => export::write(&run, folder),
-    }
-}
-
-fn open(arguments: &Arguments) -> Result<Run> {
-    let minutes = arguments.minutes;
-    ensure!(minutes.is_none_or(|m| m.is_finite() && m >= 0.0), "--minutes takes a number of minutes, 0 or more");
-    let limits = Limits {
-        deadline: minutes.map(|minutes| Instant::now() + Duration::from_secs_f64((60.0 * minutes).min(1e9))),
-        checkpoint_every: Duration::from_secs(arguments.checkpoint_seconds),
-        stop_file: arguments.run.join("stop"),
-    };
-    // One that is still there ended an earlier run.
-    if limits.stop_file.exists() {
-        std::fs::remove_file(&limits.stop_file)
-            .with_context(|| format!("cannot remove {}", limits.stop_file.display()))?;
-    }
-    Run::open(arguments.run.clone(), Architecture::pocket(), Workers::new(arguments.threads)?, limits)
-}
-
 impl Changes {
-    fn apply(self, schedule: Schedule) -> Result<Schedule> {
+    /// The schedule with what was asked for.
+    pub fn apply(self, schedule: Schedule) -> Result<Schedule> {
+        let rate = self.rate.unwrap_or(schedule.rate);
         let changed = Schedule {
             steps: self.steps.unwrap_or(schedule.steps),
             batch: self.batch.unwrap_or(schedule.batch),
             micro_batch: self.micro_batch.unwrap_or(schedule.micro_batch),
-            rate: self.rate.unwrap_or(schedule.rate),
+            rate,
+            final_rate: schedule.final_rate.min(rate.max(0.0)),
             ..schedule
         };
         ensure!(changed.batch > 0 && changed.micro_batch > 0, "--batch and --micro-batch take 1 or more");
@@ -223,9 +272,17 @@ impl Changes {
     }
 }
 
+impl Scenes {
+    /// Schedule and pool with what was asked for.
+    pub fn apply(self, settings: &FromScenes) -> Result<(Schedule, usize)> {
+        Ok((self.changes.apply(settings.schedule)?, self.pool.unwrap_or(settings.pool)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use clap::CommandFactory;
 
     #[test]
@@ -235,11 +292,13 @@ mod tests {
 
     #[test]
     fn a_schedule_takes_changes_and_refuses_nonsense() -> Result<()> {
-        let none = Changes { steps: None, batch: None, micro_batch: None, rate: None };
-        let changed = Changes { steps: Some(7), rate: Some(0.5), ..none }.apply(config::BASE)?;
-        assert_eq!((changed.steps, changed.batch, changed.rate), (7, config::BASE.batch, 0.5));
-        assert!(Changes { batch: Some(0), ..none }.apply(config::BASE).is_err());
-        assert!(Changes { rate: Some(f64::NAN), ..none }.apply(config::BASE).is_err());
+        let base = Config::pocket().base.schedule;
+        let none = Changes::default();
+        let changed = Changes { steps: Some(7), rate: Some(0.5), ..none }.apply(base)?;
+        assert_eq!((changed.steps, changed.batch, changed.rate), (7, base.batch, 0.5));
+        assert!(Changes { rate: Some(1e-6), ..none }.apply(base)?.validate().is_ok());
+        assert!(Changes { batch: Some(0), ..none }.apply(base).is_err());
+        assert!(Changes { rate: Some(f64::NAN), ..none }.apply(base).is_err());
         Ok(())
     }
 }

@@ -1,205 +1,330 @@
-//! The shapes of the networks and how each stage learns: data, in one place.
+//! What a run is made of: sizes of the networks, schedules of the stages. One TOML file in the run's folder holds all of
+//! it. Change the defaults here; a run keeps those that it was begun with.
 
-use anyhow::{Context, Result, ensure};
-use instaflow_engine::text::TextConfig;
-use instaflow_engine::unet::UNetConfig;
-use instaflow_engine::vae::TinyConfig;
-use serde::de::DeserializeOwned;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use toml::{Table, Value};
 
+use crate::files;
+use crate::times::Times;
 use crate::training::Schedule;
 
-/// The networks of a pair, in the words of the `config.json` files that are shipped with them.
+/// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Architecture {
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of a rectified flow in Diffusers layout that takes the base flow's place; empty: trained from nothing.
+    pub model: String,
+    /// File with a prompt a line, for pairs; empty: the scenes' captions.
+    pub prompts: String,
+    /// Minutes between two contact sheets of a flow in training; 0: none.
+    pub contact_sheet_minutes: f64,
+    /// The networks that are trained from nothing.
+    pub sizes: Sizes,
+    /// Pictures to latents and back.
+    pub autoencoder: FromScenes,
+    /// The decoder alone, on latents that stay.
+    pub decoder: FromScenes,
+    /// Text encoder and U-Net together.
+    pub base: FromScenes,
+    /// What names a scene's attributes; the measure of `evaluate`.
+    pub classifier: FromScenes,
+    /// The U-Net again, on pairs of the flow before.
+    pub reflow: Reflow,
+    /// A one-step student, on pairs of a flow.
+    pub distill: Distill,
+}
+
+/// Sizes of the networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
     /// Pixels of a picture's side.
     pub picture: u32,
     /// Tokens that the text encoder sees, marks included.
     pub tokens: usize,
-    /// `AutoencoderTiny` of Diffusers; every level halves the side but the first.
-    pub autoencoder: Value,
-    /// `CLIPTextModel` of Transformers; `vocab_size` and the marks' ids are filled in from the tokenizer.
-    pub text_encoder: Value,
-    /// `UNet2DConditionModel` of Diffusers.
-    pub unet: Value,
+    /// Channels of a latent.
+    pub latent_channels: usize,
+    /// Channels of the autoencoder on every level.
+    pub autoencoder_width: usize,
+    /// Residual blocks of the encoder's levels; every level halves the side but the first.
+    pub encoder_blocks: Vec<usize>,
+    /// Residual blocks of the decoder's levels, from the coarsest.
+    pub decoder_blocks: Vec<usize>,
+    /// Width of the text embedding.
+    pub text_width: usize,
+    /// Transformer blocks of the text encoder.
+    pub text_layers: usize,
+    /// Channels of the U-Net's three levels.
+    pub unet_widths: Vec<usize>,
+    /// Channels of the classifier's levels; each halves the side.
+    pub classifier_widths: Vec<usize>,
+    /// Values that the classifier sums a picture up in.
+    pub classifier_features: usize,
 }
 
-impl Architecture {
-    /// What ships: three U-Nets of 6.3 M parameters (two of them the student), an autoencoder of 0.4 M and a text encoder of
-    /// 0.7 M, so that the pair stays under 40 MiB in f16 and a student's picture costs about 1.2 G multiplications. The
+/// A stage that learns from rendered scenes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FromScenes {
+    /// Different scenes to train on.
+    pub pool: usize,
+    /// How it learns.
+    pub schedule: Schedule,
+}
+
+/// See [`Config::reflow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reflow {
+    /// What is minimised.
+    pub loss: Loss,
+    /// Where on the way from noise to picture it is minimised.
+    pub times: Times,
+    /// How it learns.
+    pub schedule: Schedule,
+}
+
+/// See [`Config::distill`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distill {
+    /// What is minimised first.
+    pub loss: Loss,
+    /// What is minimised then.
+    pub second_loss: Loss,
+    /// Share of the steps with the first loss.
+    pub first_share: f64,
+    /// How it learns.
+    pub schedule: Schedule,
+}
+
+/// What reflow and distillation can minimise; the formulas are in `losses.rs` and `perceptual.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Mean squared error of latents.
+    Squared,
+    /// Pseudo-Huber loss of latents: less easily led by the worst samples.
+    PseudoHuber,
+    /// Distance of the decoded pictures: LPIPS with `--lpips`, else in the features of the scene classifier.
+    Perceptual,
+}
+
+/// The file's name in a run's folder.
+pub const FILE: &str = "config.toml";
+
+const HEADER: &str = "# The sizes and schedules of this run; options on the command line go before them.
+# Sizes stay as they are once a stage has begun. Schedules may change at any time: the next start follows them.
+
+";
+
+impl Config {
+    /// What ships: three U-Nets of 6.3 M parameters (two of them the student), an autoencoder of 0.4 M and a text encoder
+    /// of 0.7 M, so that the pair stays under 40 MiB in f16 and a student's picture costs about 1.2 G multiplications. The
     /// autoencoder has little at full resolution, where a layer costs 64 times what it costs at the latents'.
     pub fn pocket() -> Self {
-        Self::of_size(128, 48, 32, &[0, 0, 1, 2], &[3, 3, 2, 0], 128, 3, &[64, 128, 144])
+        let pictures = Schedule {
+            steps: 8_000,
+            batch: 16,
+            micro_batch: 8,
+            rate: 1.5e-3,
+            final_rate: 1e-5,
+            warm_up: 200,
+            decay: 0.0,
+            average: 0.998,
+        };
+        let flow = Schedule { batch: 32, micro_batch: 16, rate: 1e-3, decay: 0.01, average: 0.999, ..pictures };
+        let reflow = Schedule { steps: 1_500, rate: 4e-4, warm_up: 100, ..flow };
+        let distill = Schedule { steps: 2_000, rate: 5e-4, warm_up: 100, ..flow };
+        let decoder = Schedule { steps: 3_000, rate: 5e-4, warm_up: 100, ..pictures };
+        let classifier = Schedule { steps: 4_000, batch: 32, micro_batch: 16, rate: 1e-3, decay: 0.01, ..pictures };
+        Self {
+            model: String::new(),
+            prompts: String::new(),
+            contact_sheet_minutes: 10.0,
+            sizes: Sizes {
+                picture: 128,
+                tokens: 48,
+                latent_channels: 8,
+                autoencoder_width: 32,
+                encoder_blocks: vec![0, 0, 1, 2],
+                decoder_blocks: vec![3, 3, 2, 0],
+                text_width: 128,
+                text_layers: 3,
+                unet_widths: vec![64, 128, 144],
+                classifier_widths: vec![24, 48, 96, 128, 160],
+                classifier_features: 192,
+            },
+            autoencoder: FromScenes { pool: 12_000, schedule: pictures },
+            decoder: FromScenes { pool: 12_000, schedule: decoder },
+            base: FromScenes { pool: 30_000, schedule: flow },
+            classifier: FromScenes { pool: 40_000, schedule: classifier },
+            reflow: Reflow { loss: Loss::Squared, times: Times::Uniform, schedule: reflow },
+            distill: Distill {
+                loss: Loss::Squared,
+                second_loss: Loss::Perceptual,
+                first_share: 0.6,
+                schedule: distill,
+            },
+        }
     }
 
-    /// The same kind of networks, as small as they go: for tests.
+    /// The same kind of networks, as small as they go, and a few steps: for tests.
     #[cfg(test)]
     pub fn toy() -> Self {
-        Self::of_size(64, 48, 8, &[0, 1, 0, 0], &[0, 0, 1, 0], 16, 1, &[16, 16, 32])
-    }
-
-    fn of_size(
-        picture: u32,
-        tokens: usize,
-        autoencoder_width: usize,
-        encoder_blocks: &[usize],
-        decoder_blocks: &[usize],
-        text_width: usize,
-        text_layers: usize,
-        unet_widths: &[usize],
-    ) -> Self {
-        let widths = vec![autoencoder_width; encoder_blocks.len()];
-        // The smallest level has only the middle's cross-attention: 4×4 positions have little more to ask the text.
-        let blocks = |edge: &str, cross: &str| vec![edge.to_owned(), cross.to_owned(), edge.to_owned()];
-        Self {
-            picture,
-            tokens,
-            autoencoder: json!({
-                "_class_name": "AutoencoderTiny",
-                "_diffusers_version": "0.35.2",
-                "act_fn": "relu",
-                "block_out_channels": widths,
-                "decoder_block_out_channels": widths,
-                "encoder_block_out_channels": widths,
-                "force_upcast": false,
-                "in_channels": 3,
-                "latent_channels": 8,
-                "latent_magnitude": 3,
-                "latent_shift": 0.5,
-                "num_decoder_blocks": decoder_blocks,
-                "num_encoder_blocks": encoder_blocks,
-                "out_channels": 3,
-                "scaling_factor": 1.0,
-                "shift_factor": 0.0,
-                "upsample_fn": "nearest",
-                "upsampling_scaling_factor": 2,
-            }),
-            text_encoder: json!({
-                "architectures": ["CLIPTextModel"],
-                "attention_dropout": 0.0,
-                "hidden_act": "quick_gelu",
-                "hidden_size": text_width,
-                "initializer_factor": 1.0,
-                "initializer_range": 0.02,
-                "intermediate_size": 4 * text_width,
-                "layer_norm_eps": 1e-5,
-                "max_position_embeddings": tokens,
-                "model_type": "clip_text_model",
-                "num_attention_heads": 4,
-                "num_hidden_layers": text_layers,
-                "projection_dim": text_width,
-            }),
-            unet: json!({
-                "_class_name": "UNet2DConditionModel",
-                "_diffusers_version": "0.35.2",
-                "act_fn": "silu",
-                // Diffusers means the number of heads by this name.
-                "attention_head_dim": 4,
-                "block_out_channels": unet_widths,
-                "center_input_sample": false,
-                "cross_attention_dim": text_width,
-                "down_block_types": blocks("DownBlock2D", "CrossAttnDownBlock2D"),
-                "downsample_padding": 1,
-                "flip_sin_to_cos": true,
-                "freq_shift": 0,
-                "in_channels": 8,
-                "layers_per_block": 1,
-                "mid_block_scale_factor": 1,
-                "mid_block_type": "UNetMidBlock2DCrossAttn",
-                "norm_eps": 1e-5,
-                "norm_num_groups": 16,
-                "out_channels": 8,
-                "sample_size": picture as usize >> (widths.len() - 1),
-                "up_block_types": blocks("UpBlock2D", "CrossAttnUpBlock2D"),
-                "use_linear_projection": false,
-            }),
+        let mut config = Self::pocket();
+        config.sizes = Sizes {
+            picture: 64,
+            autoencoder_width: 8,
+            encoder_blocks: vec![0, 1, 0, 0],
+            decoder_blocks: vec![0, 0, 1, 0],
+            text_width: 16,
+            text_layers: 1,
+            unet_widths: vec![16, 16, 32],
+            classifier_widths: vec![8, 8, 8, 8],
+            classifier_features: 12,
+            ..config.sizes
+        };
+        for stage in [&mut config.autoencoder, &mut config.decoder, &mut config.base, &mut config.classifier] {
+            stage.pool = 8;
+            stage.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..stage.schedule };
         }
-    }
-
-    /// The autoencoder's config.
-    pub fn autoencoder(&self) -> Result<TinyConfig> {
-        parse(&self.autoencoder, "autoencoder")
-    }
-
-    /// The text encoder's config; `vocabulary` tokens, the last two of which are the marks of start and end.
-    pub fn text_encoder(&self, vocabulary: usize) -> Result<TextConfig> {
-        parse(&self.text_encoder_json(vocabulary), "text encoder")
-    }
-
-    /// The text encoder's `config.json`.
-    pub fn text_encoder_json(&self, vocabulary: usize) -> Value {
-        let mut config = self.text_encoder.clone();
-        config["vocab_size"] = json!(vocabulary);
-        config["bos_token_id"] = json!(vocabulary - 2);
-        config["eos_token_id"] = json!(vocabulary - 1);
-        config["pad_token_id"] = json!(vocabulary - 1);
+        config.reflow.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.reflow.schedule };
+        config.distill.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.distill.schedule };
         config
     }
 
-    /// The U-Net's config: a single one, or `stacks` of them in series.
-    pub fn unet(&self, stacks: usize) -> Result<UNetConfig> {
-        parse(&self.unet_json(stacks), "U-Net")
+    /// Reads a file. What it leaves out is Pocket's; a key that it has and no config knows is named.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = files::read_text(path)?;
+        Self::parse(&text).with_context(|| format!("{} is no configuration", path.display()))
     }
 
-    /// The U-Net's `config.json`.
-    pub fn unet_json(&self, stacks: usize) -> Value {
-        let mut config = self.unet.clone();
-        if stacks > 1 {
-            config["_class_name"] = json!("StackedUNet2DConditionModel");
-            config["num_stacks"] = json!(stacks);
+    /// Writes the file of a run.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        files::write(path, format!("{HEADER}{}", toml::to_string(self)?).as_bytes())
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let given: Table = text.parse()?;
+        let mut whole = Table::try_from(Self::pocket())?;
+        merge(&mut whole, given, "")?;
+        let config: Self = Value::Table(whole).try_into()?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// One sentence where these settings train nothing.
+    pub fn validate(&self) -> Result<()> {
+        let schedules = [
+            ("autoencoder", &self.autoencoder.schedule),
+            ("decoder", &self.decoder.schedule),
+            ("base", &self.base.schedule),
+            ("classifier", &self.classifier.schedule),
+            ("reflow", &self.reflow.schedule),
+            ("distill", &self.distill.schedule),
+        ];
+        for (stage, schedule) in schedules {
+            schedule.validate().with_context(|| format!("{stage}.schedule"))?;
         }
-        config
-    }
-
-    /// (channels, side) of the latents of a picture.
-    pub fn latent(&self) -> (usize, usize) {
-        let number = |name: &str| self.unet[name].as_u64().unwrap_or_default() as usize;
-        (number("in_channels"), number("sample_size"))
-    }
-
-    /// The architecture that a run was begun with, by its file.
-    pub fn from_json(text: &str) -> Result<Self> {
-        let architecture: Self = serde_json::from_str(text)?;
-        ensure!(architecture.picture > 0 && architecture.tokens > 2, "a picture or a prompt of no size");
-        Ok(architecture)
+        let minutes = self.contact_sheet_minutes;
+        ensure!(minutes.is_finite() && minutes >= 0.0, "contact_sheet_minutes takes a number, 0 or more");
+        ensure!((0.0..=1.0).contains(&self.distill.first_share), "distill.first_share takes a number from 0 to 1");
+        self.sizes.validate().context("sizes")
     }
 }
 
-/// Autoencoder: windows of pictures by the hundred thousand.
-pub const AUTOENCODER: Schedule = Schedule {
-    steps: 8_000,
-    batch: 16,
-    micro_batch: 8,
-    rate: 1.5e-3,
-    final_rate: 1e-5,
-    warm_up: 200,
-    decay: 0.0,
-    average: 0.998,
-};
+impl Sizes {
+    fn validate(&self) -> Result<()> {
+        let levels = self.encoder_blocks.len();
+        ensure!((2..=6).contains(&levels), "encoder_blocks takes a number for each of 2 to 6 levels");
+        ensure!(self.decoder_blocks.len() == levels, "decoder_blocks takes as many numbers as encoder_blocks");
+        ensure!(self.unet_widths.len() == 3, "unet_widths takes 3 numbers");
+        ensure!(self.unet_widths.iter().all(|width| width.is_multiple_of(16)), "unet_widths takes multiples of 16");
+        let classifier = self.classifier_widths.len() as u32;
+        ensure!((1..=8).contains(&classifier), "classifier_widths takes 1 to 8 numbers");
+        let numbers = [self.latent_channels, self.autoencoder_width, self.text_width, self.classifier_features];
+        let widths = self.unet_widths.iter().chain(&self.classifier_widths).chain(&numbers);
+        ensure!(widths.copied().all(|width| (1..=4096).contains(&width)), "widths are from 1 to 4096");
+        ensure!(self.text_width.is_multiple_of(4), "text_width takes a multiple of 4");
+        ensure!((1..=64).contains(&self.text_layers), "text_layers takes 1 to 64");
+        ensure!((3..=1024).contains(&self.tokens), "tokens takes 3 to 1024");
+        // The U-Net halves the latent twice, which the autoencoder made of the picture.
+        let multiple = (4 << (levels - 1)).max(1 << classifier);
+        ensure!(
+            (multiple..=1024).contains(&self.picture) && self.picture.is_multiple_of(multiple),
+            "picture takes a multiple of {multiple} up to 1024, so that all levels can halve it"
+        );
+        Ok(())
+    }
+}
 
-/// Decoder alone, on latents that stay.
-pub const DECODER: Schedule = Schedule { steps: 3_000, rate: 5e-4, warm_up: 100, ..AUTOENCODER };
+/// Puts what was given in the place of what is there.
+fn merge(whole: &mut Table, given: Table, above: &str) -> Result<()> {
+    for (key, value) in given {
+        let name = format!("{above}{key}");
+        match (whole.get_mut(&key), value) {
+            (None, _) => {
+                let known: Vec<&str> = whole.keys().map(String::as_str).collect();
+                bail!("the key {name} is unknown (known here: {})", known.join(", "));
+            }
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value, &format!("{name}."))?,
+            // 1 is as good a number as 1.0.
+            (Some(place @ Value::Float(_)), Value::Integer(value)) => *place = Value::Float(value as f64),
+            (Some(place), value) => {
+                ensure!(place.same_type(&value), "{name} is a {}, not a {}", place.type_str(), value.type_str());
+                *place = value;
+            }
+        }
+    }
+    Ok(())
+}
 
-/// Text encoder and U-Net together.
-pub const BASE: Schedule = Schedule {
-    steps: 8_000,
-    batch: 32,
-    micro_batch: 16,
-    rate: 1e-3,
-    final_rate: 1e-5,
-    warm_up: 200,
-    decay: 0.01,
-    average: 0.999,
-};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The U-Net again, on pairs of the base flow.
-pub const REFLOW: Schedule = Schedule { steps: 1_500, rate: 4e-4, warm_up: 100, ..BASE };
+    #[test]
+    fn a_file_that_was_written_is_read_as_the_same() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(FILE);
+        for config in [Config::pocket(), Config::toy()] {
+            config.write(&path)?;
+            assert_eq!(Config::read(&path)?, config);
+        }
+        Ok(())
+    }
 
-/// The stacked student, on pairs of the 2-rectified flow.
-pub const DISTILL: Schedule = Schedule { steps: 2_000, rate: 5e-4, warm_up: 100, ..BASE };
+    #[test]
+    fn what_is_left_out_is_pockets() -> Result<()> {
+        let text = "[reflow]\ntimes = \"u-shaped\"\n[reflow.schedule]\nsteps = 7\nrate = 1\n";
+        let mut expected = Config::pocket();
+        expected.reflow.times = Times::UShaped;
+        (expected.reflow.schedule.steps, expected.reflow.schedule.rate) = (7, 1.0);
+        assert_eq!(Config::parse(text)?, expected);
+        Ok(())
+    }
 
-fn parse<T: DeserializeOwned>(config: &Value, what: &str) -> Result<T> {
-    serde_json::from_value(config.clone())
-        .with_context(|| format!("the {what}'s config is not one that the engine takes"))
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("[base.schedule]\nstep = 3", "base.schedule.step is unknown"),
+            ("colour = 1", "colour is unknown"),
+            ("[base]\npool = \"many\"", "base.pool is a integer, not a string"),
+            ("[base.schedule]\nbatch = 0", "batch and micro_batch take 1 or more"),
+            ("[base.schedule]\nrate = nan", "rate takes a number above 0"),
+            ("[base.schedule]\nsteps = -1", "steps"),
+            ("[reflow]\nloss = \"cubic\"", "cubic"),
+            ("[sizes]\npicture = 100", "picture takes a multiple of 32"),
+            ("[sizes]\nunet_widths = [16, 16]", "3 numbers"),
+            ("[sizes\n", "line 1"),
+        ] {
+            let error = format!("{:#}", Config::parse(text).expect_err(text));
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
 }

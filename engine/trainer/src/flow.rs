@@ -1,4 +1,5 @@
-//! A rectified flow conditioned on text: text encoder and U-Net together.
+//! A rectified flow conditioned on text: text encoder and U-Net together. Change here how they are put together; the
+//! networks are the engine's.
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -8,9 +9,10 @@ use instaflow_engine::flow::euler::{self, Path};
 use instaflow_engine::flow::noise::randn;
 use instaflow_engine::text::TextEncoder;
 use instaflow_engine::unet::UNet;
+use rayon::prelude::*;
 
 use crate::parameters::Tensors;
-use crate::run::{Run, frozen};
+use crate::run::Run;
 
 /// Where the text encoder's weights are among those of a flow.
 pub const TEXT: &str = "text_encoder.";
@@ -21,34 +23,35 @@ pub const UNET: &str = "unet.";
 pub struct Flow {
     text: TextEncoder,
     unet: UNet,
+    device: Device,
     never: Cancel,
 }
 
 impl Flow {
     /// From weights named `text_encoder.…` and `unet.…`; the U-Net is single, or `stacks` in series.
     pub fn new(run: &Run, weights: &VarBuilder, stacks: usize) -> Result<Self> {
-        let (_, vocabulary) = run.tokenizer()?;
-        let text = TextEncoder::new(weights.pp("text_encoder"), &run.architecture.text_encoder(vocabulary)?)?;
-        let unet = UNet::new(weights.pp("unet"), &run.architecture.unet(stacks)?)?;
-        Ok(Self { text, unet, never: Cancel::default() })
+        let networks = run.whole_architecture()?;
+        let text = TextEncoder::new(weights.pp("text_encoder"), &networks.text_encoder()?)?;
+        let unet = UNet::new(weights.pp("unet"), &networks.unet(stacks)?)?;
+        Ok(Self { text, unet, device: run.device.clone(), never: Cancel::default() })
     }
 
     /// One that does not learn.
     pub fn frozen(run: &Run, weights: &Tensors, stacks: usize) -> Result<Self> {
-        Self::new(run, &frozen(weights, ""), stacks)
+        Self::new(run, &run.frozen(weights, ""), stacks)
     }
 
     /// What the U-Net reads of the prompts: (B, L, D).
     pub fn context(&self, prompts: &[Vec<u32>]) -> Result<Tensor> {
         let length = prompts.first().map_or(0, Vec::len);
-        let ids = Tensor::from_vec(prompts.concat(), (prompts.len(), length), &Device::Cpu)?;
+        let ids = Tensor::from_vec(prompts.concat(), (prompts.len(), length), &self.device)?;
         Ok(self.text.forward(&ids)?)
     }
 
     /// The velocity at `x` (B, C, h, w), each at its own time: 0 is noise, 1 the picture.
     pub fn velocity(&self, x: &Tensor, times: &[f64], context: &Tensor) -> Result<Tensor> {
         let steps: Vec<f32> = times.iter().map(|t| (1000.0 * (1.0 - t)) as f32).collect();
-        let steps = Tensor::from_vec(steps, times.len(), &Device::Cpu)?;
+        let steps = Tensor::from_vec(steps, times.len(), &self.device)?;
         Ok(self.unet.forward(x, &steps, context, &self.never)?)
     }
 
@@ -68,7 +71,7 @@ impl Flow {
         let mut velocity = |x: &Tensor, t: f64| -> instaflow_engine::Result<Tensor> {
             let x = if guided { Tensor::cat(&[x, x], 0)? } else { x.clone() };
             let rows = x.dim(0)?;
-            let time = Tensor::full((1000.0 * (1.0 - t)) as f32, rows, &Device::Cpu)?;
+            let time = Tensor::full((1000.0 * (1.0 - t)) as f32, rows, &self.device)?;
             let v = self.unet.forward(&x, &time, &context, &self.never)?;
             if guided {
                 Ok(euler::guided(&v.narrow(0, count, count)?, &v.narrow(0, 0, count)?, guidance)?)
@@ -80,9 +83,10 @@ impl Flow {
     }
 }
 
-/// Noise by seeds, as the program draws it: (B, C, h, w).
-pub fn noise(seeds: &[u64], (channels, side): (usize, usize)) -> Result<Tensor> {
+/// Noise by seeds, as the program draws it, where the networks of the run are: (B, C, h, w).
+pub fn noise(run: &Run, seeds: &[u64]) -> Result<Tensor> {
+    let (channels, side) = run.architecture().latent();
     let shape = [1, channels, side, side];
-    let values = seeds.iter().flat_map(|&seed| randn(seed, &shape)).collect::<Vec<f32>>();
-    Ok(Tensor::from_vec(values, (seeds.len(), channels, side, side), &Device::Cpu)?)
+    let values: Vec<Vec<f32>> = seeds.par_iter().map(|&seed| randn(seed, &shape)).collect();
+    run.tensor(values.concat(), (seeds.len(), channels, side, side))
 }

@@ -1,4 +1,5 @@
-//! What the stages minimise. Every loss is a scalar, the mean over samples.
+//! What the stages minimise on latents and pixels; what is minimised in the features of a network is in `perceptual.rs`.
+//! Every loss is a scalar, the mean over samples.
 
 use candle_core::{D, Result, Tensor};
 
@@ -46,10 +47,27 @@ pub fn squared(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// Pseudo-Huber loss √(‖a−b‖² + c²) − c of each sample with c = 0.00054·d over its d values, divided by c so that it
 /// meets half of [`squared`] · d / c² near zero (Lee, Lin and Fanti, arXiv 2405.20320).
 pub fn pseudo_huber(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (losses, d) = pseudo_huber_samples(a, b)?;
+    (losses / (HUBER * d))?.mean_all()
+}
+
+/// The part of the same authors' loss that is on latents: pseudo-Huber over d, times t of each sample (0 is noise). The
+/// other part is perceptual, and rules where the noise hides the latents.
+pub fn timed_pseudo_huber(a: &Tensor, b: &Tensor, times: &[f64]) -> Result<Tensor> {
+    let (losses, d) = pseudo_huber_samples(a, b)?;
+    let times: Vec<f32> = times.iter().map(|&t| (t / d) as f32).collect();
+    (losses * Tensor::from_vec(times, a.dim(0)?, a.device())?)?.mean_all()
+}
+
+/// c over d.
+const HUBER: f64 = 0.00054;
+
+/// √(‖a−b‖² + c²) − c of each sample (B), and d.
+fn pseudo_huber_samples(a: &Tensor, b: &Tensor) -> Result<(Tensor, f64)> {
     let squares = (a - b)?.sqr()?.flatten_from(1)?;
     let d = squares.dim(1)? as f64;
-    let c = 0.00054 * d;
-    ((squares.sum(1)? + c * c)?.sqrt()?.affine(1.0 / c, -1.0))?.mean_all()
+    let c = HUBER * d;
+    Ok((((squares.sum(1)? + c * c)?.sqrt()? - c)?, d))
 }
 
 #[cfg(test)]
@@ -95,6 +113,12 @@ mod tests {
         assert!((at(100.0 * c)? - 99.005).abs() < 1e-2);
         let x = Var::from_tensor(&(zeros.ones_like()? * 0.1)?)?;
         assert!(pseudo_huber(&x, &zeros)?.backward()?.get(&x).is_some());
+
+        // Two samples, of which the one at noise does not count.
+        let pair = Tensor::cat(&[&zeros.ones_like()?, &zeros.ones_like()?], 0)?;
+        let loss = value(&timed_pseudo_huber(&pair, &pair.zeros_like()?, &[0.0, 0.5])?);
+        let one = (1000f64 + c * c).sqrt() - c;
+        assert!((loss - 0.5 * 0.5 * one / 1000.0).abs() < 1e-6, "{loss}");
         Ok(())
     }
 }

@@ -1,23 +1,54 @@
-//! Trains the Pocket pair: scenes, autoencoder, base flow, reflow, a stacked one-step student.
+//! Trains the Pocket pair: scenes, autoencoder, base flow, reflow, one-step students; and measures what came out.
 //!
 //! Every stage is a subcommand that reads what the stages before it left in the run's folder, goes on from its own
-//! checkpoint, and may be stopped at any time. `README.md` beside the sources lists them in order.
+//! checkpoint, and may be stopped at any time. `README.md` beside the sources lists them in order. Change here how the
+//! process starts; the modules stand in the order from what is asked for to what it rests on.
 
 mod cli;
 
+mod commands;
+
 mod stages;
+
+mod stage;
+
+mod config;
+
+mod architecture;
+
+mod run;
+
+mod model;
+
+mod prompts;
 
 mod flow;
 
-mod stack;
+mod draw;
 
-mod losses;
+mod stack;
 
 mod training;
 
 mod optimizer;
 
 mod parameters;
+
+mod workers;
+
+mod times;
+
+mod losses;
+
+mod perceptual;
+
+mod lpips;
+
+mod classifier;
+
+mod frechet;
+
+mod plot;
 
 mod shards;
 
@@ -27,17 +58,11 @@ mod scenes;
 
 mod vocabulary;
 
-mod run;
-
-mod config;
-
 mod files;
 
 mod progress;
 
 mod random;
-
-mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +73,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    match prepared().unwrap_or_else(|| cli::execute(&arguments).map(|()| ExitCode::SUCCESS)) {
+    match prepared().unwrap_or_else(|| commands::execute(arguments).map(|()| ExitCode::SUCCESS)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,4 +1,5 @@
-//! The weights of the networks in training: made from a seed on first use, or taken over from an earlier stage.
+//! The weights of the networks in training: made from a seed on first use, or taken over from an earlier stage. Change
+//! here how fresh weights are drawn.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,32 +20,34 @@ pub struct Parameters {
     seed: Option<u64>,
     trained: Mutex<BTreeMap<String, Var>>,
     frozen: Tensors,
+    device: Device,
 }
 
 impl Parameters {
     /// Fresh weights: each by the hint of the layer that asks for it, from `seed` and its own name alone.
-    pub fn seeded(seed: u64) -> Self {
-        Self { seed: Some(seed), trained: Mutex::default(), frozen: Tensors::new() }
+    pub fn seeded(seed: u64, device: &Device) -> Self {
+        Self { seed: Some(seed), trained: Mutex::default(), frozen: Tensors::new(), device: device.clone() }
     }
 
-    /// Given weights (copied); those whose name `is_trained` names will learn, the others stay as they are.
-    pub fn given(tensors: &Tensors, is_trained: impl Fn(&str) -> bool) -> Result<Self> {
+    /// Given weights; those whose name `is_trained` names will learn (they are copied, one at a time, and their originals
+    /// given back), the others stay as they are.
+    pub fn given(tensors: Tensors, is_trained: impl Fn(&str) -> bool, device: &Device) -> Result<Self> {
         let mut trained = BTreeMap::new();
         let mut frozen = Tensors::new();
         for (name, tensor) in tensors {
-            let tensor = tensor.to_dtype(DType::F32)?.contiguous()?;
-            if is_trained(name) {
-                trained.insert(name.clone(), Var::from_tensor(&tensor.copy()?)?);
+            let tensor = tensor.to_device(device)?.to_dtype(DType::F32)?.contiguous()?;
+            if is_trained(&name) {
+                trained.insert(name, Var::from_tensor(&tensor)?);
             } else {
-                frozen.insert(name.clone(), tensor);
+                frozen.insert(name, tensor);
             }
         }
-        Ok(Self { seed: None, trained: Mutex::new(trained), frozen })
+        Ok(Self { seed: None, trained: Mutex::new(trained), frozen, device: device.clone() })
     }
 
     /// What networks are built from.
     pub fn builder(&self) -> VarBuilder<'_> {
-        VarBuilder::from_backend(Box::new(self), DType::F32, Device::Cpu)
+        VarBuilder::from_backend(Box::new(self), DType::F32, self.device.clone())
     }
 
     /// The trained weights by name.
@@ -122,7 +125,7 @@ mod tests {
     #[test]
     fn fresh_weights_depend_on_seed_and_name_alone() -> Result<()> {
         let values = |seed, names: &[&str]| -> Result<Vec<Vec<f32>>> {
-            let parameters = Parameters::seeded(seed);
+            let parameters = Parameters::seeded(seed, &Device::Cpu);
             let builder = parameters.builder();
             names.iter().map(|name| builder.get_with_hints(6, name, HINT)?.to_vec1()).collect()
         };
@@ -142,7 +145,7 @@ mod tests {
             ("net.a".into(), Tensor::ones(3, DType::F32, &Device::Cpu)?),
             ("text.b".into(), Tensor::ones(2, DType::F32, &Device::Cpu)?),
         ]);
-        let parameters = Parameters::given(&tensors, |name| name.starts_with("net."))?;
+        let parameters = Parameters::given(tensors, |name| name.starts_with("net."), &Device::Cpu)?;
         assert_eq!(parameters.trained().keys().collect::<Vec<_>>(), ["net.a"]);
         assert_eq!(parameters.frozen().keys().collect::<Vec<_>>(), ["text.b"]);
         let builder = parameters.builder();

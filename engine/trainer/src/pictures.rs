@@ -1,9 +1,10 @@
-//! Rendered scenes as tensors, and tensors as pictures.
+//! Rendered scenes as tensors, and tensors as pictures. Change here how pictures are fed to the networks.
 
 use std::sync::OnceLock;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use crate::random::Random;
 use crate::scenes;
@@ -29,14 +30,12 @@ impl Pool {
     }
 
     /// Scenes by their number: (B, 3, H, W) in [−1, 1].
-    pub fn tensor(&self, scenes: &[usize]) -> Result<Tensor> {
-        let pictures: Vec<&[u8]> = scenes
-            .iter()
-            .map(|&scene| {
-                self.rendered[scene].get_or_init(|| scenes::sample(scene as u64).render(self.side)).as_slice()
-            })
-            .collect();
-        tensor(&pictures, self.side)
+    pub fn tensor(&self, scenes: &[usize], device: &Device) -> Result<Tensor> {
+        let render = |&scene: &usize| {
+            self.rendered[scene].get_or_init(|| scenes::sample(scene as u64).render(self.side)).as_slice()
+        };
+        let pictures: Vec<&[u8]> = scenes.par_iter().map(render).collect();
+        tensor(&pictures, self.side, device)
     }
 }
 
@@ -54,7 +53,7 @@ pub fn windows(pictures: &Tensor, random: &mut Random) -> Result<Tensor> {
 }
 
 /// Pictures (rows of RGB bytes) as (B, 3, H, W) in [−1, 1].
-pub fn tensor(pictures: &[&[u8]], side: u32) -> Result<Tensor> {
+pub fn tensor(pictures: &[&[u8]], side: u32, device: &Device) -> Result<Tensor> {
     let side = side as usize;
     let mut values = Vec::with_capacity(pictures.len() * 3 * side * side);
     for picture in pictures {
@@ -62,7 +61,7 @@ pub fn tensor(pictures: &[&[u8]], side: u32) -> Result<Tensor> {
             values.extend(picture.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte) / 127.5 - 1.0));
         }
     }
-    Ok(Tensor::from_vec(values, (pictures.len(), 3, side, side), &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, (pictures.len(), 3, side, side), device)?)
 }
 
 /// (B, 3, H, W) in [−1, 1] as pictures.
@@ -88,7 +87,7 @@ mod tests {
     fn pictures_survive_the_way_to_a_tensor_and_back() -> Result<()> {
         let pool = Pool::new(2, 16);
         let pictures = [1, 0].map(|seed| scenes::sample(seed).render(16));
-        assert_eq!(from_tensor(&pool.tensor(&[1, 0])?)?, pictures);
+        assert_eq!(from_tensor(&pool.tensor(&[1, 0], &Device::Cpu)?)?, pictures);
         Ok(())
     }
 

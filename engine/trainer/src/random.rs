@@ -1,4 +1,5 @@
 //! Numbers that depend on nothing but where they are used, so that a run taken up again draws what it would have drawn.
+//! Change nothing here once a run has begun that is to go on.
 
 /// Mixes a stage, a step, a sample … into one seed.
 pub fn key(parts: &[u64]) -> u64 {

@@ -1,17 +1,24 @@
-//! A run: the folder that all stages read from and write to, and the means to compute.
+//! A run: the folder that all stages read from and write to, and the means to compute. Change here what every stage
+//! gets.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use instaflow_engine::text::Tokenizer;
 use instaflow_engine::text::tokenizer::TokenizerFiles;
+use instaflow_engine::vae::Autoencoder;
 
-use crate::config::Architecture;
-use crate::files;
+use crate::architecture::Architecture;
+use crate::config::{self, Config};
+use crate::files::TensorFile;
+use crate::model::Model;
 use crate::parameters::{Parameters, Tensors};
+use crate::prompts::Prompts;
 use crate::random::key;
+use crate::stage::Stage;
 use crate::training::{self, Limits, Look, Loss, Schedule};
 use crate::workers::Workers;
 
@@ -19,64 +26,52 @@ use crate::workers::Workers;
 pub struct Run {
     /// The folder, for example `runs/pocket`.
     pub folder: PathBuf,
-    /// The shapes of the networks, the same from the first stage to the last.
-    pub architecture: Architecture,
-    /// One replica per core.
-    pub workers: Workers,
+    /// Sizes and schedules.
+    pub config: Config,
+    /// One worker per core, for what the host does: rendering, and the networks where the device is the CPU.
+    pub cores: Workers,
+    /// Where the networks are.
+    pub device: Device,
     /// When to stop.
     pub limits: Limits,
-}
-
-/// The stages that train something, in their order. Each leaves its weights in its own folder of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Pictures to latents and back.
-    Autoencoder,
-    /// Latents, normalised and then frozen, to pictures.
-    Decoder,
-    /// The flow from noise to latents.
-    Base,
-    /// The flow again, on the couplings of the first: 2-rectified flow.
-    Reflow,
-    /// The stacked one-step student.
-    Distill,
-}
-
-impl Stage {
-    /// The name of its folder and of its subcommand.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Autoencoder => "autoencoder",
-            Self::Decoder => "decoder",
-            Self::Base => "base",
-            Self::Reflow => "reflow",
-            Self::Distill => "distill",
-        }
-    }
-
-    /// Keeps the random numbers of the stages apart.
-    pub fn seed(self) -> u64 {
-        self as u64 + 1
-    }
+    /// LPIPS weights for perceptual losses, where the person gives them.
+    pub lpips: Option<PathBuf>,
+    replica: Option<Workers>,
+    model: Option<Model>,
+    prompts: OnceLock<Prompts>,
 }
 
 impl Run {
-    /// Opens a run, or begins one with `architecture`.
-    pub fn open(folder: PathBuf, architecture: Architecture, workers: Workers, limits: Limits) -> Result<Self> {
-        let path = folder.join("architecture.json");
-        if path.exists() {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let begun = Architecture::from_json(&text)
-                .with_context(|| format!("{} is not an architecture that this program knows", path.display()))?;
+    /// Opens a run, or begins one with `config` (Pocket's where it is `None`). `threads` is the number of cores.
+    pub fn open(
+        folder: PathBuf,
+        config: Option<Config>,
+        device: Device,
+        threads: usize,
+        limits: Limits,
+    ) -> Result<Self> {
+        let path = folder.join(config::FILE);
+        let config = if path.exists() {
+            let begun = Config::read(&path)?;
             ensure!(
-                begun == architecture,
-                "{} was begun with other networks than this program trains: choose another --run",
-                folder.display()
+                config.is_none_or(|config| config == begun),
+                "{} was begun with another configuration: change {} by hand, or choose another --run",
+                folder.display(),
+                path.display()
             );
+            begun
         } else {
-            files::write_json(&path, &serde_json::to_value(&architecture)?)?;
-        }
-        Ok(Self { folder, architecture, workers, limits })
+            let config = config.unwrap_or_else(Config::pocket);
+            config.validate()?;
+            config.write(&path)?;
+            config
+        };
+        let model = if config.model.is_empty() { None } else { Some(Model::open(Path::new(&config.model))?) };
+        // A replica per core would be one too many on a GPU: all of them would wait for it.
+        let replica = if device.is_cpu() { None } else { Some(Workers::of_threads(1, threads)?) };
+        let cores = Workers::new(threads)?;
+        let (lpips, prompts) = (None, OnceLock::new());
+        Ok(Self { folder, config, cores, device, limits, lpips, replica, model, prompts })
     }
 
     /// A folder or file inside the run.
@@ -84,36 +79,100 @@ impl Run {
         self.folder.join(name)
     }
 
-    /// The tokenizer, and how many tokens it knows.
-    pub fn tokenizer(&self) -> Result<(Tokenizer, usize)> {
-        let folder = self.path("tokenizer");
-        let vocabulary = crate::vocabulary::size(&folder)?;
-        Ok((open_tokenizer(&folder, self.architecture.tokens)?, vocabulary))
+    /// What computes with networks: a replica per core, or one on a GPU.
+    pub fn replicas(&self) -> &Workers {
+        self.replica.as_ref().unwrap_or(&self.cores)
     }
 
-    /// The averaged weights that a stage has reached.
+    /// The model folder whose flow stands in for the base, if any.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// That there are scenes behind this run: what only they can teach is refused for a model folder.
+    pub fn check_scenes(&self, what: &str) -> Result<()> {
+        ensure!(
+            self.model.is_none(),
+            "{what} needs the scenes, and this run fine-tunes {}: choose another --run for it",
+            self.config.model
+        );
+        Ok(())
+    }
+
+    /// The networks' shapes; the vocabulary is known once there is a tokenizer.
+    pub fn architecture(&self) -> Architecture {
+        match &self.model {
+            Some(model) => model.architecture().clone(),
+            None => Architecture::of(&self.config.sizes),
+        }
+    }
+
+    /// The shapes with those of the text encoder complete.
+    pub fn whole_architecture(&self) -> Result<Architecture> {
+        match &self.model {
+            Some(model) => Ok(model.architecture().clone()),
+            None => Ok(self.architecture().with_vocabulary(crate::vocabulary::size(&self.tokenizer_folder())?)),
+        }
+    }
+
+    /// Where the tokenizer's files are.
+    pub fn tokenizer_folder(&self) -> PathBuf {
+        self.model.as_ref().map_or_else(|| self.path("tokenizer"), Model::tokenizer_folder)
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        match &self.model {
+            Some(model) => model.tokenizer(),
+            None => open_tokenizer(&self.tokenizer_folder(), self.config.sizes.tokens),
+        }
+    }
+
+    /// What pairs are drawn for.
+    pub fn prompts(&self) -> Result<&Prompts> {
+        if let Some(prompts) = self.prompts.get() {
+            return Ok(prompts);
+        }
+        let prompts = Prompts::open(&self.config.prompts)?;
+        Ok(self.prompts.get_or_init(|| prompts))
+    }
+
+    /// The averaged weights that a stage has reached, on the CPU.
     pub fn trained(&self, stage: Stage) -> Result<Tensors> {
+        if let (Some(model), Stage::BASE) = (&self.model, stage) {
+            return model.flow();
+        }
         let found = training::trained(&self.checkpoint(stage))?;
-        let (tensors, _) = found.with_context(|| {
-            format!("{} has no {} yet: run `instaflow-trainer {1}` first", self.folder.display(), stage.name())
-        })?;
-        Ok(tensors)
+        found.with_context(|| {
+            format!(
+                "{} has no {} yet: run `instaflow-trainer {}` first",
+                self.folder.display(),
+                stage.title(),
+                stage.command()
+            )
+        })
     }
 
     /// Whether a stage has saved something.
     pub fn begun(&self, stage: Stage) -> bool {
-        self.checkpoint(stage).exists()
+        (self.model.is_some() && stage == Stage::BASE) || self.checkpoint(stage).exists()
+    }
+
+    /// The decoder of the run's latents.
+    pub fn decoder(&self) -> Result<Autoencoder> {
+        let weights = match &self.model {
+            Some(model) => model.autoencoder()?,
+            None => self.trained(Stage::Decoder)?,
+        };
+        Ok(Autoencoder::new(self.frozen(&weights, ""), &self.architecture().autoencoder)?)
     }
 
     /// The weights that a stage goes on with, or those that `first` gives where it has not begun.
     pub fn parameters(&self, stage: Stage, first: impl FnOnce() -> Result<Parameters>) -> Result<Parameters> {
-        let path = self.checkpoint(stage);
-        let Some((saved, _)) = files::read_tensors(&path)? else { return first() };
-        let strip = |(name, tensor): (&String, &candle_core::Tensor)| {
-            Some((name.strip_prefix("average/")?.to_owned(), tensor.clone()))
-        };
-        let averages: Tensors = saved.iter().filter_map(strip).collect();
-        Ok(Parameters::given(&averages, |name| training::is_trained(&saved, name))?)
+        let Some(saved) = TensorFile::open(&self.checkpoint(stage))? else { return first() };
+        let names = saved.names();
+        let learns = |name: &str| names.binary_search(&format!("mean/{name}")).is_ok();
+        Ok(Parameters::given(saved.below(training::AVERAGE)?, learns, &self.device)?)
     }
 
     /// Trains a stage; says how it ended.
@@ -125,15 +184,31 @@ impl Run {
         loss: Loss,
         look: Look,
     ) -> Result<()> {
+        schedule.validate()?;
         let path = self.checkpoint(stage);
         let name = stage.name();
-        let done = training::train(&path, name, schedule, &self.limits, &self.workers, parameters, loss, look)?;
+        let done = training::train(&path, &name, schedule, &self.limits, self.replicas(), parameters, loss, look)?;
         eprintln!("{name}: {}", if done { "done" } else { "stopped early; the same command goes on from here" });
         Ok(())
     }
 
-    fn checkpoint(&self, stage: Stage) -> PathBuf {
-        self.path(stage.name()).join("state.safetensors")
+    /// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
+    pub fn frozen(&self, tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
+        let part = tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())))
+            .collect();
+        VarBuilder::from_tensors(part, DType::F32, &self.device)
+    }
+
+    /// Numbers of the host as a tensor where the networks are.
+    pub fn tensor(&self, values: Vec<f32>, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, shape.into(), &self.device)?)
+    }
+
+    /// The file that a stage goes on from.
+    pub fn checkpoint(&self, stage: Stage) -> PathBuf {
+        self.path(&stage.name()).join("state.safetensors")
     }
 }
 
@@ -141,7 +216,8 @@ impl Run {
 pub fn open_tokenizer(folder: &Path, limit: usize) -> Result<Tokenizer> {
     let read = |name: &str| {
         let path = folder.join(name);
-        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        std::fs::read(&path)
+            .with_context(|| format!("cannot read {}: run `instaflow-trainer tokenizer` first", path.display()))
     };
     let files = TokenizerFiles {
         folder: folder.to_owned(),
@@ -154,19 +230,12 @@ pub fn open_tokenizer(folder: &Path, limit: usize) -> Result<Tokenizer> {
     Ok(Tokenizer::new(&files, Some(limit))?)
 }
 
-/// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
-pub fn frozen(tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
-    let part =
-        tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
-    VarBuilder::from_tensors(part.collect(), DType::F32, &Device::Cpu)
-}
-
 /// A short name for exactly these values of the tensors whose names begin with `prefix`.
 pub fn fingerprint(tensors: &Tensors, prefix: &str) -> Result<String> {
     let mut state = 0;
     for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with(prefix)) {
         state = name.bytes().fold(state, |state, byte| key(&[state, u64::from(byte)]));
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
         state = values.iter().fold(state, |state, value| key(&[state, u64::from(value.to_bits())]));
     }
     Ok(format!("{state:016x}"))

@@ -1,4 +1,4 @@
-//! From one U-Net to two in series that compute the same.
+//! From one U-Net to two in series that compute the same. Change here what a stacked student starts from.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;

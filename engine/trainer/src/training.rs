@@ -1,20 +1,23 @@
-//! The loop that all stages share: shares of a batch on all workers, one optimizer step, checkpoints, a progress line.
+//! The loop that all stages share: shares of a batch on all replicas, one optimizer step, checkpoints, a progress line.
+//! Change here what is the same in every stage; what a stage minimises is in `stages/`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Metadata};
-use crate::optimizer::{AdamW, Step};
+use crate::files::{self, Metadata, Saved, TensorFile};
+use crate::optimizer::{AdamW, Gradients, Step};
 use crate::parameters::{Parameters, Tensors};
 use crate::progress::Progress;
 use crate::workers::Workers;
 
 /// How a stage learns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Optimizer steps from start to end, over all runs of the stage.
     pub steps: u64,
@@ -35,6 +38,16 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// One sentence where these settings train nothing.
+    pub fn validate(&self) -> Result<()> {
+        ensure!(self.batch > 0 && self.micro_batch > 0, "batch and micro_batch take 1 or more");
+        ensure!(self.rate.is_finite() && self.rate > 0.0, "rate takes a number above 0");
+        ensure!((0.0..=self.rate).contains(&self.final_rate), "final_rate takes a number from 0 to rate");
+        ensure!((0.0..1.0).contains(&self.decay), "decay takes a number from 0 to below 1");
+        ensure!((0.0..1.0).contains(&self.average), "average takes a number from 0 to below 1");
+        Ok(())
+    }
+
     /// The learning rate of step `index`: 0, 1 …
     pub fn rate_at(&self, index: u64) -> f64 {
         let warm = ((index + 1) as f64 / self.warm_up.max(1) as f64).min(1.0);
@@ -49,6 +62,8 @@ impl Schedule {
 pub struct Limits {
     /// The run saves and ends here.
     pub deadline: Option<Instant>,
+    /// A run saves and ends after so many steps of its own, whatever its schedule says.
+    pub steps: Option<u64>,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
     /// A file whose appearance ends the run likewise.
@@ -65,8 +80,8 @@ impl Limits {
 /// The mean loss of the samples `range` of step `index`, a scalar with its graph.
 pub type Loss<'a> = &'a (dyn Fn(u64, Range<usize>) -> Result<Tensor> + Sync);
 
-/// Looks at the averaged weights at every checkpoint; answers a few words for the log.
-pub type Look<'a> = &'a mut dyn FnMut(&Tensors) -> Result<String>;
+/// Looks at the averaged weights at every checkpoint, after so many steps; answers a few words for the log.
+pub type Look<'a> = &'a mut dyn FnMut(u64, &Tensors) -> Result<String>;
 
 /// Trains until the schedule or a limit ends, from the checkpoint `path` where there is one. True: the schedule is done.
 pub fn train(
@@ -74,69 +89,91 @@ pub fn train(
     name: &str,
     schedule: &Schedule,
     limits: &Limits,
-    workers: &Workers,
+    replicas: &Workers,
     parameters: &Parameters,
     loss: Loss,
     look: Look,
 ) -> Result<bool> {
     let mut adam = AdamW::new(parameters)?;
     let mut done = 0;
-    if let Some((saved, metadata)) = files::read_tensors(path)? {
+    if let Some(saved) = TensorFile::open(path)? {
         adam.restore(&saved).with_context(|| format!("cannot go on from {}", path.display()))?;
-        done = steps_of(&metadata).with_context(|| format!("{} does not say how far it got", path.display()))?;
+        done = steps_of(&saved).with_context(|| format!("{} does not say how far it got", path.display()))?;
         eprintln!("{name}: going on after step {done}");
     }
-    eprintln!("{name}: {} parameters learn, {} workers", adam.numbers(), workers.count());
+    eprintln!("{name}: {} parameters learn, {} replicas", adam.numbers(), replicas.count());
+    let end = limits.steps.map_or(schedule.steps, |steps| schedule.steps.min(done + steps));
     let mut progress = Progress::new(name, done, schedule.steps, schedule.batch);
+    if let Some(folder) = path.parent() {
+        progress = progress.logged(folder);
+    }
     let mut saved_at = Instant::now();
     let mut unsaved = !path.exists();
-    while done < schedule.steps && !limits.reached() {
-        let shares = shares(schedule.batch, schedule.micro_batch);
-        let results = workers.map(shares, |share| {
-            let weight = share.len() as f64 / schedule.batch as f64;
-            let loss = (loss(done, share)? * weight)?;
-            Ok((f64::from(loss.to_scalar::<f32>()?), loss.backward()?))
-        })?;
-        let (losses, gradients): (Vec<f64>, Vec<_>) = results.into_iter().unzip();
-        let loss: f64 = losses.iter().sum();
-        if !loss.is_finite() {
-            bail!("{name}: the loss of step {done} is no number: lower --rate and continue from the last checkpoint");
-        }
-        let rate = schedule.rate_at(done);
+    while done < end && !limits.reached() {
+        let loss = step(&mut adam, schedule, done, replicas, loss).with_context(|| format!("{name}, step {done}"))?;
         done += 1;
-        let step = Step { rate, count: done, decay: schedule.decay, clip: 1.0, average: schedule.average };
-        adam.step(&gradients, &step, workers)?;
-        progress.step(done, loss);
+        progress.step(done, schedule.rate_at(done - 1), loss)?;
         unsaved = true;
         if saved_at.elapsed() >= limits.checkpoint_every {
             save(path, &adam, parameters, done)?;
-            progress.note(&look(&averages(&adam, parameters)?)?);
+            progress.note(&look(done, &averages(&adam, parameters)?)?);
             (saved_at, unsaved) = (Instant::now(), false);
         }
     }
     if unsaved {
         save(path, &adam, parameters, done)?;
-        progress.note(&look(&averages(&adam, parameters)?)?);
+        progress.note(&look(done, &averages(&adam, parameters)?)?);
     }
     Ok(done >= schedule.steps)
 }
 
-/// The averaged weights of a stage's checkpoint, those it left as they were included, and the steps it has made.
-pub fn trained(path: &Path) -> Result<Option<(Tensors, u64)>> {
-    let Some((saved, metadata)) = files::read_tensors(path)? else { return Ok(None) };
-    let steps = steps_of(&metadata).with_context(|| format!("{} does not say how far it got", path.display()))?;
-    let averages =
-        saved.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix("average/")?.to_owned(), tensor)));
-    Ok(Some((averages.collect(), steps)))
+/// Step `index` (0, 1 …): forward and backward of every share of the batch on its replica, then AdamW. Answers the loss.
+pub fn step(adam: &mut AdamW, schedule: &Schedule, index: u64, replicas: &Workers, loss: Loss) -> Result<f64> {
+    let shares = shares(schedule.batch, schedule.micro_batch);
+    let mut queues: Vec<Vec<Range<usize>>> = vec![Vec::new(); replicas.count().min(shares.len())];
+    for (number, share) in shares.into_iter().enumerate() {
+        let queue = number % queues.len();
+        queues[queue].push(share);
+    }
+    let on_replica = |queue: Vec<Range<usize>>| {
+        let mut sum: Option<(f64, Gradients)> = None;
+        for share in queue {
+            let weight = share.len() as f64 / schedule.batch as f64;
+            let loss = (loss(index, share)? * weight)?;
+            let value = f64::from(loss.to_scalar::<f32>()?);
+            let gradients = adam.gradients(loss.backward()?)?;
+            sum = Some(match sum {
+                None => (value, gradients),
+                Some((total, before)) => {
+                    let added = before.into_iter().zip(gradients).map(|(a, b)| a + b);
+                    (total + value, added.collect::<candle_core::Result<_>>()?)
+                }
+            });
+        }
+        sum.context("a replica without a share")
+    };
+    let (losses, gradients): (Vec<f64>, Vec<Gradients>) = replicas.map(queues, on_replica)?.into_iter().unzip();
+    let loss: f64 = losses.iter().sum();
+    if !loss.is_finite() {
+        bail!("the loss is no longer a number: lower --rate and continue from the last checkpoint");
+    }
+    let (decay, average) = (schedule.decay, schedule.average);
+    let step = Step { rate: schedule.rate_at(index), count: index + 1, decay, clip: 1.0, average };
+    adam.step(&gradients, &step, replicas)?;
+    Ok(loss)
 }
 
-/// The names that learn, by a checkpoint: those that have moments.
-pub fn is_trained(saved: &Tensors, name: &str) -> bool {
-    saved.contains_key(&format!("mean/{name}"))
+/// Where the averaged weights are in a checkpoint, those that the stage left as they were included.
+pub const AVERAGE: &str = "average/";
+
+/// The averaged weights of a stage's checkpoint; `None` where there is none yet.
+pub fn trained(path: &Path) -> Result<Option<Tensors>> {
+    TensorFile::open(path)?.map(|saved| saved.below(AVERAGE)).transpose()
 }
 
-fn steps_of(metadata: &Metadata) -> Option<u64> {
-    metadata.get("steps")?.parse().ok()
+/// Steps that a checkpoint has behind it.
+pub fn steps_of(saved: &TensorFile) -> Option<u64> {
+    saved.metadata().get("steps")?.parse().ok()
 }
 
 fn averages(adam: &AdamW, parameters: &Parameters) -> Result<Tensors> {
@@ -147,8 +184,9 @@ fn averages(adam: &AdamW, parameters: &Parameters) -> Result<Tensors> {
 
 fn save(path: &Path, adam: &AdamW, parameters: &Parameters, steps: u64) -> Result<()> {
     let mut tensors = adam.save()?;
-    tensors.extend(parameters.frozen().iter().map(|(name, tensor)| (format!("average/{name}"), tensor.clone())));
-    files::write_tensors(path, &tensors, Metadata::from([("steps".to_owned(), steps.to_string())]))
+    let frozen = parameters.frozen().iter();
+    tensors.extend(frozen.map(|(name, tensor)| (format!("{AVERAGE}{name}"), Saved::Tensor(tensor.clone()))));
+    files::write_tensors(path, tensors, Metadata::from([("steps".to_owned(), steps.to_string())]))
 }
 
 /// 0 … `batch` in runs of `micro_batch`.
@@ -175,15 +213,16 @@ mod tests {
         average: 0.99,
     };
 
-    fn limits(folder: &Path) -> Limits {
-        Limits { deadline: None, checkpoint_every: Duration::from_hours(1), stop_file: folder.join("stop") }
+    fn limits(folder: &Path, steps: u64) -> Limits {
+        let stop_file = folder.join("stop");
+        Limits { deadline: None, steps: Some(steps), checkpoint_every: Duration::from_hours(1), stop_file }
     }
 
-    /// Learns a random linear map; answers weights and averages after `runs`, each up to a given step.
+    /// Learns a random linear map; answers all that was saved after `runs` of so many steps each.
     fn learn(folder: &Path, runs: &[u64]) -> Result<Vec<Vec<f32>>> {
         let path = folder.join("state.safetensors");
-        for &end in runs {
-            let parameters = Parameters::seeded(5);
+        for &steps in runs {
+            let parameters = Parameters::seeded(5, &Device::Cpu);
             let weight = parameters.builder().get_with_hints((4, 3), "weight", Init::Uniform { lo: -1.0, up: 1.0 })?;
             let loss = |step: u64, range: Range<usize>| {
                 let mut x = Vec::new();
@@ -194,29 +233,20 @@ mod tests {
                 let x = Tensor::from_vec(x, (range.len(), 4), &Device::Cpu)?;
                 Ok((x.matmul(&weight)? - x.narrow(1, 1, 3)?)?.sqr()?.mean_all()?)
             };
-            // The schedule is that of the whole; only the run is cut short.
-            let stop_after = |step: u64, range: Range<usize>| {
-                if step + 1 == end && range.start == 0 {
-                    std::fs::write(folder.join("stop"), "")?;
-                }
-                loss(step, range)
-            };
             let workers = Workers::new(2)?;
-            train(&path, "toy", &SCHEDULE, &limits(folder), &workers, &parameters, &stop_after, &mut |_| {
-                Ok(String::new())
-            })?;
-            std::fs::remove_file(folder.join("stop"))?;
+            let look = &mut |_, _: &Tensors| Ok(String::new());
+            train(&path, "toy", &SCHEDULE, &limits(folder, steps), &workers, &parameters, &loss, look)?;
         }
-        let (saved, metadata) = files::read_tensors(&path)?.context("no checkpoint")?;
-        assert_eq!(steps_of(&metadata), runs.last().copied());
-        saved.values().map(|tensor| Ok(tensor.flatten_all()?.to_vec1()?)).collect()
+        let saved = TensorFile::open(&path)?.context("no checkpoint")?;
+        assert_eq!(steps_of(&saved), Some(runs.iter().sum()));
+        saved.below("")?.values().map(|tensor| Ok(tensor.flatten_all()?.to_vec1()?)).collect()
     }
 
     #[test]
     fn a_run_taken_up_again_gives_the_numbers_of_an_unbroken_one() -> Result<()> {
         let (whole, broken) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let unbroken = learn(whole.path(), &[12])?;
-        assert_eq!(unbroken, learn(broken.path(), &[1, 5, 12])?);
+        assert_eq!(unbroken, learn(broken.path(), &[1, 4, 7])?);
         assert_ne!(unbroken, learn(tempfile::tempdir()?.path(), &[11])?);
         Ok(())
     }

@@ -1,19 +1,25 @@
-//! One replica per core: each worker computes its share of a batch from beginning to end on one thread.
+//! One replica per core: each worker computes its share of a batch from beginning to end on one thread. Change here how
+//! work is shared out.
 
 use anyhow::{Context, Result, anyhow};
 
-/// A fixed set of single-threaded rayon pools.
+/// A fixed set of rayon pools, single-threaded as a rule.
 ///
 /// Work that runs in such a pool finds one thread at hand, so that every operation below it stays on its own core: two
 /// replicas side by side waste nothing on handing small operations around.
 pub struct Workers(Vec<rayon::ThreadPool>);
 
 impl Workers {
-    /// `count` workers, at least one.
+    /// `count` workers of one thread, at least one.
     pub fn new(count: usize) -> Result<Self> {
+        Self::of_threads(count, 1)
+    }
+
+    /// `count` workers of so many threads each: one replica on a GPU has the cores at hand to prepare its batches.
+    pub fn of_threads(count: usize, threads: usize) -> Result<Self> {
         let pool = |index| {
             rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
+                .num_threads(threads.max(1))
                 .thread_name(move |_| format!("worker-{index}"))
                 // candle walks the graph of a network recursively.
                 .stack_size(64 << 20)

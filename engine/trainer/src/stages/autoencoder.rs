@@ -1,9 +1,9 @@
-//! First stage: pictures to latents of mean 0 and variance 1, and back.
+//! Pictures to latents of mean 0 and variance 1, and back. Change here what the autoencoder learns from and is judged by.
 
 use std::ops::Range;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use instaflow_engine::vae::AutoencoderTiny;
 
 use crate::files;
@@ -11,8 +11,9 @@ use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures::{self, HELD_OUT, Pool, windows};
 use crate::random::{Random, key};
-use crate::run::{Run, Stage, frozen};
+use crate::run::Run;
 use crate::scenes;
+use crate::stage::Stage;
 use crate::training::Schedule;
 
 /// How much the latents' distance from mean 0 and variance 1 counts.
@@ -26,25 +27,26 @@ const SHOWN: u64 = 16;
 /// Trains encoder and decoder on `pool` different scenes.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Autoencoder;
-    let config = run.architecture.autoencoder()?;
-    let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed())))?;
+    run.check_scenes("the autoencoder")?;
+    let config = run.architecture().autoencoder()?;
+    let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
-    let pool = Pool::new(pool, run.architecture.picture);
+    let pool = Pool::new(pool, run.config.sizes.picture);
     let weights = Weights { absolute: 1.0, squared: 1.0, edges: 0.5 };
     let loss = |step: u64, range: Range<usize>| {
-        let pictures = batch(&pool, stage, step, &range)?;
+        let pictures = batch(run, &pool, stage, step, &range)?;
         let latents = network.encode(&pictures)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         let error = losses::reconstruction(&decoded, &pictures, weights)?;
         Ok((error + (losses::moments(&latents)? * MOMENTS)?)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |averages| look(run, stage, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, averages))
 }
 
 /// The windows of pictures that are the samples of a step: (B, 3, H/2, W/2).
-pub fn batch(pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
+pub fn batch(run: &Run, pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
     let scene = |sample: usize| Random::new(key(&[stage.seed(), step, sample as u64])).below(pool.count());
-    let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>())?;
+    let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>(), &run.device)?;
     windows(&pictures, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
 }
 
@@ -52,24 +54,24 @@ pub fn batch(pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Resu
 pub fn disturbed(latents: &Tensor, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
     let mut random = Random::new(key(&[stage.seed(), step, range.start as u64, 1]));
     let noise: Vec<f32> = (0..latents.elem_count()).map(|_| (LATENT_NOISE * random.normal()) as f32).collect();
-    Ok((latents + Tensor::from_vec(noise, latents.shape(), &Device::Cpu)?)?)
+    Ok((latents + Tensor::from_vec(noise, latents.shape(), latents.device())?)?)
 }
 
 /// Round trips of held-out pictures, as `roundtrip.png` (originals above) and in dB.
 pub fn look(run: &Run, stage: Stage, weights: &Tensors) -> Result<String> {
-    let side = run.architecture.picture;
-    let network = AutoencoderTiny::new(frozen(weights, ""), &run.architecture.autoencoder()?)?;
+    let side = run.config.sizes.picture;
+    let network = AutoencoderTiny::new(run.frozen(weights, ""), &run.architecture().autoencoder()?)?;
     let round_trip = |seeds: Range<u64>| {
         let originals: Vec<Vec<u8>> = seeds.map(|seed| scenes::sample(HELD_OUT + seed).render(side)).collect();
         let slices: Vec<&[u8]> = originals.iter().map(Vec::as_slice).collect();
-        let decoded = network.decode(&network.encode(&pictures::tensor(&slices, side)?)?)?;
+        let decoded = network.decode(&network.encode(&pictures::tensor(&slices, side, &run.device)?)?)?;
         Ok((originals, pictures::from_tensor(&decoded)?))
     };
-    let halves = run.workers.map(vec![0..SHOWN / 2, SHOWN / 2..SHOWN], round_trip)?;
+    let halves = run.replicas().map(vec![0..SHOWN / 2, SHOWN / 2..SHOWN], round_trip)?;
     let (originals, decoded): (Vec<_>, Vec<_>) = halves.into_iter().unzip();
     let tiles: Vec<Vec<u8>> =
         originals.iter().zip(&decoded).flat_map(|(a, b)| [a.clone(), b.clone()]).flatten().collect();
     let sheet = scenes::contact_sheet(&tiles, side, SHOWN as u32 / 2);
-    files::write_png(&run.path(stage.name()).join("roundtrip.png"), &sheet)?;
+    files::write_png(&run.path(&stage.name()).join("roundtrip.png"), &sheet)?;
     Ok(format!("{:.2} dB on {SHOWN} held-out pictures", pictures::psnr(&originals.concat(), &decoded.concat())))
 }

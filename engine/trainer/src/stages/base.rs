@@ -1,31 +1,38 @@
-//! Third stage: the flow from noise to the latents of captioned scenes.
+//! The flow from noise to the latents of captioned scenes. Change here what the base flow learns from; the loss of a flow
+//! at given times is here, too.
 
 use std::ops::Range;
 
 use anyhow::{Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Tensor};
 use instaflow_engine::vae::AutoencoderTiny;
 
-use crate::files::Metadata;
 use crate::flow::{Flow, TEXT, UNET, noise};
 use crate::losses;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Tensors};
 use crate::pictures;
 use crate::random::{Random, key};
-use crate::run::{Run, Stage, fingerprint, frozen};
+use crate::run::{Run, fingerprint};
 use crate::scenes;
-use crate::shards::{self, Latents};
+use crate::shards::{self, LATENTS, Origin, Rows, Shard};
+use crate::stage::Stage;
+use crate::stages::sheet::Sheets;
+use crate::times::Times;
 use crate::training::Schedule;
 
 /// How often a sample is trained without its caption, so that guidance has something to lead away from.
 pub const DROPOUT: f64 = 0.1;
 
+/// Scenes that one worker encodes at once.
+const PART: usize = 16;
+
 /// Trains text encoder and U-Net on the latents of scenes 0 … `pool` − 1, with a caption of their own each time.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
-    let stage = Stage::Base;
+    let stage = Stage::BASE;
+    run.check_scenes("the base flow")?;
     let latents = encoded(run, pool)?;
-    let (tokenizer, _) = run.tokenizer()?;
-    let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed())))?;
+    let tokenizer = run.tokenizer()?;
+    let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let flow = Flow::new(run, &parameters.builder(), 1)?;
     let loss = |step: u64, range: Range<usize>| {
         let (mut rows, mut prompts, mut seeds, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -33,32 +40,57 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
             let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
             let row = random.below(latents.count());
             let dropped = random.uniform() < DROPOUT;
-            let caption = scenes::sample(row as u64).caption(random.bits());
+            let caption = scenes::sample(latents.number(row) as u64).training_caption(random.bits());
             prompts.push(tokenizer.encode(if dropped { "" } else { &caption }));
-            // Uniform over the batch as in the paper, one sample in each part of it: the same mean with less noise.
-            times.push((sample as f64 + random.uniform()) / schedule.batch as f64);
+            times.push(Times::Uniform.draw(sample, schedule.batch, &mut random));
             seeds.push(random.bits());
             rows.push(row);
         }
-        velocity_loss(&flow, &latents.rows(&rows)?, &noise(&seeds, run.architecture.latent())?, &times, &prompts)
+        let pair = Pair { noise: noise(run, &seeds)?, latents: latents.latents(&rows, &run.device)? };
+        let at = pair.velocity(&flow, &times, &prompts)?;
+        Ok(losses::squared(&at.velocity, &at.direction)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_| Ok(String::new()))
+    let mut sheets = Sheets::new(run, stage);
+    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
 }
 
-/// Mean squared error of the velocity at `times` on the straight ways from `noise` to `latents` (paper, eq. 1).
-pub fn velocity_loss(
-    flow: &Flow,
-    latents: &Tensor,
-    noise: &Tensor,
-    times: &[f64],
-    prompts: &[Vec<u32>],
-) -> Result<Tensor> {
-    let t: Vec<f32> = times.iter().map(|&t| t as f32).collect();
-    let t = Tensor::from_vec(t, (times.len(), 1, 1, 1), &Device::Cpu)?;
-    let direction = (latents - noise)?;
-    let x = (noise + direction.broadcast_mul(&t)?)?;
-    let v = flow.velocity(&x, times, &flow.context(prompts)?)?;
-    Ok(losses::squared(&v, &direction)?)
+/// The two ends of straight ways.
+pub struct Pair {
+    /// (B, C, h, w).
+    pub noise: Tensor,
+    /// (B, C, h, w).
+    pub latents: Tensor,
+}
+
+/// What a flow says somewhere on the way.
+pub struct At {
+    /// Where it was asked: (B, C, h, w).
+    pub x: Tensor,
+    /// Its answer.
+    pub velocity: Tensor,
+    /// What it should be: from the noise to the latents.
+    pub direction: Tensor,
+}
+
+impl Pair {
+    /// Asks a flow at `times`, each sample at its own (paper, eq. 1).
+    pub fn velocity(&self, flow: &Flow, times: &[f64], prompts: &[Vec<u32>]) -> Result<At> {
+        let t: Vec<f32> = times.iter().map(|&t| t as f32).collect();
+        let t = Tensor::from_vec(t, (times.len(), 1, 1, 1), self.noise.device())?;
+        let direction = (&self.latents - &self.noise)?;
+        let x = (&self.noise + direction.broadcast_mul(&t)?)?;
+        let velocity = flow.velocity(&x, times, &flow.context(prompts)?)?;
+        Ok(At { x, velocity, direction })
+    }
+}
+
+impl At {
+    /// Where the ways end if they go on straight: x + (1 − t)·v.
+    pub fn end(&self, times: &[f64]) -> Result<Tensor> {
+        let left: Vec<f32> = times.iter().map(|&t| (1.0 - t) as f32).collect();
+        let left = Tensor::from_vec(left, (times.len(), 1, 1, 1), self.x.device())?;
+        Ok((&self.x + self.velocity.broadcast_mul(&left)?)?)
+    }
 }
 
 /// Which weights of a flow learn where the text encoder stays.
@@ -67,21 +99,22 @@ pub fn is_unet(name: &str) -> bool {
 }
 
 /// What tells one flow's weights from another's.
-pub fn flow_fingerprint(weights: &crate::parameters::Tensors) -> Result<String> {
+pub fn flow_fingerprint(weights: &Tensors) -> Result<String> {
     Ok(fingerprint(weights, TEXT)? + &fingerprint(weights, UNET)?)
 }
 
 /// The latents of the first `count` scenes.
-fn encoded(run: &Run, count: usize) -> Result<Latents> {
+fn encoded(run: &Run, count: usize) -> Result<Rows> {
     let weights = run.trained(Stage::Decoder)?;
-    let encoder = AutoencoderTiny::new(frozen(&weights, ""), &run.architecture.autoencoder()?)?;
-    let origin = Metadata::from([("encoder".to_owned(), fingerprint(&weights, "encoder.")?)]);
-    let side = run.architecture.picture;
+    let encoder = AutoencoderTiny::new(run.frozen(&weights, ""), &run.architecture().autoencoder()?)?;
+    let origin = Origin::from([("encoder".to_owned(), fingerprint(&weights, "encoder.")?)]);
+    let side = run.config.sizes.picture;
     let folder = run.path("latents");
-    let whole = shards::fill(&folder, count, &origin, &run.workers, &run.limits, |rows| {
+    let whole = shards::fill(&folder, count, Shard::WHOLE, PART, &origin, run.replicas(), &run.limits, |rows| {
         let rendered: Vec<Vec<u8>> = rows.map(|row| scenes::sample(row as u64).render(side)).collect();
         let slices: Vec<&[u8]> = rendered.iter().map(Vec::as_slice).collect();
-        Ok(encoder.encode(&pictures::tensor(&slices, side)?)?.detach())
+        let latents = encoder.encode(&pictures::tensor(&slices, side, &run.device)?)?;
+        Ok(Tensors::from([(LATENTS.to_owned(), latents.detach().to_dtype(DType::F16)?)]))
     })?;
     if !whole {
         bail!("the scenes are not all encoded yet: the same command goes on from here");

@@ -1,4 +1,5 @@
-//! Second stage: the latents are normalised and frozen; the decoder alone goes on, with more weight on small things.
+//! The latents are normalised and frozen; the decoder alone goes on, with more weight on small things. Change here how
+//! latents are normalised and what the decoder is judged by.
 
 use std::ops::Range;
 
@@ -9,7 +10,8 @@ use instaflow_engine::vae::AutoencoderTiny;
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures::Pool;
-use crate::run::{Run, Stage, frozen};
+use crate::run::Run;
+use crate::stage::Stage;
 use crate::stages::autoencoder::{batch, disturbed, look};
 use crate::training::Schedule;
 
@@ -19,28 +21,29 @@ const MEASURED: usize = 512;
 /// Trains the decoder on `pool` different scenes.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Decoder;
-    let pool = Pool::new(pool, run.architecture.picture);
+    run.check_scenes("the decoder")?;
+    let pool = Pool::new(pool, run.config.sizes.picture);
     let parameters = run.parameters(stage, || {
         let normalised = normalised(run, &run.trained(Stage::Autoencoder)?, &pool)?;
-        Ok(Parameters::given(&normalised, |name| name.starts_with("decoder."))?)
+        Ok(Parameters::given(normalised, |name| name.starts_with("decoder."), &run.device)?)
     })?;
-    let network = AutoencoderTiny::new(parameters.builder(), &run.architecture.autoencoder()?)?;
+    let network = AutoencoderTiny::new(parameters.builder(), &run.architecture().autoencoder()?)?;
     let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
     let loss = |step: u64, range: Range<usize>| {
-        let pictures = batch(&pool, stage, step, &range)?;
+        let pictures = batch(run, &pool, stage, step, &range)?;
         let latents = network.encode(&pictures)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         Ok(losses::reconstruction(&decoded, &pictures, weights)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |averages| look(run, stage, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, averages))
 }
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.
 fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
-    let network = AutoencoderTiny::new(frozen(weights, ""), &run.architecture.autoencoder()?)?;
+    let network = AutoencoderTiny::new(run.frozen(weights, ""), &run.architecture().autoencoder()?)?;
     let count = MEASURED.min(pool.count());
     let parts: Vec<Vec<usize>> = (0..count).collect::<Vec<_>>().chunks(8).map(<[usize]>::to_vec).collect();
-    let latents = run.workers.map(parts, |scenes| Ok(network.encode(&pool.tensor(&scenes)?)?))?;
+    let latents = run.replicas().map(parts, |scenes| Ok(network.encode(&pool.tensor(&scenes, &run.device)?)?))?;
     let (mean, variance) = losses::channel_moments(&Tensor::cat(&latents, 0)?)?;
     let (mean, deviation) = (mean.to_vec1::<f32>()?, variance.sqrt()?.to_vec1::<f32>()?);
     eprintln!("latents: means {mean:.3?}, deviations {deviation:.3?}; both go into the encoder");
@@ -75,21 +78,26 @@ fn fold(weights: &Tensors, mean: &[f32], deviation: &[f32]) -> Result<Tensors> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Architecture;
-    use candle_core::Device;
+    use crate::architecture::Architecture;
+    use crate::config::Config;
+    use candle_core::{DType, Device};
+    use candle_nn::VarBuilder;
 
     #[test]
     fn folding_shifts_and_scales_the_latents_and_hardly_changes_the_picture() -> Result<()> {
-        let config = Architecture::toy().autoencoder()?;
-        let parameters = Parameters::seeded(1);
+        let config = Architecture::of(&Config::toy().sizes).autoencoder()?;
+        let parameters = Parameters::seeded(1, &Device::Cpu);
         let network = AutoencoderTiny::new(parameters.builder(), &config)?;
         let weights: Tensors =
             parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
         let mean = [0.1, -0.2, 0.05, 0.0, 0.3, -0.1, 0.0, 0.2];
         let deviation = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
         let folded = fold(&weights, &mean, &deviation)?;
-        let normalised = AutoencoderTiny::new(frozen(&folded, ""), &config)?;
-        let pictures = Pool::new(2, 64).tensor(&[0, 1])?;
+        let normalised = AutoencoderTiny::new(
+            VarBuilder::from_tensors(folded.into_iter().collect(), DType::F32, &Device::Cpu),
+            &config,
+        )?;
+        let pictures = Pool::new(2, 64).tensor(&[0, 1], &Device::Cpu)?;
         let (plain, ours) = (network.encode(&pictures)?, normalised.encode(&pictures)?);
         let shape = (1, 8, 1, 1);
         let expected = plain

@@ -1,58 +1,69 @@
-//! Fifth stage: a stacked student that goes where the 2-rectified flow goes, in one step (paper, eq. 6).
+//! A student that goes where a flow goes, in one step (paper, eq. 6): single or stacked, from the base or from a reflow.
+//! Change here what a student starts from and minimises.
 
 use std::ops::Range;
 
 use anyhow::Result;
 
+use crate::config::{Distill, Loss};
 use crate::flow::{Flow, TEXT, UNET, noise};
 use crate::losses;
 use crate::parameters::{Parameters, Tensors};
 use crate::random::{Random, key};
-use crate::run::{Run, Stage};
+use crate::run::Run;
 use crate::stack::stacked;
+use crate::stage::{Stage, Student};
 use crate::stages::base::is_unet;
 use crate::stages::pairs;
-use crate::training::Schedule;
+use crate::stages::reflow::Judge;
+use crate::stages::sheet::Sheets;
 
-/// U-Nets in series.
-pub const STACKS: usize = 2;
-/// Share of the steps with the squared error; the rest, like the paper's second phase, has a loss that is less easily
-/// led by the worst samples. (The paper's LPIPS judges photographs.)
-const SQUARED: f64 = 0.6;
-
-/// Trains the student on at most `limit` pairs of the 2-rectified flow, whose text encoder it shares.
-pub fn train(run: &Run, schedule: &Schedule, limit: usize) -> Result<()> {
-    let (stage, from) = (Stage::Distill, Stage::Reflow);
-    let (latents, origin) = pairs::read(run, from, limit)?;
+/// Trains a student on at most `limit` pairs of the flow that it starts from and whose text encoder it shares.
+pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> Result<()> {
+    let (stage, from, schedule) = (Stage::Student(student), Stage::Flow(student.from), &settings.schedule);
+    let (rows, origin) = pairs::read(run, from, limit)?;
     let parameters = run.parameters(stage, || {
         let weights = run.trained(from)?;
         pairs::check(&origin, &weights, from)?;
-        Ok(Parameters::given(&student(&weights)?, is_unet)?)
+        Ok(Parameters::given(start(weights, student.stacks)?, is_unet, &run.device)?)
     })?;
-    let (tokenizer, _) = run.tokenizer()?;
-    let flow = Flow::new(run, &parameters.builder(), STACKS)?;
+    let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
+    let flow = Flow::new(run, &parameters.builder(), student.stacks)?;
+    let judged = [settings.loss, settings.second_loss].contains(&Loss::Perceptual);
+    let judge = if judged { Some(Judge::open(run)?) } else { None };
     let loss = |step: u64, range: Range<usize>| {
-        let rows: Vec<usize> =
-            range.map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(latents.count())).collect();
-        let seeds: Vec<u64> = rows.iter().map(|&row| pairs::seed(from, row)).collect();
-        let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| pairs::prompt(&tokenizer, from, row)).collect();
-        let noise = noise(&seeds, run.architecture.latent())?;
-        let v = flow.velocity(&noise, &vec![0.0; rows.len()], &flow.context(&prompts)?)?;
-        let (drawn, target) = ((noise + v)?, latents.rows(&rows)?);
-        if (step as f64) < SQUARED * schedule.steps as f64 {
-            Ok(losses::squared(&drawn, &target)?)
-        } else {
-            Ok(losses::pseudo_huber(&drawn, &target)?)
+        let places: Vec<usize> =
+            range.map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(rows.count())).collect();
+        let numbers = || places.iter().map(|&place| rows.number(place));
+        let seeds: Vec<u64> = numbers().map(|row| pairs::seed(from, row)).collect();
+        let ids: Vec<Vec<u32>> = numbers().map(|row| tokenizer.encode(&prompts.of(from.seed(), row))).collect();
+        let noise = noise(run, &seeds)?;
+        let v = flow.velocity(&noise, &vec![0.0; places.len()], &flow.context(&ids)?)?;
+        let (drawn, target) = ((noise + v)?, rows.latents(&places, &run.device)?);
+        let first = (step as f64) < settings.first_share * schedule.steps as f64;
+        match (if first { settings.loss } else { settings.second_loss }, &judge) {
+            (Loss::Squared, _) => Ok(losses::squared(&drawn, &target)?),
+            (Loss::PseudoHuber, _) => Ok(losses::pseudo_huber(&drawn, &target)?),
+            // The squared error stays in the sum, which the paper's second phase leaves out: it has LPIPS, which sees
+            // everything; a small classifier's features do not.
+            (Loss::Perceptual, Some(judge)) => {
+                Ok((losses::squared(&drawn, &target)? + judge.distance(&drawn, &target)?)?)
+            }
+            (Loss::Perceptual, None) => anyhow::bail!("a perceptual loss without anything that judges"),
         }
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_| Ok(String::new()))
+    let mut sheets = Sheets::new(run, stage);
+    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
 }
 
-/// The weights that the student starts from: those of a single flow, stacked.
-pub fn student(single: &Tensors) -> Result<Tensors> {
+/// The weights that a student starts from: those of a single flow as they are, or stacked.
+pub fn start(single: Tensors, stacks: usize) -> Result<Tensors> {
+    if stacks == 1 {
+        return Ok(single);
+    }
     let unet = single.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(UNET)?.to_owned(), tensor.clone())));
     let stacked = stacked(&unet.collect())?;
     let mut all: Tensors = stacked.into_iter().map(|(name, tensor)| (format!("{UNET}{name}"), tensor)).collect();
-    all.extend(single.iter().filter(|(name, _)| name.starts_with(TEXT)).map(|(name, t)| (name.clone(), t.clone())));
+    all.extend(single.into_iter().filter(|(name, _)| name.starts_with(TEXT)));
     Ok(all)
 }

@@ -1,4 +1,5 @@
-//! Writes the pair as it ships: a teacher's model folder, and a student's with what differs from it; weights in f16.
+//! Writes a pair as it ships: a teacher's model folder, and a student's with what differs from it; weights in f16. Change
+//! here what is in the folders; `engine/src/checkpoint` reads them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,36 +10,52 @@ use serde_json::{Value, json};
 use crate::files::{self, Metadata};
 use crate::flow::{TEXT, UNET};
 use crate::parameters::Tensors;
-use crate::run::{Run, Stage};
-use crate::stages::distill::STACKS;
+use crate::run::Run;
+use crate::scenes;
+use crate::stage::{Stage, Student};
 
-/// Writes `folder/teacher` and `folder/student`; existing files of these names are replaced one by one.
-pub fn write(run: &Run, folder: &Path) -> Result<()> {
-    let autoencoder = run.trained(Stage::Decoder)?;
-    let flow = run.trained(Stage::Reflow)?;
-    let student = run.trained(Stage::Distill)?;
+/// Writes `folder/teacher`, the flow that `student` was distilled from, and `folder/student`; existing files of these
+/// names are replaced one by one. Beside them `world.json` says what the scenes can show, in words.
+pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
+    let architecture = run.whole_architecture()?;
+    let autoencoder = match run.model() {
+        Some(model) => model.autoencoder()?,
+        None => run.trained(Stage::Decoder)?,
+    };
+    let flow = run.trained(Stage::Flow(student.from))?;
+    let stage = Stage::Student(student);
+    let distilled = run.trained(stage)?;
     let text = part(&flow, TEXT);
     ensure!(
-        same(&text, &part(&student, TEXT))?,
-        "the student was distilled from another 2-rectified flow than the one here: run `instaflow-trainer distill` anew"
+        same(&text, &part(&distilled, TEXT))?,
+        "the student was distilled from another {} than the one here: run `instaflow-trainer {}` anew",
+        Stage::Flow(student.from).title(),
+        stage.command()
     );
-    let (_, vocabulary) = run.tokenizer()?;
-    let architecture = &run.architecture;
     let teacher = folder.join("teacher");
-    for name in ["vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"] {
-        let source = run.path("tokenizer").join(name);
-        let bytes = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-        files::write(&teacher.join("tokenizer").join(name), &bytes)?;
+    for name in TOKENIZER {
+        let source = run.tokenizer_folder().join(name);
+        if source.exists() {
+            let bytes = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
+            files::write(&teacher.join("tokenizer").join(name), &bytes)?;
+        }
+    }
+    if run.model().is_none() {
+        files::write_json(&folder.join("world.json"), &scenes::world::world())?;
     }
     files::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
-    files::write_json(&teacher.join("model_index.json"), &model_index("UNet2DConditionModel"))?;
     let student_folder = folder.join("student");
-    files::write_json(&student_folder.join("model_index.json"), &model_index("StackedUNet2DConditionModel"))?;
+    let vae = architecture.autoencoder["_class_name"].as_str().unwrap_or("AutoencoderKL");
+    for (folder, stacks) in [(&teacher, 1), (&student_folder, student.stacks)] {
+        let unet = architecture.unet_json(stacks);
+        let class = unet["_class_name"].as_str().unwrap_or("UNet2DConditionModel");
+        files::write_json(&folder.join("model_index.json"), &model_index(class, vae))?;
+    }
     let components = [
-        (teacher.join("text_encoder"), "model", architecture.text_encoder_json(vocabulary), text),
+        (teacher.join("text_encoder"), "model", architecture.text_encoder.clone(), text),
         (teacher.join("unet"), DIFFUSERS, architecture.unet_json(1), part(&flow, UNET)),
         (teacher.join("vae"), DIFFUSERS, architecture.autoencoder.clone(), autoencoder),
-        (student_folder.join("unet"), DIFFUSERS, architecture.unet_json(STACKS), part(&student, UNET)),
+        (student_folder.join("unet"), DIFFUSERS, architecture.unet_json(student.stacks), part(&distilled, UNET)),
     ];
     let mut bytes = 0;
     for (folder, name, mut config, tensors) in components {
@@ -52,6 +69,10 @@ pub fn write(run: &Run, folder: &Path) -> Result<()> {
     files::print(&format!("{}: {:.1} MiB of weights\n", folder.display(), bytes as f64 / f64::from(1 << 20)))
 }
 
+/// The files that a tokenizer can consist of.
+const TOKENIZER: [&str; 5] =
+    ["vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json"];
+
 /// How Diffusers names the weights of its models.
 const DIFFUSERS: &str = "diffusion_pytorch_model";
 
@@ -59,7 +80,7 @@ fn write_weights(path: &PathBuf, tensors: &Tensors) -> Result<u64> {
     let half = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F16)?)));
     // Transformers refuses files that do not say which library's layout they have.
     let metadata = Metadata::from([("format".to_owned(), "pt".to_owned())]);
-    files::write_tensors(path, &half.collect::<Result<_>>()?, metadata)?;
+    files::write_tensors(path, files::saved(&half.collect::<Result<_>>()?), metadata)?;
     Ok(std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
 }
 
@@ -72,7 +93,7 @@ fn same(a: &Tensors, b: &Tensors) -> Result<bool> {
     Ok(crate::run::fingerprint(a, "")? == crate::run::fingerprint(b, "")?)
 }
 
-fn model_index(unet: &str) -> Value {
+fn model_index(unet: &str, vae: &str) -> Value {
     json!({
         "_class_name": "RectifiedFlowPipeline",
         "_diffusers_version": "0.35.2",
@@ -83,7 +104,7 @@ fn model_index(unet: &str) -> Value {
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", unet],
-        "vae": ["diffusers", "AutoencoderTiny"],
+        "vae": ["diffusers", vae],
     })
 }
 

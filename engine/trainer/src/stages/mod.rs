@@ -1,8 +1,10 @@
-//! One file per subcommand, in the order in which they are run.
+//! One file per subcommand, in the order in which they are run. Change here only what subcommands there are.
 
 pub mod autoencoder;
 
 pub mod decoder;
+
+pub mod classifier;
 
 pub mod base;
 
@@ -14,4 +16,10 @@ pub mod distill;
 
 pub mod sheet;
 
+pub mod evaluate;
+
+pub mod plot;
+
 pub mod export;
+
+pub mod bench_step;

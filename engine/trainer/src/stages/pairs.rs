@@ -1,18 +1,16 @@
-//! Couplings: where the ODE of a flow takes noise, given a caption. Data for reflow and for distillation.
+//! Couplings: where the ODE of a flow takes noise, given a prompt. Data for reflow and for distillation. Change here how
+//! the ODE is solved; prompts come from `prompts.rs`, files from `shards.rs`.
 
 use anyhow::{Result, ensure};
-use instaflow_engine::text::Tokenizer;
+use candle_core::DType;
 
-use crate::files::Metadata;
 use crate::flow::{Flow, noise};
+use crate::parameters::Tensors;
 use crate::random::key;
-use crate::run::{Run, Stage};
-use crate::scenes;
-use crate::shards::{self, Latents};
+use crate::run::Run;
+use crate::shards::{self, LATENTS, Origin, Rows, Shard};
+use crate::stage::Stage;
 use crate::stages::base::flow_fingerprint;
-
-/// Scenes whose captions the pairs use begin here: the base flow has seen none of them.
-const SCENES: u64 = 1 << 41;
 
 /// How the ODE is solved.
 #[derive(Clone, Copy, Debug)]
@@ -23,56 +21,71 @@ pub struct Solver {
     pub guidance: f64,
 }
 
-/// Makes `count` pairs of the flow that `from` has trained, rounded up to whole files.
-pub fn make(run: &Run, from: Stage, count: usize, solver: Solver) -> Result<()> {
+/// How many pairs, and in which portions.
+#[derive(Clone, Copy, Debug)]
+pub struct Amount {
+    /// In all, rounded up to whole files.
+    pub count: usize,
+    /// Which of the files.
+    pub shard: Shard,
+    /// Pairs that one replica draws at once.
+    pub batch: usize,
+}
+
+/// Makes pairs of the flow `from`.
+pub fn make(run: &Run, from: Stage, amount: Amount, solver: Solver) -> Result<()> {
     ensure!((1..=50).contains(&solver.steps), "{} steps: choose 1 … 50", solver.steps);
+    ensure!(solver.guidance.is_finite() && solver.guidance >= 0.0, "--guidance takes a number, 0 or more");
+    ensure!(amount.batch > 0, "--batch takes 1 or more");
     let weights = run.trained(from)?;
     let flow = Flow::frozen(run, &weights, 1)?;
-    let (tokenizer, _) = run.tokenizer()?;
+    let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
     let empty = tokenizer.encode("");
-    let origin = Metadata::from([
+    let origin = Origin::from([
         ("flow".to_owned(), flow_fingerprint(&weights)?),
         ("steps".to_owned(), solver.steps.to_string()),
         ("guidance".to_owned(), solver.guidance.to_string()),
+        ("prompts".to_owned(), prompts.fingerprint()),
     ]);
-    let shape = run.architecture.latent();
-    shards::fill(&run.path(&folder(from)), count, &origin, &run.workers, &run.limits, |rows| {
-        let prompts: Vec<Vec<u32>> = rows.clone().map(|row| tokenizer.encode(&caption(from, row))).collect();
+    drop(weights);
+    let folder = run.path(&folder(from));
+    let Amount { count, shard, batch } = amount;
+    shards::fill(&folder, count, shard, batch, &origin, run.replicas(), &run.limits, |rows| {
+        let ids: Vec<Vec<u32>> = rows.clone().map(|row| tokenizer.encode(&prompts.of(from.seed(), row))).collect();
         let seeds: Vec<u64> = rows.map(|row| seed(from, row)).collect();
-        Ok(flow.sample(&noise(&seeds, shape)?, &prompts, &empty, solver.steps, solver.guidance)?.latents.detach())
+        let path = flow.sample(&noise(run, &seeds)?, &ids, &empty, solver.steps, solver.guidance)?;
+        Ok(Tensors::from([(LATENTS.to_owned(), path.latents.detach().to_dtype(DType::F16)?)]))
     })?;
     Ok(())
 }
 
 /// The far ends of the pairs of a flow, at most `limit` of them.
-pub fn read(run: &Run, from: Stage, limit: usize) -> Result<(Latents, Metadata)> {
-    shards::read(&run.path(&folder(from)), limit)
+pub fn read(run: &Run, from: Stage, limit: usize) -> Result<(Rows, Origin)> {
+    let (rows, origin) = shards::read(&run.path(&folder(from)), limit)?;
+    ensure!(
+        origin.get("prompts") == Some(&run.prompts()?.fingerprint()),
+        "the pairs in {} were drawn for other prompts than this run has now: remove the folder, and make them again",
+        folder(from)
+    );
+    eprintln!("{} pairs of the {}", rows.count(), from.title());
+    Ok((rows, origin))
 }
 
 /// That pairs were made by the flow that `weights` are: a text encoder that has learned since then says other things.
-pub fn check(origin: &Metadata, weights: &crate::parameters::Tensors, from: Stage) -> Result<()> {
+pub fn check(origin: &Origin, weights: &Tensors, from: Stage) -> Result<()> {
     ensure!(
         origin.get("flow") == Some(&flow_fingerprint(weights)?),
-        "the pairs are not of this {} flow: remove the folder {} and run `instaflow-trainer pairs --from {0}` again",
-        from.name(),
-        folder(from)
+        "the pairs are not of this {}: remove the folder {} and run `instaflow-trainer pairs --from {}` again",
+        from.title(),
+        folder(from),
+        from.name()
     );
     Ok(())
-}
-
-/// The prompt of pair `row`, as token ids.
-pub fn prompt(tokenizer: &Tokenizer, from: Stage, row: usize) -> Vec<u32> {
-    tokenizer.encode(&caption(from, row))
 }
 
 /// The seed of the noise of pair `row`.
 pub fn seed(from: Stage, row: usize) -> u64 {
     key(&[from.seed(), row as u64])
-}
-
-fn caption(from: Stage, row: usize) -> String {
-    let scene = SCENES + (from.seed() << 32) + row as u64;
-    scenes::sample(scene).caption(scene)
 }
 
 fn folder(from: Stage) -> String {

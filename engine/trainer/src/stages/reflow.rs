@@ -1,40 +1,86 @@
-//! Fourth stage: the flow learns the straight ways between the ends of its own couplings (paper, eq. 4).
+//! The flow learns the straight ways between the ends of its own couplings (paper, eq. 4); again and again, if asked.
+//! Change here what a reflow minimises.
 
 use std::ops::Range;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use candle_core::Tensor;
+use instaflow_engine::Cancel;
+use instaflow_engine::vae::Autoencoder;
 
+use crate::config::{Loss, Reflow};
 use crate::flow::{Flow, noise};
+use crate::losses;
 use crate::parameters::Parameters;
+use crate::perceptual::Perceptual;
 use crate::random::{Random, key};
-use crate::run::{Run, Stage};
-use crate::stages::base::{DROPOUT, is_unet, velocity_loss};
+use crate::run::Run;
+use crate::stage::{MOST_REFLOWS, Stage};
+use crate::stages::base::{DROPOUT, Pair, is_unet};
 use crate::stages::pairs;
-use crate::training::Schedule;
+use crate::stages::sheet::Sheets;
 
-/// Trains the U-Net, from the base flow's weights, on at most `limit` of its pairs; the text encoder stays.
-pub fn train(run: &Run, schedule: &Schedule, limit: usize) -> Result<()> {
-    let (stage, from) = (Stage::Reflow, Stage::Base);
-    let (latents, origin) = pairs::read(run, from, limit)?;
+/// Trains the U-Net of the next flow, from the weights of the one after `from` reflows, on at most `limit` of that one's
+/// pairs; the text encoder stays.
+pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()> {
+    ensure!(from < MOST_REFLOWS, "a run has at most {MOST_REFLOWS} reflows");
+    let (stage, from, schedule) = (Stage::Flow(from + 1), Stage::Flow(from), &settings.schedule);
+    let (rows, origin) = pairs::read(run, from, limit)?;
     let parameters = run.parameters(stage, || {
         let weights = run.trained(from)?;
         pairs::check(&origin, &weights, from)?;
-        Ok(Parameters::given(&weights, is_unet)?)
+        Ok(Parameters::given(weights, is_unet, &run.device)?)
     })?;
-    let (tokenizer, _) = run.tokenizer()?;
+    let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
     let flow = Flow::new(run, &parameters.builder(), 1)?;
+    let judge = if settings.loss == Loss::Perceptual { Some(Judge::open(run)?) } else { None };
     let loss = |step: u64, range: Range<usize>| {
-        let (mut rows, mut prompts, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut chosen, mut ids, mut times, mut seeds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for sample in range {
             let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
-            let row = random.below(latents.count());
+            let place = random.below(rows.count());
+            let row = rows.number(place);
             let dropped = random.uniform() < DROPOUT;
-            prompts.push(if dropped { tokenizer.encode("") } else { pairs::prompt(&tokenizer, from, row) });
-            times.push((sample as f64 + random.uniform()) / schedule.batch as f64);
-            rows.push(row);
+            ids.push(tokenizer.encode(if dropped { String::new() } else { prompts.of(from.seed(), row) }.as_str()));
+            times.push(settings.times.draw(sample, schedule.batch, &mut random));
+            seeds.push(pairs::seed(from, row));
+            chosen.push(place);
         }
-        let seeds: Vec<u64> = rows.iter().map(|&row| pairs::seed(from, row)).collect();
-        velocity_loss(&flow, &latents.rows(&rows)?, &noise(&seeds, run.architecture.latent())?, &times, &prompts)
+        let pair = Pair { noise: noise(run, &seeds)?, latents: rows.latents(&chosen, &run.device)? };
+        let at = pair.velocity(&flow, &times, &ids)?;
+        match (settings.loss, &judge) {
+            (Loss::Squared, _) => Ok(losses::squared(&at.velocity, &at.direction)?),
+            (Loss::PseudoHuber, _) => Ok(losses::pseudo_huber(&at.velocity, &at.direction)?),
+            // Lee, Lin and Fanti, arXiv 2405.20320, section 4.2.
+            (Loss::Perceptual, Some(judge)) => {
+                let near = losses::timed_pseudo_huber(&at.velocity, &at.direction, &times)?;
+                Ok((near + judge.distance(&at.end(&times)?, &pair.latents)?)?)
+            }
+            (Loss::Perceptual, None) => anyhow::bail!("a perceptual loss without anything that judges"),
+        }
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_| Ok(String::new()))
+    let mut sheets = Sheets::new(run, stage);
+    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
+}
+
+/// The perceptual distance of what latents decode to.
+pub struct Judge {
+    decoder: Autoencoder,
+    perceptual: Perceptual,
+}
+
+impl Judge {
+    /// With the run's decoder; says which distance it is.
+    pub fn open(run: &Run) -> Result<Self> {
+        let perceptual = Perceptual::open(run)?;
+        eprintln!("perceptual loss: {}", perceptual.name());
+        Ok(Self { decoder: run.decoder()?, perceptual })
+    }
+
+    /// Of latents (B, C, h, w); gradients flow to `a`, none to `b`.
+    pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let never = Cancel::default();
+        let (a, b) = (self.decoder.decode(a, &never)?, self.decoder.decode(&b.detach(), &never)?);
+        self.perceptual.distance(&a, &b)
+    }
 }

@@ -1,111 +1,93 @@
-//! What the pair can do, to look at and in numbers: the same held-out prompts and noise through every stage so far.
+//! Contact sheets: what a run can draw so far, to look at. Change here what is on them.
 
+use std::fmt::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use instaflow_engine::vae::AutoencoderTiny;
 
+use crate::draw::{self, Contestant};
 use crate::files;
-use crate::flow::{Flow, noise};
 use crate::parameters::Tensors;
-use crate::pictures::{self, HELD_OUT};
-use crate::run::{Run, Stage, frozen};
+use crate::run::Run;
 use crate::scenes;
-use crate::stages::distill::STACKS;
+use crate::stage::Stage;
 
-/// Held-out prompts that are measured begin here; the autoencoder's are another range.
-const PROMPTS: u64 = HELD_OUT + 10_000;
-/// Prompts that one worker draws at once.
+/// Prompts that one replica draws at once.
 const PART: usize = 8;
+/// Prompts and seeds on a sheet that is drawn while a stage trains.
+const SHOWN: (usize, usize) = (8, 2);
+/// Steps of a flow on such a sheet: enough to see what it has learnt.
+const STEPS: usize = 8;
 
-/// One way to draw.
-struct Column<'a> {
-    name: &'static str,
-    weights: &'a Tensors,
-    stacks: usize,
-    steps: usize,
-    guidance: f64,
+/// Contact sheets of a stage in training, in the folder `sheets` beside its checkpoint.
+pub struct Sheets<'a> {
+    run: &'a Run,
+    contestant: Contestant,
+    drawn_at: Option<Instant>,
 }
 
-/// What a column drew for all prompts.
-struct Drawn {
-    pictures: Vec<Vec<u8>>,
-    /// Mean over the prompts; `None` for a single step.
-    straightness: Option<f64>,
+impl<'a> Sheets<'a> {
+    /// For a flow or a student.
+    pub fn new(run: &'a Run, stage: Stage) -> Self {
+        let (steps, guidance) = if matches!(stage, Stage::Student(_)) { (1, 1.0) } else { (STEPS, draw::TEACHER.1) };
+        Self { run, contestant: Contestant { stage, steps, guidance }, drawn_at: None }
+    }
+
+    /// Draws a sheet where the last one is long enough ago; says where it is.
+    pub fn look(&mut self, step: u64, weights: &Tensors) -> Result<String> {
+        let minutes = self.run.config.contact_sheet_minutes;
+        let interval = Duration::from_secs_f64((60.0 * minutes).min(1e9));
+        if minutes == 0.0 || self.drawn_at.is_some_and(|drawn| drawn.elapsed() < interval) {
+            return Ok(String::new());
+        }
+        let output = self.run.path(&self.contestant.stage.name()).join(format!("sheets/{step:07}.png"));
+        grid(self.run, &self.contestant, weights, &output, SHOWN.0, SHOWN.1)?;
+        self.drawn_at = Some(Instant::now());
+        Ok(output.display().to_string())
+    }
 }
 
-/// Draws `count` held-out prompts by every stage that has begun, writes the first `rows` as a contact sheet (the
-/// rendered scene of the prompt first) and tells, on stdout, what each column is and how far it is from its teacher.
-pub fn write(run: &Run, output: &Path, rows: usize, count: usize) -> Result<()> {
-    ensure!(rows > 0 && rows <= count, "a sheet of {rows} rows needs as many prompts (--count)");
-    let base = run.trained(Stage::Base)?;
-    let later = |stage: Stage| if run.begun(stage) { run.trained(stage).map(Some) } else { Ok(None) };
-    let (reflow, student) = (later(Stage::Reflow)?, later(Stage::Distill)?);
-    let column = |name, weights, stacks, steps, guidance| Column { name, weights, stacks, steps, guidance };
-    let mut columns = vec![
-        column("base, 25 steps, guidance 1.5", &base, 1, 25, 1.5),
-        column("base, 25 steps", &base, 1, 25, 1.0),
-        column("base, 1 step", &base, 1, 1, 1.0),
-    ];
-    if let Some(weights) = &reflow {
-        columns.push(column("2-rectified flow, 25 steps, guidance 1.5", weights, 1, 25, 1.5));
-        columns.push(column("2-rectified flow, 25 steps", weights, 1, 25, 1.0));
-        columns.push(column("2-rectified flow, 1 step", weights, 1, 1, 1.0));
-    }
-    if let Some(weights) = &student {
-        columns.push(column("student, 1 step", weights, STACKS, 1, 1.0));
-    }
-
-    let side = run.architecture.picture;
-    let seeds = PROMPTS..PROMPTS + count as u64;
-    let rendered = run.workers.map(seeds.collect(), |seed| Ok(scenes::sample(seed).render(side)))?;
-    files::print("column 1: the rendered scene of the prompt\n")?;
-    let mut drawn: Vec<Drawn> = Vec::new();
-    for (index, column) in columns.iter().enumerate() {
-        drawn.push(draw(run, column, count)?);
-        let against = match column.name {
-            "base, 1 step" => Some(1),
-            "2-rectified flow, 1 step" => Some(4),
-            "student, 1 step" => Some(3),
-            _ => None,
-        };
-        let now = &drawn[index];
-        let straightness = now.straightness.map(|s| format!(", straightness {s:.1}")).unwrap_or_default();
-        let distance = against.map(|other| {
-            let decibels = pictures::psnr(&now.pictures, &drawn[other].pictures);
-            format!(", {decibels:.1} dB against column {}", other + 2)
-        });
-        let distance = distance.unwrap_or_default();
-        files::print(&format!("column {}: {}{straightness}{distance}\n", index + 2, column.name))?;
-    }
-    for row in 0..rows {
-        files::print(&format!("row {}: {}\n", row + 1, prompt(row)))?;
-    }
-    let tiles = (0..rows).flat_map(|row| {
-        std::iter::once(rendered[row].clone()).chain(drawn.iter().map(move |drawn| drawn.pictures[row].clone()))
-    });
-    let sheet = scenes::contact_sheet(&tiles.collect::<Vec<_>>(), side, columns.len() as u32 + 1);
-    files::write_png(output, &sheet)
+/// One contestant's pictures of `rows` prompts, each from `seeds` noises, a row for each prompt.
+pub fn grid(
+    run: &Run,
+    contestant: &Contestant,
+    weights: &Tensors,
+    output: &Path,
+    rows: usize,
+    seeds: usize,
+) -> Result<()> {
+    ensure!(rows > 0 && seeds > 0, "a sheet has 1 row and 1 seed or more");
+    let places = || (0..rows).flat_map(|row| (0..seeds).map(move |index| (row, index)));
+    let prompts: Vec<String> = places().map(|(row, _)| draw::shown_prompt(run, row)).collect::<Result<_>>()?;
+    let noise: Vec<u64> = places().map(|(row, index)| draw::seed(row, index)).collect();
+    let tiles = draw::pictures(run, contestant, weights, &prompts, &noise, PART)?;
+    files::write_png(output, &scenes::contact_sheet(&tiles, run.architecture().picture, seeds as u32))
 }
 
-fn prompt(row: usize) -> String {
-    scenes::sample(PROMPTS + row as u64).caption(0)
-}
-
-fn draw(run: &Run, column: &Column, count: usize) -> Result<Drawn> {
-    let flow = Flow::frozen(run, column.weights, column.stacks)?;
-    let decoder = AutoencoderTiny::new(frozen(&run.trained(Stage::Decoder)?, ""), &run.architecture.autoencoder()?)?;
-    let (tokenizer, _) = run.tokenizer()?;
-    let empty = tokenizer.encode("");
-    let parts = (0..count).collect::<Vec<_>>().chunks(PART).map(<[usize]>::to_vec).collect();
-    let drawn = run.workers.map(parts, |rows: Vec<usize>| {
-        let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| tokenizer.encode(&prompt(row))).collect();
-        let seeds: Vec<u64> = rows.iter().map(|&row| row as u64).collect();
-        let noise = noise(&seeds, run.architecture.latent())?;
-        let path = flow.sample(&noise, &prompts, &empty, column.steps, column.guidance)?;
-        let pictures = pictures::from_tensor(&decoder.decode(&path.latents)?)?;
-        Ok((pictures, path.straightness.map(|s| s * rows.len() as f64)))
-    })?;
-    let straightness = drawn.iter().map(|(_, sum)| *sum).sum::<Option<f64>>().map(|sum| sum / count as f64);
-    Ok(Drawn { pictures: drawn.into_iter().flat_map(|(pictures, _)| pictures).collect(), straightness })
+/// All contestants' pictures of `rows` prompts from the same noise, a row for each prompt, the rendered scene first.
+/// Says on stdout what is in which row and column.
+pub fn write(run: &Run, output: &Path, rows: usize) -> Result<()> {
+    ensure!(rows > 0, "a sheet has 1 row or more");
+    let contestants = Contestant::available(run);
+    ensure!(!contestants.is_empty(), "this run has no flow yet: run `instaflow-trainer base` first");
+    let side = run.architecture().picture;
+    let prompts: Vec<String> = (0..rows).map(|row| draw::shown_prompt(run, row)).collect::<Result<_>>()?;
+    let seeds: Vec<u64> = (0..rows).map(|row| draw::seed(row, 0)).collect();
+    let mut columns = Vec::new();
+    let mut lines = String::new();
+    if run.model().is_none() {
+        columns.push(run.cores.map((0..rows).collect(), |row| Ok(draw::scene(row).render(side)))?);
+        lines.push_str("column 1: the rendered scene of the prompt\n");
+    }
+    for contestant in &contestants {
+        columns.push(draw::pictures(run, contestant, &run.trained(contestant.stage)?, &prompts, &seeds, PART)?);
+        writeln!(lines, "column {}: {}", columns.len(), contestant.title())?;
+    }
+    for (row, prompt) in prompts.iter().enumerate() {
+        writeln!(lines, "row {}: {prompt}", row + 1)?;
+    }
+    let tiles: Vec<Vec<u8>> = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row].clone())).collect();
+    files::write_png(output, &scenes::contact_sheet(&tiles, side, columns.len() as u32))?;
+    files::print(&lines)
 }

@@ -1,0 +1,157 @@
+//! Does what the command line asks for. Change here how subcommands reach the stages.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
+use instaflow_engine::device;
+use instaflow_engine::protocol::DeviceChoice;
+
+use crate::cli::{Arguments, Command, From, On, Which};
+use crate::config::{Config, Distill, Reflow};
+use crate::draw::Contestant;
+use crate::files;
+use crate::pictures::HELD_OUT;
+use crate::run::Run;
+use crate::scenes;
+use crate::stage::{STACKS, Stage, Student};
+use crate::stages::bench_step::{self, Timing};
+use crate::stages::evaluate::Extent;
+use crate::stages::pairs::{Amount, Solver};
+use crate::stages::{autoencoder, base, classifier, decoder, distill, evaluate, export, pairs, plot, reflow, sheet};
+use crate::training::Limits;
+use crate::vocabulary::{self, Vocabulary};
+use crate::workers::Workers;
+
+/// Does it.
+pub fn execute(arguments: Arguments) -> Result<()> {
+    let device = match arguments.device {
+        On::Cpu => Device::Cpu,
+        On::Cuda => device::open(DeviceChoice::Cuda)?.0,
+    };
+    if let Command::BenchStep { batch, micro_batch, serve } = arguments.command {
+        let replicas = replicas(&device, arguments.threads)?;
+        return bench_step::run(&Config::pocket(), &device, &replicas, Timing { batch, micro_batch, serve });
+    }
+    let mut run = open(&arguments, device)?;
+    match arguments.command {
+        Command::Scenes { count, output } => {
+            let chosen: Vec<_> = (0..count).map(|seed| scenes::sample(HELD_OUT + seed)).collect();
+            files::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
+            let side = run.config.sizes.picture;
+            let pictures = run.cores.map(chosen, |scene| Ok(scene.render(side)))?;
+            let output = output.unwrap_or_else(|| run.path("scenes.png"));
+            files::write_png(&output, &scenes::contact_sheet(&pictures, side, 8))
+        }
+        Command::Tokenizer => {
+            run.check_scenes("a vocabulary")?;
+            let words = scenes::words();
+            let folder = run.tokenizer_folder();
+            Vocabulary::learn(&words).write(&folder, run.config.sizes.tokens)?;
+            let vocabulary = vocabulary::size(&folder)?;
+            vocabulary::check(&run.tokenizer()?, &words, vocabulary)?;
+            files::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
+        }
+        Command::Autoencoder(options) => {
+            let (schedule, pool) = options.apply(&run.config.autoencoder)?;
+            autoencoder::train(&run, &schedule, pool)
+        }
+        Command::Decoder(options) => {
+            let (schedule, pool) = options.apply(&run.config.decoder)?;
+            decoder::train(&run, &schedule, pool)
+        }
+        Command::Classifier(options) => {
+            let (schedule, pool) = options.apply(&run.config.classifier)?;
+            classifier::train(&run, &schedule, pool)
+        }
+        Command::Base(options) => {
+            let (schedule, pool) = options.apply(&run.config.base)?;
+            base::train(&run, &schedule, pool)
+        }
+        Command::Pairs { from, count, shard, steps, guidance, batch } => {
+            pairs::make(&run, from.stage(), Amount { count, shard, batch }, Solver { steps, guidance })
+        }
+        Command::Reflow { from, loss, times, pairs } => {
+            run.lpips = pairs.lpips;
+            let given = &run.config.reflow;
+            let settings = Reflow {
+                loss: loss.unwrap_or(given.loss),
+                times: times.unwrap_or(given.times),
+                schedule: pairs.changes.apply(given.schedule)?,
+            };
+            reflow::train(&run, &settings, from as u8, pairs.limit)
+        }
+        Command::Distill { from, single, loss, second_loss, pairs } => {
+            run.lpips = pairs.lpips;
+            let given = &run.config.distill;
+            let settings = Distill {
+                loss: loss.unwrap_or(given.loss),
+                second_loss: second_loss.unwrap_or(given.second_loss),
+                first_share: given.first_share,
+                schedule: pairs.changes.apply(given.schedule)?,
+            };
+            distill::train(&run, &settings, Which { from, single }.student(), pairs.limit)
+        }
+        Command::Sheet { rows, seeds, teacher, which, output } => {
+            let output = output.unwrap_or_else(|| run.path("sheet.png"));
+            let Some(seeds) = seeds else { return sheet::write(&run, &output, rows) };
+            let contestant = if teacher {
+                Contestant::teacher(which.from.stage())
+            } else {
+                Contestant::one_step(Stage::Student(which.student()))
+            };
+            sheet::grid(&run, &contestant, &run.trained(contestant.stage)?, &output, rows, seeds)
+        }
+        Command::Evaluate { count, sweep, varied } => evaluate::write(&run, Extent { count, sweep, varied }),
+        Command::Plot { stage } => plot::write(&run, stage.as_deref()),
+        Command::Export { folder, which } => export::write(&run, &folder, which.student()),
+        // Done before a run was opened.
+        Command::BenchStep { .. } => bail!("a bench needs no run"),
+    }
+}
+
+fn open(arguments: &Arguments, device: Device) -> Result<Run> {
+    let minutes = arguments.minutes;
+    ensure!(minutes.is_none_or(|m| m.is_finite() && m >= 0.0), "--minutes takes a number of minutes, 0 or more");
+    let limits = Limits {
+        deadline: minutes.map(|minutes| Instant::now() + Duration::from_secs_f64((60.0 * minutes).min(1e9))),
+        steps: arguments.stop_after,
+        checkpoint_every: Duration::from_secs(arguments.checkpoint_seconds),
+        stop_file: arguments.run.join("stop"),
+    };
+    // One that is still there ended an earlier run.
+    if limits.stop_file.exists() {
+        std::fs::remove_file(&limits.stop_file)
+            .with_context(|| format!("cannot remove {}", limits.stop_file.display()))?;
+    }
+    let mut config = arguments.config.as_deref().map(Config::read).transpose()?;
+    if let Some(model) = &arguments.model {
+        // The whole path: a run may be taken up again from another folder.
+        let model = std::path::absolute(model).with_context(|| format!("cannot find {}", model.display()))?;
+        let begun = arguments.run.join(crate::config::FILE);
+        let mut given = match config.take() {
+            Some(config) => config,
+            None if begun.exists() => Config::read(&begun)?,
+            None => Config::pocket(),
+        };
+        model.to_str().context("--model takes a path in Unicode")?.clone_into(&mut given.model);
+        config = Some(given);
+    }
+    Run::open(arguments.run.clone(), config, device, arguments.threads, limits)
+}
+
+fn replicas(device: &Device, threads: usize) -> Result<Workers> {
+    if device.is_cpu() { Workers::new(threads) } else { Workers::of_threads(1, threads) }
+}
+
+impl From {
+    fn stage(self) -> Stage {
+        Stage::Flow(self as u8)
+    }
+}
+
+impl Which {
+    fn student(self) -> Student {
+        Student { from: self.from as u8, stacks: if self.single { 1 } else { STACKS } }
+    }
+}

@@ -1,0 +1,99 @@
+//! How far two pictures are from each other in the features of a network: LPIPS (Zhang et al., CVPR 2018) where its
+//! weights are given, else the same formula over the scene classifier's feature maps, which is called `features` and is
+//! not LPIPS. Change here how features are compared.
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use crate::classifier::Classifier;
+use crate::lpips::Lpips;
+use crate::run::Run;
+use crate::stage::Stage;
+
+/// A perceptual distance.
+pub enum Perceptual {
+    /// In the feature maps of the run's own classifier.
+    Features(Classifier),
+    /// As published.
+    Lpips(Lpips),
+}
+
+impl Perceptual {
+    /// LPIPS where the run was given its weights, else the classifier that it has trained.
+    pub fn open(run: &Run) -> Result<Self> {
+        if let Some(path) = &run.lpips {
+            return Ok(Self::Lpips(Lpips::read(path, &run.device)?));
+        }
+        run.check_scenes("a perceptual loss without --lpips")?;
+        let weights = run.trained(Stage::Classifier)?;
+        Ok(Self::Features(Classifier::new(&run.frozen(&weights, ""), &run.config.sizes)?))
+    }
+
+    /// What it is called in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Features(_) => "features",
+            Self::Lpips(lpips) => lpips.name(),
+        }
+    }
+
+    /// The mean distance of pictures (B, 3, H, W) in [−1, 1], a scalar; gradients flow to `a`, none to `b`.
+    pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Features(classifier) => {
+                let (a, b) = (classifier.maps(a)?, classifier.maps(&b.detach())?);
+                let ones = vec![None; a.len()];
+                Ok((compare(&a, &b, &ones)? / a.len() as f64)?)
+            }
+            Self::Lpips(lpips) => compare(&lpips.maps(a)?, &lpips.maps(&b.detach())?, &lpips.weights()),
+        }
+    }
+}
+
+/// Σ over levels of the mean over places of Σ over channels of w·(â − b̂)², where â is a brought to length 1 over its
+/// channels; w is 1 where there is none. Meaned over the batch.
+fn compare(a: &[Tensor], b: &[Tensor], weights: &[Option<&Tensor>]) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for ((a, b), weight) in a.iter().zip(b).zip(weights) {
+        let mut squares = (unit(a)? - unit(&b.detach())?)?.sqr()?;
+        if let Some(weight) = weight {
+            squares = squares.broadcast_mul(weight)?;
+        }
+        let level = squares.sum(1)?.mean_all()?;
+        sum = Some(match sum {
+            Some(sum) => (sum + level)?,
+            None => level,
+        });
+    }
+    sum.ok_or_else(|| anyhow::anyhow!("there are no feature maps to compare"))
+}
+
+/// (B, C, h, w), of length 1 over C; the small number keeps the root's gradient finite where all channels are 0.
+fn unit(x: &Tensor) -> Result<Tensor> {
+    Ok(x.broadcast_div(&(x.sqr()?.sum_keepdim(1)? + 1e-10)?.sqrt()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+    use std::slice::from_ref;
+
+    #[test]
+    fn features_are_compared_by_their_direction() -> Result<()> {
+        let map = |values: [f32; 4]| Tensor::from_slice(&values, (1, 2, 1, 2), &Device::Cpu);
+        // Two places: (1, 0) against (0, 1), and (0, 2) against (0, 5).
+        let (a, b) = (map([1.0, 0.0, 0.0, 2.0])?, map([0.0, 0.0, 1.0, 5.0])?);
+        let distance = compare(from_ref(&a), from_ref(&b), &[None])?.to_scalar::<f32>()?;
+        assert!((distance - 1.0).abs() < 1e-4, "{distance}");
+        let weight = Tensor::new(&[0.5f32, 0.25], &Device::Cpu)?.reshape((1, 2, 1, 1))?;
+        let weighted = compare(from_ref(&a), from_ref(&b), &[Some(&weight)])?.to_scalar::<f32>()?;
+        assert!((weighted - 0.375).abs() < 1e-4, "{weighted}");
+
+        let a = Var::from_tensor(&a.zeros_like()?)?;
+        let gradients = compare(&[a.as_tensor().clone()], &[b], &[None])?.backward()?;
+        let gradient = gradients.get(&a).expect("a gradient").flatten_all()?.to_vec1::<f32>()?;
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+        Ok(())
+    }
+}

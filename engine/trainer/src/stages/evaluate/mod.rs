@@ -1,0 +1,161 @@
+//! The paper's table on our own scenes: every flow and student of a run, on prompts held out from training. Change here
+//! what is compared with what.
+//!
+//! Everything that is drawn is kept under `evaluate/` in the run's folder, so that a run that was stopped goes on.
+
+mod measure;
+mod report;
+
+use anyhow::{Result, ensure};
+
+use crate::draw::{self, Contestant};
+use crate::frechet::{self, Gaussian};
+use crate::pictures::HELD_OUT;
+use crate::run::Run;
+use crate::scenes::attributes::HEADS;
+use crate::scenes::{self, Scene};
+use crate::stage::{MOST_REFLOWS, Stage};
+use crate::stages::classifier;
+use measure::{Measure, Seen};
+use report::{Evaluation, Point, Row};
+
+/// How much is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Prompts of the table; as many fresh renders are what the pictures are held against.
+    pub count: usize,
+    /// Prompts of each point of the two sweeps; 0: no sweeps.
+    pub sweep: usize,
+    /// Prompts whose pictures from several seeds are compared.
+    pub varied: usize,
+}
+
+/// Fresh renders that nothing was trained on begin here.
+const FRESH: u64 = HELD_OUT + (1 << 24);
+/// Pictures of one prompt that are compared.
+const SEEDS: usize = 4;
+/// Pictures that are timed.
+const TIMED: usize = 5;
+/// Guidance scales of the sweep.
+const GUIDANCE: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 4.0];
+/// Numbers of steps of the sweep.
+const STEPS: [usize; 5] = [1, 2, 4, 8, 25];
+
+/// Measures everything that the run has trained and writes `evaluation.json`, `evaluation.md` and two plots.
+pub fn write(run: &Run, extent: Extent) -> Result<()> {
+    run.check_scenes("an evaluation")?;
+    ensure!(extent.count > 1, "--count takes 2 or more");
+    let measure = Measure::open(run)?;
+    let contestants = Contestant::available(run);
+    ensure!(!contestants.is_empty(), "this run has no flow yet: run `instaflow-trainer base` first");
+    let Extent { count, sweep, varied } = extent;
+
+    eprintln!("evaluate: {count} fresh renders");
+    let fresh = measure.renders((0..count as u64).map(|seed| scenes::sample(FRESH + seed)).collect())?.gaussian()?;
+    let shown: Vec<Scene> = (0..count).map(draw::scene).collect();
+    let mut evaluation = Evaluation {
+        prompts: count,
+        sweep_prompts: sweep,
+        varied_prompts: varied,
+        heads: HEADS.map(|head| head.name.to_owned()).to_vec(),
+        classifier: classifier::accuracies(run, measure.classifier(), count)?,
+        rows: Vec::new(),
+        guidance: Vec::new(),
+        steps: Vec::new(),
+    };
+    let renders = measure.renders(shown.clone())?;
+    let mut row = Row::of("renders of the same prompts", &renders, &fresh, &shown)?;
+    row.diversity = diversity_of_renders(&measure, varied)?;
+    evaluation.rows.push(row);
+    let round_trips = measure.round_trips(shown.clone())?;
+    evaluation.rows.push(Row::of("the same through the autoencoder", &round_trips, &fresh, &shown)?);
+
+    for contestant in &contestants {
+        eprintln!("evaluate: {}", contestant.title());
+        let weights = run.trained(contestant.stage)?;
+        let Some(rows) = measure::latents(run, contestant, &weights, count, 1)? else { return Ok(()) };
+        let mut row = Row::of(&contestant.title(), &measure.drawn(&rows, count)?, &fresh, &shown)?;
+        let (straightness, transport) = measure::paths(run, &rows, count)?;
+        // One step is as straight as can be, and says nothing.
+        row.straightness = (contestant.steps > 1).then_some(straightness);
+        row.transport = Some(transport);
+        if varied > 0 {
+            let Some(rows) = measure::latents(run, contestant, &weights, varied, SEEDS)? else { return Ok(()) };
+            row.diversity = Some(measure.drawn(&rows, varied * SEEDS)?.diversity(SEEDS));
+        }
+        row.seconds = Some(measure::seconds(run, contestant, &weights, TIMED)?);
+        evaluation.rows.push(row);
+    }
+    if sweep > 1 {
+        for (points, sweep_of) in [
+            (&mut evaluation.guidance, guidances as fn(Stage) -> Vec<(f64, Contestant)>),
+            (&mut evaluation.steps, steps),
+        ] {
+            match sweeps(run, &measure, &fresh, sweep, sweep_of)? {
+                Some(found) => *points = found,
+                None => return Ok(()),
+            }
+        }
+    }
+    evaluation.write(run)
+}
+
+fn guidances(stage: Stage) -> Vec<(f64, Contestant)> {
+    GUIDANCE.map(|guidance| (guidance, Contestant { stage, steps: draw::TEACHER.0, guidance })).to_vec()
+}
+
+fn steps(stage: Stage) -> Vec<(f64, Contestant)> {
+    STEPS.map(|steps| (steps as f64, Contestant { stage, steps, guidance: draw::TEACHER.1 })).to_vec()
+}
+
+/// The points of a sweep for every flow there is; `None` where a limit ended it early.
+fn sweeps(
+    run: &Run,
+    measure: &Measure,
+    fresh: &Gaussian,
+    count: usize,
+    of: fn(Stage) -> Vec<(f64, Contestant)>,
+) -> Result<Option<Vec<Point>>> {
+    let shown: Vec<Scene> = (0..count).map(draw::scene).collect();
+    let mut points = Vec::new();
+    for stage in (0..=MOST_REFLOWS).map(Stage::Flow).filter(|stage| run.begun(*stage)) {
+        let weights = run.trained(stage)?;
+        for (at, contestant) in of(stage) {
+            eprintln!("evaluate: {}", contestant.title());
+            let Some(rows) = measure::latents(run, &contestant, &weights, count, 1)? else { return Ok(None) };
+            let row = Row::of("", &measure.drawn(&rows, count)?, fresh, &shown)?;
+            points.push(Point { flow: stage.title(), at, frechet: row.frechet, accuracy: row.accuracy });
+        }
+    }
+    Ok(Some(points))
+}
+
+/// How much renders of the same attributes differ, laid out anew.
+fn diversity_of_renders(measure: &Measure, varied: usize) -> Result<Option<f64>> {
+    if varied == 0 {
+        return Ok(None);
+    }
+    let anew = |row: usize| {
+        let scene = draw::scene(row);
+        (0..SEEDS as u64).map(move |index| Scene { seed: scene.seed ^ (index << 48), ..scene.clone() })
+    };
+    Ok(Some(measure.renders((0..varied).flat_map(anew).collect())?.diversity(SEEDS)))
+}
+
+impl Row {
+    fn of(name: &str, seen: &Seen, fresh: &Gaussian, shown: &[Scene]) -> Result<Self> {
+        let told: Vec<Vec<bool>> = (0..shown.len()).map(draw::told).collect();
+        let heads = seen.accuracies(shown, &told);
+        let known: Vec<f64> = heads.iter().flatten().copied().collect();
+        Ok(Self {
+            name: name.to_owned(),
+            frechet: frechet::distance(&seen.gaussian()?, fresh)?,
+            accuracy: known.iter().sum::<f64>() / known.len().max(1) as f64,
+            heads,
+            diversity: None,
+            straightness: None,
+            transport: None,
+            seconds: None,
+        })
+    }
+}

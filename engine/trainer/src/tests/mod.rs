@@ -1,0 +1,70 @@
+//! The stages together, on the smallest networks. Change here the run that the tests share.
+
+mod networks;
+mod resume;
+mod whole;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use crate::config::{Config, Loss};
+use crate::flow::{Flow, noise};
+use crate::parameters::{Parameters, Tensors};
+use crate::run::Run;
+use crate::scenes;
+use crate::shards::Shard;
+use crate::stage::Stage;
+use crate::stages::pairs::{self, Amount, Solver};
+use crate::stages::{autoencoder, base, classifier, decoder};
+use crate::training::Limits;
+use crate::vocabulary::Vocabulary;
+
+/// A run with this configuration, every start of a stage ending after `steps` steps of its own.
+fn run_of(folder: &Path, config: Config, steps: Option<u64>) -> Result<Run> {
+    let stop_file = folder.join("stop");
+    let limits = Limits { deadline: None, steps, checkpoint_every: Duration::from_hours(1), stop_file };
+    Run::open(folder.join("run"), Some(config), Device::Cpu, 2, limits)
+}
+
+/// A run of the smallest networks, with a tokenizer.
+fn toy_run(folder: &Path) -> Result<Run> {
+    let run = run_of(folder, Config::toy(), None)?;
+    Vocabulary::learn(&scenes::words()).write(&run.tokenizer_folder(), run.config.sizes.tokens)?;
+    Ok(run)
+}
+
+/// Trains everything up to the base flow and draws pairs of it.
+fn train_base(run: &Run) -> Result<()> {
+    let config = &run.config;
+    autoencoder::train(run, &config.autoencoder.schedule, config.autoencoder.pool)?;
+    decoder::train(run, &config.decoder.schedule, config.decoder.pool)?;
+    classifier::train(run, &config.classifier.schedule, config.classifier.pool)?;
+    base::train(run, &config.base.schedule, config.base.pool)?;
+    make_pairs(run, Stage::BASE)
+}
+
+fn make_pairs(run: &Run, from: Stage) -> Result<()> {
+    let amount = Amount { count: 4, shard: Shard::WHOLE, batch: 32 };
+    pairs::make(run, from, amount, Solver { steps: 1, guidance: 1.5 })
+}
+
+/// The velocity of two prompts at two times.
+fn velocity(run: &Run, flow: &Flow) -> Result<Tensor> {
+    let tokenizer = run.tokenizer()?;
+    let prompts = ["a lake at sunset", ""].map(|prompt| tokenizer.encode(prompt));
+    flow.velocity(&noise(run, &[1, 2])?, &[0.0, 0.7], &flow.context(&prompts)?)
+}
+
+fn values(parameters: &Parameters) -> Tensors {
+    parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
+}
+
+fn largest(tensor: &Tensor) -> Result<f32> {
+    Ok(tensor.abs()?.max_all()?.to_scalar()?)
+}
+
+/// Every loss there is.
+const LOSSES: [Loss; 3] = [Loss::Squared, Loss::PseudoHuber, Loss::Perceptual];

@@ -1,0 +1,149 @@
+//! The networks in training. Change here what must hold of each before it is worth training.
+
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor, Var};
+use instaflow_engine::vae::AutoencoderTiny;
+
+use super::{largest, toy_run, values, velocity};
+use crate::classifier::{Classifier, cross_entropy};
+use crate::config::Config;
+use crate::flow::{Flow, noise};
+use crate::parameters::Parameters;
+use crate::perceptual::Perceptual;
+use crate::pictures::Pool;
+use crate::scenes;
+use crate::stage::{STACKS, Stage};
+use crate::stages::base::{self, Pair};
+use crate::stages::classifier::{columns, labels};
+use crate::stages::distill;
+use crate::training::Schedule;
+use crate::{config, losses};
+
+/// candle drops gradients silently where an operation has no backward pass.
+#[test]
+fn every_weight_receives_a_gradient() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    let check = |parameters: &Parameters, loss: Tensor, all_count: bool| -> Result<()> {
+        let gradients = loss.backward()?;
+        assert!(!parameters.trained().is_empty());
+        for (name, var) in parameters.trained() {
+            let gradient = gradients.get(&var).with_context(|| format!("{name} has no gradient"))?;
+            assert_eq!(gradient.shape(), var.shape(), "{name}");
+            assert!(!all_count || largest(gradient)? > 0.0, "the gradient of {name} is zero");
+        }
+        Ok(())
+    };
+    let pictures = Pool::new(4, 64).tensor(&[0, 1, 2, 3], &Device::Cpu)?;
+
+    let parameters = Parameters::seeded(1, &Device::Cpu);
+    let network = AutoencoderTiny::new(parameters.builder(), &run.architecture().autoencoder()?)?;
+    check(&parameters, network.decode(&network.encode(&pictures)?)?.sqr()?.mean_all()?, true)?;
+
+    let parameters = Parameters::seeded(1, &Device::Cpu);
+    let network = Classifier::new(&parameters.builder(), &run.config.sizes)?;
+    let scenes: Vec<Vec<u32>> = (0..4).map(|scene| labels(&scenes::sample(scene))).collect();
+    check(&parameters, cross_entropy(&network.look(&pictures)?.logits, &columns(&scenes))?, true)?;
+
+    let parameters = Parameters::seeded(2, &Device::Cpu);
+    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    check(&parameters, velocity(&run, &flow)?.sqr()?.mean_all()?, true)?;
+
+    // Behind the zeros that the stack starts from, gradients are zero at first, but they are there.
+    let student = Parameters::given(distill::start(values(&parameters), STACKS)?, base::is_unet, &Device::Cpu)?;
+    let flow = Flow::new(&run, &student.builder(), STACKS)?;
+    check(&student, velocity(&run, &flow)?.sqr()?.mean_all()?, false)
+}
+
+#[test]
+fn the_stack_starts_as_the_single_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    let parameters = Parameters::seeded(3, &Device::Cpu);
+    let single = velocity(&run, &Flow::new(&run, &parameters.builder(), 1)?)?;
+    let weights = values(&parameters);
+    let student = distill::start(weights.clone(), STACKS)?;
+    let stacked = velocity(&run, &Flow::frozen(&run, &student, STACKS)?)?;
+    let scale = largest(&single)?;
+    assert!(largest(&(&single - stacked)?)? < 1e-5 * scale);
+
+    // Two copies without the change of the first are something else.
+    let mut copies = student;
+    for (name, tensor) in &mut copies {
+        if let Some(name) = name.strip_prefix("unet.stack.0.") {
+            tensor.clone_from(&weights[&format!("unet.{name}")]);
+        }
+    }
+    let plain = velocity(&run, &Flow::frozen(&run, &copies, STACKS)?)?;
+    assert!(largest(&(single - plain)?)? > 1e-2 * scale);
+    Ok(())
+}
+
+/// A few steps on a handful of pictures must bring their loss down.
+#[test]
+fn the_flow_learns() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    let parameters = Parameters::seeded(4, &Device::Cpu);
+    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    let tokenizer = run.tokenizer()?;
+    let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
+    let prompts = ["a city at night", "dunes at noon"].map(|prompt| tokenizer.encode(prompt));
+    let loss = || {
+        let at = pair.velocity(&flow, &[0.2, 0.6], &prompts)?;
+        Ok(losses::squared(&at.velocity, &at.direction)?)
+    };
+    let value = |loss: Result<Tensor>| -> Result<f32> { Ok(loss?.to_scalar()?) };
+    let before = value(loss())?;
+    let base = config::Config::pocket().base.schedule;
+    let schedule = Schedule { steps: 40, batch: 1, micro_batch: 1, warm_up: 4, rate: 5e-3, ..base };
+    run.train(Stage::BASE, &schedule, &parameters, &|_, _| loss(), &mut |_, _| Ok(String::new()))?;
+    let after = value(loss())?;
+    assert!(after < 0.7 * before, "{before} {after}");
+    Ok(())
+}
+
+/// The straight way's end is the picture itself where the velocity is right.
+#[test]
+fn the_right_velocity_ends_at_the_latents() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    let parameters = Parameters::seeded(4, &Device::Cpu);
+    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    let prompts = ["a city", "dunes"].map(|prompt| run.tokenizer().map(|tokenizer| tokenizer.encode(prompt)));
+    let prompts = prompts.into_iter().collect::<Result<Vec<_>>>()?;
+    let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
+    let times = [0.2, 0.6];
+    let mut at = pair.velocity(&flow, &times, &prompts)?;
+    assert!(largest(&(at.end(&times)? - &pair.latents)?)? > 0.1);
+    at.velocity = at.direction.clone();
+    assert!(largest(&(at.end(&times)? - &pair.latents)?)? < 1e-5);
+    Ok(())
+}
+
+/// Following the gradient of the distance brings a picture nearer, in features that no one has trained, too.
+#[test]
+fn the_distance_of_features_leads_to_the_picture() -> Result<()> {
+    let sizes = Config::toy().sizes;
+    let parameters = Parameters::seeded(7, &Device::Cpu);
+    let classifier = Classifier::new(&parameters.builder(), &sizes)?;
+    let weights = candle_nn::VarBuilder::from_tensors(
+        values(&parameters).into_iter().collect(),
+        candle_core::DType::F32,
+        &Device::Cpu,
+    );
+    drop(classifier);
+    let distance = Perceptual::Features(Classifier::new(&weights, &sizes)?);
+    let pool = Pool::new(2, 64);
+    let (picture, target) = (pool.tensor(&[0], &Device::Cpu)?, pool.tensor(&[1], &Device::Cpu)?);
+    assert!(distance.distance(&target, &target)?.to_scalar::<f32>()?.abs() < 1e-9);
+    let picture = Var::from_tensor(&picture)?;
+    let before = distance.distance(&picture, &target)?;
+    let gradients = before.backward()?;
+    let gradient = gradients.get(&picture).context("the picture has no gradient")?;
+    let step = (gradient * (1e-3 / f64::from(largest(gradient)?)))?;
+    let after = distance.distance(&(picture.as_tensor() - step)?, &target)?;
+    let (before, after) = (before.to_scalar::<f32>()?, after.to_scalar::<f32>()?);
+    assert!(before > 0.0 && after < before, "{before} {after}");
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! A run that was stopped gives the numbers of one that was not: every stage, every loss, every kind of student. Change
+//! here only together with what a run consists of.
+
+use anyhow::{Context, Result};
+
+use super::{LOSSES, make_pairs, run_of, toy_run};
+use crate::config::{Config, Distill, FromScenes, Loss, Reflow};
+use crate::files::TensorFile;
+use crate::run::Run;
+use crate::stage::{STACKS, Stage, Student};
+use crate::stages::{autoencoder, base, classifier, decoder, distill, reflow};
+use crate::times::Times;
+use crate::training::Schedule;
+
+/// Everything that is saved of a stage: values, moments, averages.
+fn saved(run: &Run, stage: Stage) -> Result<Vec<(String, Vec<f32>)>> {
+    let file = TensorFile::open(&run.checkpoint(stage))?.with_context(|| format!("no {}", stage.name()))?;
+    assert_eq!(file.metadata()["steps"], "4", "{}", stage.name());
+    let tensors = file.below("")?;
+    tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
+}
+
+/// Trains everything up to the base flow, each stage started so often.
+fn train_base(run: &Run, starts: usize) -> Result<()> {
+    type Train = fn(&Run, &Schedule, usize) -> Result<()>;
+    let config = &run.config;
+    let stages: [(Train, &FromScenes); 4] = [
+        (autoencoder::train, &config.autoencoder),
+        (decoder::train, &config.decoder),
+        (classifier::train, &config.classifier),
+        (base::train, &config.base),
+    ];
+    for (train, settings) in stages {
+        (0..starts).try_for_each(|_| train(run, &settings.schedule, settings.pool))?;
+    }
+    make_pairs(run, Stage::BASE)
+}
+
+#[test]
+fn every_stage_goes_on_as_if_it_had_not_stopped() -> Result<()> {
+    let (whole, broken) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let unbroken = toy_run(whole.path())?;
+    toy_run(broken.path())?;
+    let stopped = run_of(broken.path(), Config::toy(), Some(3))?;
+    train_base(&unbroken, 1)?;
+    train_base(&stopped, 2)?;
+    for stage in [Stage::Autoencoder, Stage::Decoder, Stage::Classifier, Stage::BASE] {
+        assert!(saved(&unbroken, stage)? == saved(&stopped, stage)?, "{}", stage.name());
+    }
+
+    let mut seen = Vec::new();
+    for (loss, times) in LOSSES.into_iter().zip([Times::Uniform, Times::UShaped, Times::UShaped]) {
+        let settings = Reflow { loss, times, ..unbroken.config.reflow.clone() };
+        for run in [&unbroken, &stopped] {
+            let folder = run.path(&Stage::Flow(1).name());
+            if folder.exists() {
+                std::fs::remove_dir_all(folder)?;
+            }
+        }
+        reflow::train(&unbroken, &settings, 0, usize::MAX)?;
+        for _ in 0..2 {
+            reflow::train(&stopped, &settings, 0, usize::MAX)?;
+        }
+        let state = saved(&unbroken, Stage::Flow(1))?;
+        assert!(state == saved(&stopped, Stage::Flow(1))?, "reflow, {loss:?}");
+        assert!(!seen.contains(&state), "the loss {loss:?} makes no difference");
+        seen.push(state);
+    }
+
+    for (loss, second_loss, stacks) in
+        [(Loss::Squared, Loss::Perceptual, STACKS), (Loss::Squared, Loss::PseudoHuber, 1)]
+    {
+        let settings = Distill { loss, second_loss, ..unbroken.config.distill.clone() };
+        let student = Student { from: 0, stacks };
+        distill::train(&unbroken, &settings, student, usize::MAX)?;
+        for _ in 0..2 {
+            distill::train(&stopped, &settings, student, usize::MAX)?;
+        }
+        let stage = Stage::Student(student);
+        assert!(saved(&unbroken, stage)? == saved(&stopped, stage)?, "{}", stage.name());
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Whole runs in small, from nothing to a pair that the engine opens. Change here together with the order of the stages.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use candle_core::{DType, Device};
+use instaflow_engine::Cancel;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{OpenRequest, Settings, Source};
+
+use super::{make_pairs, run_of, toy_run, train_base};
+use crate::config::{Config, Loss, Reflow};
+use crate::draw::Contestant;
+use crate::flow::{Flow, noise};
+use crate::parameters::Tensors;
+use crate::pictures;
+use crate::run::Run;
+use crate::shards::{self, Shard};
+use crate::stage::{STACKS, Stage, Student};
+use crate::stages::evaluate::{self, Extent};
+use crate::stages::pairs::{self, Amount, Solver};
+use crate::stages::{base, distill, export, plot, reflow, sheet};
+use crate::training::Schedule;
+
+const STACKED: Student = Student { from: 1, stacks: STACKS };
+const SINGLE: Student = Student { from: 0, stacks: 1 };
+
+/// All stages, a few steps each, and the engine draws with what came out.
+#[test]
+fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    let config = &run.config;
+    let early = base::train(&run, &config.base.schedule, 4).unwrap_err().to_string();
+    assert!(early.contains("instaflow-trainer decoder"), "{early}");
+    train_base(&run)?;
+    let early = distill::train(&run, &config.distill, STACKED, 9).unwrap_err().to_string();
+    assert!(early.contains("pairs-reflow-1"), "{early}");
+    reflow::train(&run, &config.reflow, 0, 100)?;
+    make_pairs(&run, Stage::Flow(1))?;
+    distill::train(&run, &config.distill, STACKED, 100)?;
+    distill::train(&run, &config.distill, SINGLE, 100)?;
+
+    sheet::write(&run, &run.path("sheet.png"), 1)?;
+    let drawn = image::open(run.path("sheet.png"))?;
+    // The scene; both flows in 25 steps and one; two students.
+    assert_eq!((drawn.width(), drawn.height()), (7 * 64 + 6 * 2, 64));
+    for made in ["autoencoder/roundtrip.png", "base/sheets/0000004.png", "distill-base-single/sheets/0000004.png"] {
+        assert!(run.path(made).exists(), "{made}");
+    }
+    plot::write(&run, None)?;
+    assert!(run.path("plots/reflow-1.png").exists() && run.path("plots/autoencoder.png").exists());
+    assert!(plot::write(&run, Some("nothing")).is_err());
+
+    let pair = folder.path().join("pair");
+    export::write(&run, &pair, STACKED)?;
+    check_pair(&run, &pair, STACKED)
+}
+
+/// What the engine draws is what the trainer's own networks draw with the weights rounded to f16.
+fn check_pair(run: &Run, pair: &Path, student: Student) -> Result<()> {
+    let source = Source::Folder(pair.to_owned());
+    let models = Models::open(&OpenRequest { model: source, ..OpenRequest::default() }, &mut |_, _, _| ())?;
+    let prompt = "a snowy mountain near a lake at sunset";
+    let distilled = half(&run.trained(Stage::Student(student))?)?;
+    let teacher = half(&run.trained(Stage::Flow(student.from))?)?;
+    for (settings, weights, stacks) in [
+        (Settings { seed: 7, ..Settings::student(prompt) }, distilled, student.stacks),
+        (Settings { seed: 7, steps: 3, ..Settings::teacher(prompt) }, teacher, 1),
+    ] {
+        let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
+        assert_eq!((drawn.width, drawn.height), (run.architecture().picture, run.architecture().picture));
+        let tokenizer = run.tokenizer()?;
+        let flow = Flow::frozen(run, &weights, stacks)?;
+        let (prompts, empty) = ([tokenizer.encode(prompt)], tokenizer.encode(""));
+        let (steps, guidance) = (settings.steps as usize, f64::from(settings.guidance));
+        let path = flow.sample(&noise(run, &[7])?, &prompts, &empty, steps, guidance)?;
+        let ours = pictures::from_tensor(&run.decoder()?.decode(&path.latents, &Cancel::default())?)?;
+        let decibels = pictures::psnr(&ours, &[drawn.rgb.to_vec()]);
+        assert!(decibels > 45.0, "{:?}: {decibels} dB", settings.role);
+    }
+    Ok(())
+}
+
+/// Weights as they are after a file in f16.
+fn half(weights: &Tensors) -> Result<Tensors> {
+    let round = |tensor: &candle_core::Tensor| tensor.to_dtype(DType::F16)?.to_dtype(DType::F32);
+    weights.iter().map(|(name, tensor)| Ok((name.clone(), round(tensor)?))).collect()
+}
+
+/// The table over what is there, and the same numbers when it is asked for again.
+#[test]
+fn an_evaluation_measures_everything_and_can_be_repeated() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut config = Config::toy();
+    config.contact_sheet_minutes = 0.0;
+    config.classifier.pool = 64;
+    config.classifier.schedule = Schedule {
+        steps: 120,
+        batch: 16,
+        micro_batch: 8,
+        warm_up: 4,
+        rate: 4e-3,
+        average: 0.9,
+        ..config.classifier.schedule
+    };
+    toy_run(&folder.path().join("words"))?;
+    let run = run_of(folder.path(), config, None)?;
+    copy_tokenizer(&folder.path().join("words/run/tokenizer"), &run.tokenizer_folder())?;
+    let extent = Extent { count: 24, sweep: 0, varied: 2 };
+    assert!(evaluate::write(&run, extent).is_err_and(|error| error.to_string().contains("classifier")));
+    train_base(&run)?;
+    distill::train(&run, &run.config.distill, SINGLE, 100)?;
+    assert!(!run.path("base/sheets").exists(), "sheets were switched off");
+    evaluate::write(&run, extent)?;
+    let read =
+        || -> Result<serde_json::Value> { Ok(serde_json::from_slice(&std::fs::read(run.path("evaluation.json"))?)?) };
+    let first = read()?;
+    let rows = first["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 5, "renders, round trips, base in 25 steps and 1, a student");
+    let number = |row: usize, key: &str| rows[row][key].as_f64();
+    let frechet = |row| number(row, "frechet").expect("a distance");
+    assert!(frechet(0) < frechet(2), "renders are nearer to renders than an untrained flow's pictures");
+    assert!(number(0, "accuracy") > number(2, "accuracy"));
+    assert!(number(2, "straightness") > Some(0.0) && number(3, "straightness").is_none());
+    assert!((2..5).all(|row| number(row, "transport") > Some(0.0) && number(row, "seconds") > Some(0.0)));
+    assert!([0, 2, 3, 4].into_iter().all(|row| number(row, "diversity") > Some(0.0)));
+
+    evaluate::write(&run, extent)?;
+    let again = read()?;
+    for (a, b) in rows.iter().zip(again["rows"].as_array().expect("rows")) {
+        for key in ["name", "frechet", "heads", "diversity", "straightness", "transport"] {
+            assert_eq!(a[key], b[key], "{key} of {}", a["name"]);
+        }
+    }
+    Ok(())
+}
+
+fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-sd/model")
+}
+
+/// A Stable Diffusion-shaped flow takes the base's place: reflow, distillation, and a pair that the engine opens.
+#[test]
+fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let prompts = folder.path().join("prompts.txt");
+    std::fs::write(&prompts, "a red fox in the snow\na bowl of fruit\n")?;
+    let mut config = Config::toy();
+    config.model = fixture().to_str().expect("a path in Unicode").to_owned();
+    config.prompts = prompts.to_str().expect("a path in Unicode").to_owned();
+    let run = run_of(folder.path(), config, None)?;
+
+    // Its networks are those of the folder: what the engine draws with it, the trainer does, too.
+    let models = OpenRequest { model: Source::Folder(fixture()), ..OpenRequest::default() };
+    let models = Models::open(&models, &mut |_, _, _| ())?;
+    let settings = Settings { seed: 3, steps: 2, guidance: 1.5, ..Settings::student("a bowl of fruit") };
+    let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
+    let weights = run.trained(Stage::BASE)?;
+    let contestant = Contestant { stage: Stage::BASE, steps: 2, guidance: f64::from(settings.guidance) };
+    let ours = crate::draw::pictures(&run, &contestant, &weights, &["a bowl of fruit".into()], &[3], 1)?;
+    let decibels = pictures::psnr(&ours, &[drawn.rgb.to_vec()]);
+    assert!(decibels > 45.0, "{decibels} dB");
+
+    make_pairs(&run, Stage::BASE)?;
+    reflow::train(&run, &run.config.reflow, 0, 100)?;
+    let after = run.trained(Stage::Flow(1))?;
+    let changed = |prefix: &str| {
+        let below = weights.iter().filter(|(name, _)| name.starts_with(prefix));
+        below
+            .filter(|(name, tensor)| {
+                let apart = (&after[*name] - *tensor).and_then(|apart| apart.abs()?.max_all()?.to_scalar::<f32>());
+                apart.is_ok_and(|apart| apart > 0.0)
+            })
+            .count()
+    };
+    assert!(changed("unet.") > 100 && changed("text_encoder.") == 0);
+    let refused = reflow::train(&run, &Reflow { loss: Loss::Perceptual, ..run.config.reflow.clone() }, 0, 9);
+    assert!(refused.unwrap_err().to_string().contains("--lpips"));
+    let refused = evaluate::write(&run, Extent { count: 2, sweep: 0, varied: 0 }).unwrap_err().to_string();
+    assert!(refused.contains("choose another --run"), "{refused}");
+
+    make_pairs(&run, Stage::Flow(1))?;
+    let settings = crate::config::Distill { second_loss: Loss::PseudoHuber, ..run.config.distill.clone() };
+    distill::train(&run, &settings, STACKED, 100)?;
+    let pair = folder.path().join("pair");
+    export::write(&run, &pair, STACKED)?;
+    check_pair(&run, &pair, STACKED)
+}
+
+/// Pairs that were made in two shares are those of one run.
+#[test]
+fn pairs_in_shares_are_those_of_one_run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut config = Config::toy();
+    config.model = fixture().to_str().expect("a path in Unicode").to_owned();
+    let run = run_of(folder.path(), config, None)?;
+    let solver = Solver { steps: 1, guidance: 1.0 };
+    let make = |shard: Shard, batch: usize| {
+        pairs::make(&run, Stage::BASE, Amount { count: 2 * shards::ROWS, shard, batch }, solver)
+    };
+    let pairs = run.path("pairs-base");
+    make(Shard::WHOLE, 32)?;
+    let whole = run.path("whole");
+    std::fs::rename(&pairs, &whole)?;
+    for share in ["2/2", "1/2"] {
+        make(share.parse().map_err(anyhow::Error::msg)?, 32)?;
+    }
+    for name in ["00000.safetensors", "00001.safetensors"] {
+        assert!(std::fs::read(pairs.join(name))? == std::fs::read(whole.join(name))?, "{name}");
+    }
+    let (rows, _) = pairs::read(&run, Stage::BASE, usize::MAX)?;
+    assert_eq!(rows.count(), 2 * shards::ROWS);
+    let apart = (rows.latents(&[0], &Device::Cpu)? - rows.latents(&[shards::ROWS], &Device::Cpu)?)?;
+    assert!(super::largest(&apart)? > 0.1, "both files hold the same pairs");
+    Ok(())
+}

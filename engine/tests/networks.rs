@@ -1,9 +1,10 @@
-//! The networks, held to what the published Python implementations compute (tests/fixtures/tiny-sd).
+//! The networks, held to what the published Python implementations compute (tests/fixtures/tiny-sd), on every path
+//! through the kernels.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
@@ -20,9 +21,47 @@ fn json<T: serde::de::DeserializeOwned>(path: &str) -> Result<T> {
     Ok(serde_json::from_slice(&std::fs::read(fixture(path))?)?)
 }
 
+/// A way through the kernels.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Packed weights, everything folded into few passes.
+    F32,
+    /// The same with 16-bit weights and activations.
+    Bf16,
+    /// Weights that learn: every layer on its own, with its gradient.
+    Learning,
+}
+
+const WAYS: [Way; 3] = [Way::F32, Way::Bf16, Way::Learning];
+
+impl Way {
+    fn dtype(self) -> DType {
+        if matches!(self, Self::Bf16) { DType::BF16 } else { DType::F32 }
+    }
+
+    /// Of the largest value. bf16 keeps 8 bits, and every layer rounds anew.
+    fn tolerance(self) -> f32 {
+        if matches!(self, Self::Bf16) { 3e-2 } else { 1e-4 }
+    }
+
+    fn weights(self, path: &str) -> Result<VarBuilder<'static>> {
+        let mut tensors = candle_core::safetensors::load(fixture(path), &Device::Cpu)?;
+        if matches!(self, Self::Learning) {
+            for tensor in tensors.values_mut() {
+                *tensor = Var::from_tensor(tensor)?.as_tensor().clone();
+            }
+        }
+        Ok(VarBuilder::from_tensors(tensors, self.dtype(), &Device::Cpu))
+    }
+
+    fn assert_close(self, what: &str, got: &Tensor, want: &Tensor) -> Result {
+        assert_eq!(got.dtype(), self.dtype(), "{what}: type");
+        assert_close(&format!("{what}, {self:?}"), &got.to_dtype(DType::F32)?, want, self.tolerance())
+    }
+}
+
 fn weights(path: &str) -> Result<VarBuilder<'static>> {
-    let tensors = candle_core::safetensors::load(fixture(path), &Device::Cpu)?;
-    Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    Way::F32.weights(path)
 }
 
 fn expected() -> Result<HashMap<String, Tensor>> {
@@ -59,20 +98,26 @@ fn text_encoder() -> Result {
     assert_eq!(ids.len(), 6);
     let ids: Vec<Vec<u32>> = ids.into_iter().map(|(_, ids)| ids).collect();
     let config: TextConfig = json("model/text_encoder/config.json")?;
-    let encoder = TextEncoder::new(weights("model/text_encoder/model.safetensors")?, &config)?;
-    let got = encoder.forward(&Tensor::new(ids, &Device::Cpu)?)?;
-    assert_close("prompt_embeds", &got, &expected()?["prompt_embeds"], 1e-4)
+    let ids = Tensor::new(ids, &Device::Cpu)?;
+    for way in WAYS {
+        let encoder = TextEncoder::new(way.weights("model/text_encoder/model.safetensors")?, &config)?;
+        way.assert_close("prompt_embeds", &encoder.forward(&ids)?, &expected()?["prompt_embeds"])?;
+    }
+    Ok(())
 }
 
 #[test]
 fn unet() -> Result {
     let config: UNetConfig = json("model/unet/config.json")?;
-    let unet = UNet::new(weights("model/unet/diffusion_pytorch_model.safetensors")?, &config)?;
     let expected = expected()?;
-    for time in [1000u32, 520, 40] {
-        let times = Tensor::new(&[time as f32; 2], &Device::Cpu)?;
-        let got = unet.forward(&expected["noise"], &times, &prompt_embeds(2)?, &Cancel::default())?;
-        assert_close(&format!("unet_t{time}"), &got, &expected[&format!("unet_t{time}")], 1e-4)?;
+    for way in WAYS {
+        let unet = UNet::new(way.weights("model/unet/diffusion_pytorch_model.safetensors")?, &config)?;
+        let (noise, context) = (expected["noise"].to_dtype(way.dtype())?, prompt_embeds(2)?.to_dtype(way.dtype())?);
+        for time in [1000u32, 520, 40] {
+            let times = Tensor::new(&[time as f32; 2], &Device::Cpu)?;
+            let got = unet.forward(&noise, &times, &context, &Cancel::default())?;
+            way.assert_close(&format!("unet_t{time}"), &got, &expected[&format!("unet_t{time}")])?;
+        }
     }
     Ok(())
 }
@@ -81,33 +126,43 @@ fn unet() -> Result {
 fn stacked_unet() -> Result {
     let config: UNetConfig = json("stacked_unet/config.json")?;
     assert_eq!(config.num_stacks, 2);
-    let unet = UNet::new(weights("stacked_unet/diffusion_pytorch_model.safetensors")?, &config)?;
     let expected = expected()?;
     let times = Tensor::new(&[1000f32; 2], &Device::Cpu)?;
-    let got = unet.forward(&expected["noise"], &times, &prompt_embeds(2)?, &Cancel::default())?;
-    assert_close("stacked_t1000", &got, &expected["stacked_t1000"], 1e-4)
+    for way in WAYS {
+        let unet = UNet::new(way.weights("stacked_unet/diffusion_pytorch_model.safetensors")?, &config)?;
+        let (noise, context) = (expected["noise"].to_dtype(way.dtype())?, prompt_embeds(2)?.to_dtype(way.dtype())?);
+        let got = unet.forward(&noise, &times, &context, &Cancel::default())?;
+        way.assert_close("stacked_t1000", &got, &expected["stacked_t1000"])?;
+    }
+    Ok(())
 }
 
 #[test]
 fn full_autoencoder() -> Result {
     let config: serde_json::Value = json("model/vae/config.json")?;
     let scale = config["scaling_factor"].as_f64().expect("scaling_factor");
-    let vae = Autoencoder::new(weights("model/vae/diffusion_pytorch_model.safetensors")?, &config)?;
-    let expected = expected()?;
-    let cancel = Cancel::default();
-    assert_close("vae_out", &vae.decode(&expected["vae_in"], &cancel)?, &expected["vae_out"], 1e-4)?;
-    let mean = (vae.encode(&expected["encode_in"], &cancel)? / scale)?;
-    assert_close("vae_mean", &mean, &expected["vae_mean"], 1e-4)
+    let (expected, cancel) = (expected()?, Cancel::default());
+    for way in WAYS {
+        let vae = Autoencoder::new(way.weights("model/vae/diffusion_pytorch_model.safetensors")?, &config)?;
+        let given = |name: &str| expected[name].to_dtype(way.dtype());
+        way.assert_close("vae_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["vae_out"])?;
+        let mean = (vae.encode(&given("encode_in")?, &cancel)? / scale)?;
+        way.assert_close("vae_mean", &mean, &expected["vae_mean"])?;
+    }
+    Ok(())
 }
 
 #[test]
 fn tiny_autoencoder() -> Result {
     let config: serde_json::Value = json("vae_tiny/config.json")?;
-    let vae = Autoencoder::new(weights("vae_tiny/diffusion_pytorch_model.safetensors")?, &config)?;
-    let expected = expected()?;
-    let cancel = Cancel::default();
-    assert_close("tiny_out", &vae.decode(&expected["vae_in"], &cancel)?, &expected["tiny_out"], 1e-4)?;
-    assert_close("tiny_latents", &vae.encode(&expected["encode_in"], &cancel)?, &expected["tiny_latents"], 1e-4)
+    let (expected, cancel) = (expected()?, Cancel::default());
+    for way in WAYS {
+        let vae = Autoencoder::new(way.weights("vae_tiny/diffusion_pytorch_model.safetensors")?, &config)?;
+        let given = |name: &str| expected[name].to_dtype(way.dtype());
+        way.assert_close("tiny_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["tiny_out"])?;
+        way.assert_close("tiny_latents", &vae.encode(&given("encode_in")?, &cancel)?, &expected["tiny_latents"])?;
+    }
+    Ok(())
 }
 
 #[test]

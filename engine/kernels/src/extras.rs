@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use crate::product::Activation;
 use crate::geglu;
+use crate::product::Activation;
 
 /// `y = activation(layer(x) + shift + residual)`: what is folded into the layer's own pass where no gradient is asked
 /// for.

@@ -14,7 +14,10 @@ use crate::{host, parallel, reference};
 pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64, silu: bool) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     if groups == 0 || c % groups != 0 || weight.dims() != [c] || bias.dims() != [c] {
-        bail!("group_norm: {c} channels do not divide into {groups} groups, or have other weights {:?}", weight.shape());
+        bail!(
+            "group_norm: {c} channels do not divide into {groups} groups, or have other weights {:?}",
+            weight.shape()
+        );
     }
     let norm = GroupNorm { samples: b, pixels: h * w, channels: c, groups, eps, silu };
     match host::fast(&[x, weight, bias]) {
@@ -75,7 +78,8 @@ impl GroupNorm {
             let sums = &sums[sample * blocks * 2 * channels..][..blocks * 2 * channels];
             // The sums are of differences from the sample's first pixel, so that a large mean costs no digits.
             let origin = &x[sample * self.pixels * channels..][..channels];
-            let total = |channel: usize| sums.iter().skip(channel).step_by(2 * channels).map(|s| f64::from(*s)).sum::<f64>();
+            let total =
+                |channel: usize| sums.iter().skip(channel).step_by(2 * channels).map(|s| f64::from(*s)).sum::<f64>();
             let pixels = self.pixels as f64;
             let moments: Vec<(f64, f64)> = (0..channels)
                 .map(|channel| {
@@ -86,8 +90,7 @@ impl GroupNorm {
                 .collect();
             for group in moments.chunks_exact(per_group) {
                 let mean = group.iter().map(|(mean, _)| mean).sum::<f64>() / per_group as f64;
-                let spread: f64 =
-                    group.iter().map(|(own, spread)| spread + pixels * (own - mean) * (own - mean)).sum();
+                let spread: f64 = group.iter().map(|(own, spread)| spread + pixels * (own - mean) * (own - mean)).sum();
                 let rstd = 1.0 / (spread.max(0.0) / count + self.eps).sqrt();
                 statistics.extend(std::iter::repeat_n((mean as f32, rstd as f32), per_group));
             }

@@ -6,7 +6,9 @@ use candle_core::{D, DType, Result, Tensor, bail};
 
 use crate::element::Element;
 use crate::host::with_element;
-use crate::product::{Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows, with_rows_for};
+use crate::product::{
+    Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows, with_rows_for,
+};
 use crate::{Extras, host, keeps_weights, reference};
 
 /// `y = x Wᵀ + b` with its weights.
@@ -107,7 +109,7 @@ impl Linear {
             };
             host::with::<E, _>(x, |x| {
                 let depth = packed.depth;
-                with_rows_for(packed, x, |values| match values {
+                with_rows_for(packed, true, x, |values| match values {
                     RowsFor::Given(values) => product(packed, rows, &Contiguous { values, depth }, &epilogue),
                     RowsFor::Wide(values) => product(packed, rows, &Contiguous { values, depth }, &epilogue),
                     RowsFor::Even(values) => {

@@ -38,8 +38,7 @@ struct Block {
     freed: u64,
 }
 
-const NO_BLOCKS: Free =
-    Free { blocks: [Block { address: 0, size: 0, freed: 0 }; SLOTS], count: 0, bytes: 0, clock: 0 };
+const NO_BLOCKS: Free = Free { blocks: [Block { address: 0, size: 0, freed: 0 }; SLOTS], count: 0, bytes: 0, clock: 0 };
 
 impl Recycler {
     /// With nothing kept yet.
@@ -216,8 +215,7 @@ mod tests {
                 assert!(free.oldest().is_some(), "an empty list has room");
             }
             assert!(free.bytes <= KEPT && free.count <= SLOTS);
-            assert_eq!(free.bytes, free.blocks[..free.count].iter()
-                .map(|block| block.size).sum::<usize>());
+            assert_eq!(free.bytes, free.blocks[..free.count].iter().map(|block| block.size).sum::<usize>());
         }
         assert!(!free.keep(1, KEPT + 1));
     }

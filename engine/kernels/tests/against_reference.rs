@@ -135,8 +135,7 @@ fn conv2d_after_upsampling_and_with_extras() -> Result<()> {
             &format!("upsampled conv2d {b}x{h}x{w}x{c} to {o}"),
             &inputs,
             |i| {
-                let extras =
-                    Extras { shift: Some(&i[3]), residual: Some(&i[4]), activation: Activation::Silu };
+                let extras = Extras { shift: Some(&i[3]), residual: Some(&i[4]), activation: Activation::Silu };
                 convolution(i)?.upsampled().forward(&i[0], extras)
             },
             |i| {
@@ -167,7 +166,9 @@ fn linear() -> Result<()> {
 
 #[test]
 fn group_norm() -> Result<()> {
-    for (b, c, h, w, groups) in [(1, 4, 3, 5, 2), (2, 6, 7, 7, 3), (3, 5, 1, 1, 1), (2, 8, 17, 3, 8), (1, 40, 50, 45, 4)] {
+    for (b, c, h, w, groups) in
+        [(1, 4, 3, 5, 2), (2, 6, 7, 7, 3), (3, 5, 1, 1, 1), (2, 8, 17, 3, 8), (1, 40, 50, 45, 4)]
+    {
         for silu in [false, true] {
             let inputs = [random(&[b, h, w, c], 1)?, random(&[c], 2)?, random(&[c], 3)?];
             check(

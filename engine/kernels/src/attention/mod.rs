@@ -15,7 +15,12 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, c
     let (batch, queries, width) = q.dims3()?;
     let keys = k.dim(1)?;
     if k.dims() != [batch, keys, width] || v.dims() != k.dims() || keys == 0 || heads == 0 || width % heads != 0 {
-        bail!("attention: keys {:?} and values {:?} do not suit {heads} heads of {:?}", k.shape(), v.shape(), q.shape());
+        bail!(
+            "attention: keys {:?} and values {:?} do not suit {heads} heads of {:?}",
+            k.shape(),
+            v.shape(),
+            q.shape()
+        );
     }
     let op = Attention { batch, heads, queries, keys, size: width / heads, scale: scale as f32, causal };
     match host::fast(&[q, k, v]) {

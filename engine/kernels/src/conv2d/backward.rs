@@ -76,8 +76,7 @@ pub(super) fn weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
             let first = chunk * PIXELS;
             let count = PIXELS.min(g.pixels() - first);
             g.walk(first, count, |row, tap, pixel| {
-                found[tap * PIXELS + row] =
-                    pixel.map_or(zeros.as_ptr(), |pixel| x[pixel * g.channels..].as_ptr());
+                found[tap * PIXELS + row] = pixel.map_or(zeros.as_ptr(), |pixel| x[pixel * g.channels..].as_ptr());
             });
             for (tap, sums) in sums.chunks_exact_mut(g.channels * width).enumerate() {
                 let (x, dy) = (&found[tap * PIXELS..][..count], &dy[first * width..]);

@@ -3,7 +3,7 @@
 
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::product::{Epilogue, Kind, Packed, Rows, product};
+use crate::product::{Contiguous, Epilogue, Kind, Packed, Rows, product};
 
 /// Packs weights (O, C, kh, kw), read by `read(first value, to)`.
 pub(crate) fn pack(
@@ -28,6 +28,9 @@ pub(crate) fn pack(
 
 /// The convolution of `x` (B, H, W, C).
 pub(crate) fn forward<X: Element, E: Element>(g: &Geometry, weights: &Packed, x: &[X], epilogue: &Epilogue<'_, E>) {
+    if g.is_pointwise() {
+        return product(weights, g.pixels(), &Contiguous { values: x, depth: g.channels }, epilogue);
+    }
     let pixels = Pixels { g, x, zeros: vec![X::from_f32(0.0); g.channels + 1] };
     product(weights, g.pixels(), &pixels, epilogue);
 }

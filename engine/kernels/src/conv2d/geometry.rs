@@ -66,6 +66,11 @@ impl Geometry {
         self.kernel.0 * self.kernel.1
     }
 
+    /// Whether every pixel of the result is made of the one at its place.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == (1, 1) && self.stride == 1 && self.padding == (0, 0) && !self.upsample
+    }
+
     /// Sample, row and column of a pixel of the result.
     pub(crate) fn place(&self, pixel: usize) -> (usize, usize, usize) {
         let (line, x) = (pixel / self.out_width, pixel % self.out_width);

@@ -160,16 +160,16 @@ impl Form {
 }
 
 /// Whether tiles pay, and of which size. Measured (`cargo bench -p instaflow-kernels`): the transforms want channels to
-/// spread over, and the transformed weights, four times as many, want tiles to be read for.
+/// spread over, and the transformed weights, up to four times as many, want tiles to be read for. 16-bit weights are asked
+/// for to save memory: large ones grow only where it pays most.
 fn best_method(g: &Geometry, bf16: bool) -> Method {
     let tiles = |side: usize| g.batch * g.out_height.div_ceil(side) * g.out_width.div_ceil(side);
     let weights = g.channels * g.out_channels;
     if g.kernel != (3, 3) || g.stride != 1 || g.channels < 16 || g.out_channels < 16 {
         Method::Direct
     } else if tiles(4) >= if bf16 && weights > SMALL { 256 } else { 64 } {
-        // 16-bit weights are asked for to save memory: only where it is most worth it are they made larger.
         Method::WinogradF4
-    } else if tiles(2) >= 64 && !bf16 || tiles(2) >= 16 && weights <= SMALL {
+    } else if tiles(2) >= if bf16 { 256 } else { 64 } || tiles(2) >= 16 && weights <= SMALL {
         Method::WinogradF2
     } else {
         Method::Direct
@@ -180,7 +180,13 @@ fn best_method(g: &Geometry, bf16: bool) -> Method {
 const SMALL: usize = 128 * 128;
 
 /// Without a graph: everything folded into one pass.
-fn infer<E: Element>(g: &Geometry, form: &Form, x: &Tensor, bias: Option<&Tensor>, extras: &Extras<'_>) -> Result<Tensor> {
+fn infer<E: Element>(
+    g: &Geometry,
+    form: &Form,
+    x: &Tensor,
+    bias: Option<&Tensor>,
+    extras: &Extras<'_>,
+) -> Result<Tensor> {
     let bias = bias.map(|bias| bias.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()).transpose()?;
     let shape = g.out_shape();
     extras.check(&shape)?;
@@ -214,7 +220,7 @@ fn infer<E: Element>(g: &Geometry, form: &Form, x: &Tensor, bias: Option<&Tensor
 fn run<E: Element>(g: &Geometry, form: &Form, x: &[E], epilogue: &Epilogue<'_, E>) {
     match form {
         Form::Winograd(tile, weights) => winograd::forward(*tile, g, weights, x, epilogue),
-                Form::Direct(weights) => with_rows_for(weights, x, |rows| match rows {
+        Form::Direct(weights) => with_rows_for(weights, g.is_pointwise(), x, |rows| match rows {
             RowsFor::Given(x) => direct::forward(g, weights, x, epilogue),
             RowsFor::Wide(x) => direct::forward(g, weights, x, epilogue),
             RowsFor::Even(x) => {
@@ -270,7 +276,8 @@ impl CustomOp2 for Training {
 
 /// The plain convolution of slices, weights (O, C, kh, kw) packed on the way.
 fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
-    let form = Form::new(g, best_method(g, false), false, &|first, to| to.copy_from_slice(&weight[first..first + to.len()]));
+    let form =
+        Form::new(g, best_method(g, false), false, &|first, to| to.copy_from_slice(&weight[first..first + to.len()]));
     let len = g.out_shape().elem_count();
     let mut out = Vec::new();
     let epilogue = Epilogue {

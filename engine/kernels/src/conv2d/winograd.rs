@@ -79,13 +79,7 @@ pub(crate) fn pack(
 }
 
 /// The convolution of `x` (B, H, W, C).
-pub(crate) fn forward<E: Element>(
-    tile: Tile,
-    g: &Geometry,
-    weights: &Packed,
-    x: &[E],
-    epilogue: &Epilogue<'_, E>,
-) {
+pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x: &[E], epilogue: &Epilogue<'_, E>) {
     let grid = Grid { g, tile, rows: g.out_height.div_ceil(tile.side()), columns: g.out_width.div_ceil(tile.side()) };
     let tiles = g.batch * grid.rows * grid.columns;
     let threads = parallel::threads();
@@ -100,7 +94,8 @@ pub(crate) fn forward<E: Element>(
         scratch::with(tile.values() * count * g.channels, |transformed| {
             let target = parallel::Shared::new(transformed);
             parallel::for_each(part.len() * 2, |half| {
-                let (from, to) = (first + half * count / (part.len() * 2), first + (half + 1) * count / (part.len() * 2));
+                let (from, to) =
+                    (first + half * count / (part.len() * 2), first + (half + 1) * count / (part.len() * 2));
                 simd::dispatch(Input { grid: &grid, x, first, count, from, to, target });
             });
             let transformed = target.read();

@@ -5,8 +5,8 @@
 //! for every place of its kernel ("tap") another pixel. Weights are packed once (`pack`), sums leave through `epilogue`.
 
 use crate::element::Element;
-use crate::parallel;
 use crate::simd::{self, Simd, Task};
+use crate::{parallel, scratch};
 
 mod pack;
 pub(crate) use pack::{Packed, Panel, with_rows};
@@ -37,37 +37,58 @@ pub(crate) fn product<E: Element>(weights: &Packed, rows: usize, lie: &impl Rows
     let threads = if work < WORTH_SHARING { 1 } else { parallel::threads() };
     // Finding the rows is done once for a group of panels; there are a few more tasks than threads, for balance.
     let groups = if threads == 1 { 1 } else { (8 * threads).div_ceil(blocks.max(1)).clamp(1, panels) };
+    let wide = if weights.kind == Kind::Bf16Weights && weights.taps == 1 { ROWS * weights.depth } else { 0 };
     let task = |task: usize| {
         let (block, group) = (task / groups, task % groups);
         let first = block * ROWS;
         let count = ROWS.min(rows - first);
+        let panels = &weights.panels[group * panels / groups..(group + 1) * panels / groups];
         let mut found = vec![std::ptr::null(); weights.taps * ROWS];
-        lie.find(first, count, ROWS, &mut found);
-        for found in found.chunks_exact_mut(ROWS) {
-            let last = found[count - 1];
-            found[count..].fill(last);
-        }
-        let mut sums = Sums([0.0; ROWS * WIDTH]);
-        for panel in &weights.panels[group * panels / groups..(group + 1) * panels / groups] {
-            let sums_row = panel.vectors * simd::lanes();
-            simd::dispatch(Block {
-                kind: weights.kind,
-                rows: &found,
-                stride: ROWS,
-                count,
-                weights: weights.weights(panel, 0),
-                taps: weights.taps,
-                words: weights.words(),
-                vectors: panel.vectors,
-                sums: sums.0.as_mut_ptr(),
-                sums_row,
-                add: false,
-            });
-            simd::dispatch(Finish { panel, epilogue, sums: &sums.0, sums_row, first, count });
-        }
+        scratch::with(wide, |wide| {
+            if !wide.is_empty() && lie.widen(first, count, wide) {
+                let rows = wide.chunks_exact(weights.depth);
+                found.iter_mut().zip(rows).for_each(|(found, row)| *found = row.as_ptr().cast());
+            } else {
+                lie.find(first, count, ROWS, &mut found);
+            }
+            for found in found.chunks_exact_mut(ROWS) {
+                let last = found[count - 1];
+                found[count..].fill(last);
+            }
+            block_of_rows(weights, panels, &found, first, count, epilogue);
+        });
     };
     let tasks = blocks * groups;
     if threads == 1 { (0..tasks).for_each(task) } else { parallel::for_each(tasks, task) }
+}
+
+/// Multiplies up to `ROWS` rows with some panels.
+fn block_of_rows<E: Element>(
+    weights: &Packed,
+    panels: &[Panel],
+    found: &[*const u8],
+    first: usize,
+    count: usize,
+    epilogue: &Epilogue<'_, E>,
+) {
+    let mut sums = Sums([0.0; ROWS * WIDTH]);
+    for panel in panels {
+        let sums_row = panel.vectors * simd::lanes();
+        simd::dispatch(Block {
+            kind: weights.kind,
+            rows: found,
+            stride: ROWS,
+            count,
+            weights: weights.weights(panel, 0),
+            taps: weights.taps,
+            words: weights.words(),
+            vectors: panel.vectors,
+            sums: sums.0.as_mut_ptr(),
+            sums_row,
+            add: false,
+        });
+        simd::dispatch(Finish { panel, epilogue, sums: &sums.0, sums_row, first, count });
+    }
 }
 
 #[repr(align(64))]

@@ -45,7 +45,8 @@ impl Packed {
         let lanes = simd::lanes();
         let words = depth.div_ceil(kind.values_per_word());
         let panels = panels(columns, lanes, simd::panel(), gated, taps * words * kind.weight_bytes());
-        let end = panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * taps * words * kind.weight_bytes());
+        let end =
+            panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * taps * words * kind.weight_bytes());
         let mut packed = Self { kind, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
         let start = Address(packed.data.as_mut_ptr().cast::<u8>());
         parallel::for_each(packed.panels.len(), |index| {
@@ -69,7 +70,9 @@ impl Packed {
                             let to = start.at(panel.offset);
                             match kind {
                                 Kind::F32 => to.cast::<f32>().add(word).write(*value),
-                                Kind::Bf16Pairs => to.cast::<bf16>().add(2 * word + at % 2).write(bf16::from_f32(*value)),
+                                Kind::Bf16Pairs => {
+                                    to.cast::<bf16>().add(2 * word + at % 2).write(bf16::from_f32(*value))
+                                }
                                 Kind::Bf16Weights => to.cast::<bf16>().add(word).write(bf16::from_f32(*value)),
                                 Kind::F16Weights => to.cast::<f16>().add(word).write(f16::from_f32(*value)),
                             }

@@ -10,6 +10,11 @@ pub(crate) trait Rows: Sync {
     /// Writes the addresses of `count` rows from `first` on to `found[tap · stride + row]`: `depth` values are readable
     /// there, one more where pairs of bf16 have an odd number.
     fn find(&self, first: usize, count: usize, stride: usize, found: &mut [*const u8]);
+
+    /// Whether they are bf16 one after the other, to be widened where the weights want f32.
+    fn widen(&self, _first: usize, _count: usize, _wide: &mut [f32]) -> bool {
+        false
+    }
 }
 
 /// Rows one after the other.
@@ -18,11 +23,20 @@ pub(crate) struct Contiguous<'a, E> {
     pub depth: usize,
 }
 
-impl<E: Sync> Rows for Contiguous<'_, E> {
+impl<E: Element> Rows for Contiguous<'_, E> {
     fn find(&self, first: usize, count: usize, _: usize, found: &mut [*const u8]) {
         for (row, found) in found[..count].iter_mut().enumerate() {
             *found = self.values[(first + row) * self.depth..].as_ptr().cast();
         }
+    }
+
+    fn widen(&self, first: usize, count: usize, wide: &mut [f32]) -> bool {
+        let narrow = size_of::<E>() < size_of::<f32>();
+        if narrow {
+            let x = &self.values[first * self.depth..][..count * self.depth];
+            simd::dispatch(Widen { x, wide });
+        }
+        narrow
     }
 }
 
@@ -36,9 +50,11 @@ pub(crate) enum RowsFor<'a, E> {
     Even(&'a [E]),
 }
 
-/// Calls `work` with rows of `weights.depth` values in the form that these weights want.
+/// Calls `work` with rows of `weights.depth` values in the form that these weights want; `contiguous` ones go to the
+/// product as [`Contiguous`].
 pub(crate) fn with_rows_for<E: Element, R>(
     weights: &Packed,
+    contiguous: bool,
     x: &[E],
     work: impl FnOnce(RowsFor<'_, E>) -> R,
 ) -> R {
@@ -51,7 +67,8 @@ pub(crate) fn with_rows_for<E: Element, R>(
             }
             work(RowsFor::Even(&even))
         }
-        Kind::Bf16Weights if size_of::<E>() < size_of::<f32>() => scratch::with(x.len(), |wide| {
+        // Contiguous rows are widened block by block.
+        Kind::Bf16Weights if size_of::<E>() < size_of::<f32>() && !contiguous => scratch::with(x.len(), |wide| {
             let target = parallel::Shared::new(wide);
             parallel::for_each(x.len().div_ceil(SHARE), |task| {
                 let x = &x[task * SHARE..x.len().min((task + 1) * SHARE)];

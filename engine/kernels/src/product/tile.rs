@@ -1,7 +1,9 @@
 //! The innermost loops: a few rows times one panel of packed weights, all sums in registers.
 
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
+use super::WIDTH;
 use crate::peak;
 use crate::simd::{Simd, Task};
 
@@ -99,18 +101,31 @@ impl Block<'_> {
 
     #[inline(always)]
     unsafe fn run_tiles<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(&self) {
-        let step = VECTORS * S::LANES * M::WEIGHT_BYTES;
+        let width = VECTORS * S::LANES;
+        // Weights of 16 bits are widened once where several tiles meet them.
+        let widens = M::WIDENS && self.count > 2 * ROWS;
+        let mut wide = MaybeUninit::<[f32; DEPTH * WIDTH]>::uninit();
+        let wide = wide.as_mut_ptr().cast::<f32>();
         for tap in 0..self.taps {
             for from in (0..self.words).step_by(DEPTH) {
                 let words = DEPTH.min(self.words - from);
-                let weights = self.weights.wrapping_add((tap * self.words + from) * step);
+                let weights = self.weights.wrapping_add((tap * self.words + from) * width * M::WEIGHT_BYTES);
                 let add = self.add || tap + from > 0;
+                if widens {
+                    for at in (0..words * width).step_by(S::LANES) {
+                        unsafe { S::store(wide.add(at), M::weights::<S>(weights.add(at * M::WEIGHT_BYTES))) }
+                    }
+                }
                 for first in (0..self.count).step_by(ROWS) {
                     unsafe {
                         let rows = self.rows.as_ptr().add(tap * self.stride + first).cast::<[*const u8; ROWS]>();
                         let rows = (*rows).map(|row| row.cast::<f32>().wrapping_add(from));
                         let sums = self.sums.add(first * self.sums_row);
-                        tile::<S, M, ROWS, VECTORS>(rows, words, weights, sums, self.sums_row, add);
+                        if widens {
+                            tile::<S, F32, ROWS, VECTORS>(rows, words, wide.cast(), sums, self.sums_row, add);
+                        } else {
+                            tile::<S, M, ROWS, VECTORS>(rows, words, weights, sums, self.sums_row, add);
+                        }
                     }
                 }
             }
@@ -122,6 +137,8 @@ impl Block<'_> {
 #[allow(unsafe_code)]
 trait Meet {
     const WEIGHT_BYTES: usize;
+    /// Whether these weights, widened, are those of `F32`.
+    const WIDENS: bool;
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector;
     unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
 }
@@ -134,6 +151,7 @@ struct F16Weights;
 #[allow(unsafe_code)]
 impl Meet for F32 {
     const WEIGHT_BYTES: usize = 4;
+    const WIDENS: bool = false;
     #[inline(always)]
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
         unsafe { S::load(from.cast()) }
@@ -147,6 +165,7 @@ impl Meet for F32 {
 #[allow(unsafe_code)]
 impl Meet for Bf16Pairs {
     const WEIGHT_BYTES: usize = 4;
+    const WIDENS: bool = false;
     #[inline(always)]
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
         unsafe { S::load(from.cast()) }
@@ -160,6 +179,7 @@ impl Meet for Bf16Pairs {
 #[allow(unsafe_code)]
 impl Meet for Bf16Weights {
     const WEIGHT_BYTES: usize = 2;
+    const WIDENS: bool = true;
     #[inline(always)]
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
         unsafe { S::load_bf16(from.cast()) }
@@ -173,6 +193,7 @@ impl Meet for Bf16Weights {
 #[allow(unsafe_code)]
 impl Meet for F16Weights {
     const WEIGHT_BYTES: usize = 2;
+    const WIDENS: bool = true;
     #[inline(always)]
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
         unsafe { S::load_f16(from.cast()) }

@@ -34,7 +34,9 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, vector: __m512) {
-        unsafe { _mm512_storeu_ps(to, vector); }
+        unsafe {
+            _mm512_storeu_ps(to, vector);
+        }
     }
     #[inline(always)]
     unsafe fn add(a: __m512, b: __m512) -> __m512 {
@@ -222,7 +224,9 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, vector: __m256) {
-        unsafe { _mm256_storeu_ps(to, vector); }
+        unsafe {
+            _mm256_storeu_ps(to, vector);
+        }
     }
     #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {

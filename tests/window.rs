@@ -8,7 +8,7 @@ use std::path::Path;
 use egui::accesskit::{Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask, CompareAs, Show};
+use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
 use support::{Window, model, pair, student};
@@ -475,4 +475,155 @@ fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
     }
     assert!(window.query_by_label("Teacher, 8 steps").is_some());
     assert!(window.query_by_label("Live picture").is_some());
+}
+
+#[test]
+fn a_window_that_is_closed_at_any_moment_comes_back_as_it_was() {
+    let mut window = Window::ready(pair());
+    window.type_text("lake at night");
+    window.press("New seed");
+    window.press("Compare");
+    window.press("Split");
+    window.key_press(Key::F7);
+    window.get_by_label("Teacher negative prompt").focus();
+    window.run();
+    window.type_text("boats");
+    // In the middle of drawing, a moment after the last key.
+    let before = window.state().controls().clone();
+    let window = window.reopen();
+    assert_eq!(*window.state().controls(), before);
+    assert_eq!(before.negative_prompt, "boats");
+    let teacher = window.picture(Lane::Teacher).settings.clone();
+    assert_eq!((teacher.prompt.as_str(), teacher.seed), ("lake at night", before.seed), "the same models, drawing on");
+    assert!(!window.ctx.style_of(window.ctx.theme()).visuals.dark_mode, "the theme, too");
+
+    let folder = window.close();
+    std::fs::write(folder.path().join("window.json"), "{ not json").expect("a folder that can be written");
+    let window = Window::in_folder(student(), folder);
+    assert!(window.errors()[0].contains("window.json.unreadable"), "{:?}", window.errors());
+    assert_eq!(window.state().controls().prompt, "");
+}
+
+#[test]
+fn the_way_between_two_prompts_becomes_an_animation() {
+    let mut window = Window::ready(student());
+    assert!(window.get_by_label("Export animation…").accesskit_node().is_disabled(), "there is no way yet");
+    window.type_text("boat");
+    window.get_by_label("Second prompt").focus();
+    window.run();
+    window.type_text("red fox");
+    let path = window.folder().join("way.png");
+    window.will_answer(Answer::Path(path.clone()));
+    window.press("Export animation…");
+    window.wait("the animation", |_| path.exists());
+
+    let file = std::io::BufReader::new(std::fs::File::open(&path).expect("written"));
+    let mut reader = ::png::Decoder::new(file).read_info().expect("a PNG");
+    let frames = reader.info().animation_control().expect("an animation").num_frames;
+    assert_eq!(frames, 46, "24 there, and 22 back");
+    let mut decoded = Vec::new();
+    for _ in 0..frames {
+        let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+        reader.next_frame(&mut pixels).expect("a whole frame");
+        decoded.push(pixels);
+    }
+    assert_eq!(decoded[1], decoded[45], "back along the same way");
+    assert_ne!(decoded[0], decoded[23]);
+    let restored = png::read_settings(&path).expect("it carries its settings").settings;
+    assert_eq!((restored.prompt.as_str(), restored.blend.is_none()), ("boat", true));
+
+    window.will_answer(Answer::Unavailable);
+    window.press("Export animation…");
+    let output = window.folder().join("output");
+    window.wait("the animation in the output folder", |_| output.exists());
+    window.settle();
+    assert!(window.errors().is_empty(), "{:?}", window.errors());
+}
+
+#[test]
+fn a_stopped_animation_leaves_no_file() {
+    let mut window = Window::ready(student());
+    window.get_by_label("Second prompt").focus();
+    window.run();
+    window.type_text("red fox");
+    window.settle();
+    let path = window.folder().join("way.png");
+    window.will_answer(Answer::Path(path.clone()));
+    window.press("Export animation…");
+    while window.query_by_label_contains("Animation, ").is_none() {
+        window.step();
+    }
+    window.key_press(Key::Escape);
+    window.settle();
+    assert!(window.query_by_label_contains("animation was stopped").is_some());
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_comparison_is_saved_as_one_labelled_picture() {
+    let mut window = Window::ready(pair());
+    window.type_text("lake at night");
+    window.press("Compare");
+    window.settle();
+    let path = window.folder().join("both.png");
+    window.will_answer(Answer::Path(path.clone()));
+    window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::B);
+    window.wait("the picture", |_| path.exists());
+    let saved = image::open(&path).expect("a PNG").into_rgb8();
+    let (student, teacher) = (window.picture(Lane::Live), window.picture(Lane::Teacher));
+    let factor = 480_u32.div_ceil(student.width);
+    assert!(saved.width() > 3 * factor * student.width && saved.height() > factor * student.height);
+    assert_eq!(png::read_settings(&path).expect("it carries its settings").settings, teacher.settings);
+    // Words stand above the pictures: not all is ground there.
+    let ground = saved.get_pixel(0, 0);
+    let inked = saved.enumerate_pixels().filter(|(_, y, pixel)| *y < 60 && *pixel != ground).count();
+    assert!(inked > 200, "{inked} pixels of the title");
+}
+
+#[test]
+fn settings_are_explained_and_can_be_reset() {
+    let mut window = Window::ready(student());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
+    window.run();
+    assert!(window.query_by_label_contains("AutoencoderTiny beside the model").is_some());
+    window.press("f16");
+    window.settle();
+    assert!(!window.errors().is_empty() || window.query_by_label_contains(", f16").is_some(), "done, or told why not");
+    window.press("Looks");
+    assert!(window.query_by_label("Reset theme").is_none(), "nothing to reset yet");
+    window.press("Light");
+    assert_eq!(window.state().controls().theme, Theme::Light);
+    assert!(window.query_by_label("Reset theme").is_some());
+    window.press("Files");
+    window.press("Write settings into PNGs");
+    assert!(!window.state().controls().metadata);
+    window.press("Reset metadata");
+    assert!(window.state().controls().metadata);
+    let chosen = window.folder().join("elsewhere");
+    window.will_answer(Answer::Path(chosen.clone()));
+    window.press("Choose…");
+    window.wait("the folder", |app| app.controls().output.is_some());
+    window.press("Reset all settings");
+    window.settle();
+    assert_eq!(*window.state().controls(), Controls::default());
+    window.press("Close");
+    window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S);
+    let output = window.folder().join("output");
+    window.wait("the quick save", |_| output.exists());
+    assert!(!chosen.exists(), "the default folder holds again");
+}
+
+#[test]
+fn a_narrow_window_folds_the_side_until_it_is_asked_for() {
+    let mut window = Window::ready(student());
+    assert!(window.query_by_label("New seed").is_some());
+    window.set_size(egui::vec2(700.0, 600.0));
+    window.run();
+    assert!(window.query_by_label("New seed").is_none(), "folded");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::B);
+    window.run();
+    assert!(window.query_by_label("New seed").is_some());
+    window.set_size(egui::vec2(1180.0, 760.0));
+    window.run();
+    assert!(window.query_by_label("New seed").is_some());
 }

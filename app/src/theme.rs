@@ -119,6 +119,20 @@ pub struct Palette {
     pub second: Color32,
 }
 
+impl Tokens {
+    /// The colours of one theme.
+    pub fn palette(&self, dark: bool) -> &Palette {
+        if dark { &self.dark } else { &self.light }
+    }
+}
+
+impl Palette {
+    /// Primary text.
+    pub fn text(&self) -> Color32 {
+        self.text
+    }
+}
+
 impl Radius {
     /// Of buttons and whatever is as small.
     pub fn control(&self) -> CornerRadius {
@@ -136,7 +150,7 @@ pub fn tokens() -> &'static Tokens {
 
 /// The colours in use right now.
 pub fn palette(ui: &egui::Ui) -> &'static Palette {
-    if ui.visuals().dark_mode { &tokens().dark } else { &tokens().light }
+    tokens().palette(ui.visuals().dark_mode)
 }
 
 /// The colour of a part of the largest difference, 0 … 1; what lies beyond is the last.

@@ -40,8 +40,27 @@ pub fn pair() -> OpenRequest {
 }
 
 impl Window {
-    /// A window that opens `request`.
+    /// A window that opens `request`, for the first time.
     pub fn new(request: OpenRequest) -> Self {
+        Self::in_folder(request, tempfile::tempdir().expect("a folder for the test"))
+    }
+
+    /// Closes the window and opens it again, without a word of what to open.
+    pub fn reopen(self) -> Self {
+        let mut window = Self::in_folder(OpenRequest::default(), self.close());
+        window.settle();
+        window
+    }
+
+    /// Closes the window. What it writes then is written when this returns.
+    pub fn close(self) -> TempDir {
+        let Self { harness, folder, .. } = self;
+        drop(harness);
+        folder
+    }
+
+    /// A window that opens `request` and remembers what was in this folder.
+    pub fn in_folder(request: OpenRequest, folder: TempDir) -> Self {
         let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
         let asked: Arc<Mutex<Vec<Ask>>> = Arc::default();
         let dialog: Dialog = {
@@ -51,8 +70,12 @@ impl Window {
                 answers.lock().expect("no test panics here").pop_front().unwrap_or(Answer::Cancelled)
             })
         };
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let outside = Outside { dialog, output: folder.path().join("output"), wake: Arc::new(|| ()) };
+        let outside = Outside {
+            dialog,
+            output: folder.path().join("output"),
+            state: Some(folder.path().join("window.json")),
+            wake: Arc::new(|| ()),
+        };
         let app = App::new(Engine::spawn(|| ()), Options { open: request, prompt: None }, outside);
         let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(40).build_ui_state(
             |ui, app: &mut App| {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::Restored;
-use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Source};
+use instaflow_engine::protocol::{OpenRequest, Request, Role, Source};
 
 use crate::theme::tokens;
 
-use super::{App, Command, CompareAs, Focus, Opening, Palette, Show, View};
+use super::{App, Command, CompareAs, Focus, Opening, Palette, Show, Theme, View};
 
 /// Said where a dialog is asked for while one is open.
 const DIALOG_OPEN: &str = "A file dialog is open already";
@@ -48,8 +48,12 @@ impl App {
                 controls.show_path = controls.show != Show::Compare || !controls.show_path;
                 controls.show = Show::Compare;
             }
-            Command::SaveComparison => {}
-            Command::Animate => {}
+            Command::SaveComparison => self.save_comparison(ctx),
+            Command::Animate => {
+                if !self.jobs.ask_where_to_animate(&self.controls.prompt) {
+                    self.notify(ctx, DIALOG_OPEN.to_owned());
+                }
+            }
             Command::Dice => controls.seed = random_seed(),
             // Seeds are a ring of 2³².
             Command::PreviousSeed => controls.seed = controls.seed.wrapping_sub(1),
@@ -62,9 +66,9 @@ impl App {
             Command::SidePanel => self.toggle_side(ctx),
             Command::Settings => self.show_settings = !self.show_settings,
             Command::Palette => self.palette = Some(Palette::default()),
-            Command::ThemeSystem => ctx.set_theme(egui::ThemePreference::System),
-            Command::ThemeLight => ctx.set_theme(egui::ThemePreference::Light),
-            Command::ThemeDark => ctx.set_theme(egui::ThemePreference::Dark),
+            Command::ThemeSystem => controls.theme = Theme::System,
+            Command::ThemeLight => controls.theme = Theme::Light,
+            Command::ThemeDark => controls.theme = Theme::Dark,
             Command::Shortcuts => self.show_shortcuts = !self.show_shortcuts,
         }
         ctx.request_repaint();
@@ -78,8 +82,10 @@ impl App {
             | Command::Split
             | Command::Blink
             | Command::Difference
-            | Command::Path => self.no_comparison(),
+            | Command::Path
+            | Command::SaveComparison => self.no_comparison(),
             Command::Steps => self.no_teacher(),
+            Command::Animate => self.no_way(),
             Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
                 Some("There is no picture yet.")
             }
@@ -92,7 +98,6 @@ impl App {
     /// Whether a command that is a switch, or one of several ways, is on; `None` for others.
     pub(crate) fn is_on(&self, ctx: &egui::Context, command: Command) -> Option<bool> {
         let controls = &self.controls;
-        let theme = ctx.options(|options| options.theme_preference);
         let compares_as = |way| self.comparing() && controls.compare_as == way;
         Some(match command {
             Command::Live => controls.live,
@@ -107,11 +112,54 @@ impl App {
             Command::Difference => compares_as(CompareAs::Difference),
             Command::Path => self.comparing() && controls.show_path,
             Command::SidePanel => self.side_is_shown(ctx),
-            Command::ThemeSystem => theme == egui::ThemePreference::System,
-            Command::ThemeLight => theme == egui::ThemePreference::Light,
-            Command::ThemeDark => theme == egui::ThemePreference::Dark,
+            Command::ThemeSystem => controls.theme == Theme::System,
+            Command::ThemeLight => controls.theme == Theme::Light,
+            Command::ThemeDark => controls.theme == Theme::Dark,
             _ => return None,
         })
+    }
+
+    fn save_comparison(&mut self, ctx: &egui::Context) {
+        match self.poster(ctx) {
+            Err(reason) => self.notify(ctx, reason.to_owned()),
+            Ok(poster) => {
+                let prompt = poster.prompt().to_owned();
+                if !self.jobs.ask_where_to_make(&prompt, self.controls.metadata, move || poster.compose()) {
+                    self.notify(ctx, DIALOG_OPEN.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Opens what is open again, in another way.
+    pub(crate) fn open_with(&mut self, request: OpenRequest) {
+        self.open(request);
+    }
+
+    /// Asks for the folder that quick save writes to.
+    pub(crate) fn ask_output(&mut self, ctx: &egui::Context) {
+        if !self.jobs.ask_output() {
+            self.notify(ctx, DIALOG_OPEN.to_owned());
+        }
+    }
+
+    /// Sends quick saves to a folder; `None` is the pictures folder.
+    pub(crate) fn set_output(&mut self, folder: Option<PathBuf>) {
+        self.controls.output = folder;
+        self.jobs.set_output(self.output_folder().to_owned());
+    }
+
+    /// Takes every setting of the program back to its default.
+    pub(crate) fn reset_settings(&mut self, ctx: &egui::Context) {
+        self.controls = self.controls.with_default_settings();
+        self.set_output(None);
+        ctx.set_zoom_factor(self.controls.scale);
+        let default = OpenRequest::default();
+        let wanted =
+            OpenRequest { device: default.device, precision: default.precision, ..self.open_request().clone() };
+        if wanted != *self.open_request() {
+            self.open(wanted);
+        }
     }
 
     fn compare_as(&mut self, way: CompareAs) {
@@ -133,8 +181,7 @@ impl App {
     }
 
     fn export(&mut self, command: Command, ctx: &egui::Context) {
-        let lane = if self.comparing() { self.chosen } else { Lane::Live };
-        let pane = self.pane(lane);
+        let pane = self.pane(self.chosen_lane());
         let Some(picture) = pane.picture.clone() else {
             self.notify(ctx, "There is no picture yet".to_owned());
             return;

@@ -307,29 +307,6 @@ impl Command {
     }
 }
 
-/// How well a command's name answers to what was typed, the best 0; `None` where it does not. The letters must come in
-/// the name in their order; those that begin a word or follow each other count most.
-pub fn match_name(name: &str, typed: &str) -> Option<u32> {
-    let mut letters = name.chars().flat_map(char::to_lowercase).enumerate();
-    let mut distance = 0;
-    let mut last = None;
-    let mut before = ' ';
-    for wanted in typed.chars().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()) {
-        loop {
-            let (at, letter) = letters.next()?;
-            let starts_word = !before.is_alphanumeric();
-            before = letter;
-            if letter == wanted {
-                let follows = last.is_some_and(|last| last + 1 == at);
-                distance += if follows || starts_word { 0 } else { 4 } + at as u32 / 8;
-                last = Some(at);
-                break;
-            }
-        }
-    }
-    Some(distance)
-}
-
 /// Every command, in the order of the menus.
 pub fn all() -> impl Iterator<Item = Command> {
     MENUS.iter().flat_map(|(_, entries)| entries.iter().flatten().copied())
@@ -351,22 +328,5 @@ mod tests {
         let labels: Vec<_> = all().map(Command::label).collect();
         assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len());
         assert!(all().all(|command| command == Command::Copy || command.shortcut().is_some()));
-    }
-
-    #[test]
-    fn a_few_letters_find_a_command() {
-        for (typed, expected) in [
-            ("side by", Command::SideBySide),
-            ("sbs", Command::SideBySide),
-            ("qs", Command::QuickSave),
-            ("dark", Command::ThemeDark),
-            ("anim", Command::Animate),
-            ("NEW", Command::Dice),
-        ] {
-            let found = all().filter_map(|c| Some((match_name(c.label(), typed)?, c))).min_by_key(|(d, _)| *d);
-            assert_eq!(found.map(|(_, command)| command), Some(expected), "{typed:?}");
-        }
-        assert_eq!(match_name("Quit", "quite"), None);
-        assert!(all().all(|command| match_name(command.label(), "").is_some()), "nothing typed, nothing left out");
     }
 }

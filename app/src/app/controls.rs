@@ -34,6 +34,28 @@ pub enum CompareAs {
     Difference,
 }
 
+/// Light or dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Theme {
+    /// As the desktop is.
+    #[default]
+    System,
+    /// Dark words on light ground.
+    Light,
+    /// Light words on dark ground.
+    Dark,
+}
+
+impl From<Theme> for egui::ThemePreference {
+    fn from(theme: Theme) -> Self {
+        match theme {
+            Theme::System => Self::System,
+            Theme::Light => Self::Light,
+            Theme::Dark => Self::Dark,
+        }
+    }
+}
+
 /// What the person has set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,6 +111,10 @@ pub struct Controls {
     pub output: Option<PathBuf>,
     /// Whether the panel at the side is shown.
     pub show_side: bool,
+    /// Light or dark.
+    pub theme: Theme,
+    /// Size of everything but the pictures, 1 being the system's own.
+    pub scale: f32,
 }
 
 impl Default for Controls {
@@ -120,11 +146,30 @@ impl Default for Controls {
             metadata: true,
             output: None,
             show_side: true,
+            theme: Theme::System,
+            scale: 1.0,
         }
     }
 }
 
 impl Controls {
+    /// The same with the program's settings as they were at the first start; prompts, seeds and views stay.
+    #[must_use]
+    pub fn with_default_settings(&self) -> Self {
+        let default = Self::default();
+        Self {
+            decoder: default.decoder,
+            frames: default.frames,
+            frame_rate: default.frame_rate,
+            pause: default.pause,
+            metadata: default.metadata,
+            output: default.output,
+            theme: default.theme,
+            scale: default.scale,
+            ..self.clone()
+        }
+    }
+
     /// The same with every number where its control can put it: what a file says need not be.
     pub(super) fn held(mut self) -> Self {
         let default = Self::default();
@@ -137,6 +182,7 @@ impl Controls {
         self.spread = hold(self.spread, 0.05, 1.0, default.spread);
         self.guidance = hold(self.guidance, 0.0, 100.0, default.guidance);
         self.pause = hold(self.pause, 0.0, 5.0, default.pause);
+        self.scale = hold(self.scale, 0.5, 3.0, default.scale);
         self.steps = self.steps.clamp(1, 50);
         self.frames = self.frames.clamp(2, 120);
         self.frame_rate = self.frame_rate.clamp(1, 60);

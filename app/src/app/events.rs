@@ -45,6 +45,9 @@ impl App {
                         self.question = Some(Question { file, restored: *restored });
                     }
                 }
+                Done::SaveQuick(picture) => self.jobs.save_quick(*picture, self.controls.metadata),
+                Done::Animate(target) => self.animate(target),
+                Done::Output(folder) => self.set_output(Some(folder)),
                 Done::Measured(found) => {
                     self.measuring = false;
                     self.show_distance(ctx, *found);
@@ -70,6 +73,7 @@ impl App {
             Event::Part { id, task: Task::Draw(Lane::Sheet), index, picture } => {
                 self.take_sheet(ctx, id, index as usize, picture);
             }
+            Event::Part { id, task: Task::Draw(Lane::Export), picture, .. } => self.take_frame(id, picture),
             Event::Begin { task: Task::Open | Task::Draw(Lane::Export), .. }
             | Event::Part { .. }
             | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export), .. } => {}
@@ -102,6 +106,9 @@ impl App {
         self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
         if lane == Lane::Sheet {
             return self.end_sheet(ctx, id, outcome);
+        }
+        if lane == Lane::Export {
+            return self.end_export(ctx, id, outcome);
         }
         let pane = self.pane_mut(lane);
         if pane.run.as_ref().is_some_and(|run| run.id == id) {

@@ -1,68 +1,22 @@
-//! Dialogs, files and the clipboard, away from the window's thread.
+//! What runs away from the window's thread, and what it brings: dialogs, files, the clipboard, and measuring.
 //!
-//! One thread writes, reads and copies, in order; it is waited for when the window closes, so that a picture just saved
-//! is saved. Each dialog has a thread of its own, because a person may leave it open.
+//! One thread writes, reads and copies, in order ([`super::files`]); it is waited for when the window closes, so that a
+//! picture just saved is saved. Each dialog has a thread of its own, because a person may leave it open.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use instaflow_engine::png::{self, Restored};
+use instaflow_engine::png::Restored;
 use instaflow_engine::protocol::{Failure, Picture};
 
 use super::Outside;
+use super::dialogs::{Answer, Ask, Dialog};
+use super::files::{self, Animation, Job, SaveAs, Target};
 use super::measure::{Distance, distance};
 use crate::theme;
-
-/// What to ask the person for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// A folder to open.
-    Folder {
-        /// The dialog's title.
-        title: &'static str,
-    },
-    /// Where to save a picture.
-    SavePng {
-        /// The suggested file name.
-        name: String,
-    },
-}
-
-/// What the person answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// This file or folder; the dialog has asked before an existing file is replaced.
-    Path(PathBuf),
-    /// Nothing.
-    Cancelled,
-    /// There was no dialog to show.
-    Unavailable,
-}
-
-/// Asks the person; called on a thread that may wait.
-pub type Dialog = Arc<dyn Fn(&Ask) -> Answer + Send + Sync>;
-
-/// The system's own dialogs: on Linux through the desktop portal.
-pub fn system_dialog(ask: &Ask) -> Answer {
-    let began = Instant::now();
-    let chosen = match ask {
-        Ask::Folder { title } => rfd::FileDialog::new().set_title(*title).pick_folder(),
-        Ask::SavePng { name } => {
-            let dialog = rfd::FileDialog::new().set_title("Save picture").set_file_name(name);
-            dialog.add_filter("PNG picture", &["png"]).save_file()
-        }
-    };
-    match chosen {
-        Some(path) => Answer::Path(path),
-        // rfd answers a missing portal like a cancelled dialog, only faster than a person can cancel.
-        None if cfg!(target_os = "linux") && began.elapsed() < Duration::from_millis(250) => Answer::Unavailable,
-        None => Answer::Cancelled,
-    }
-}
 
 /// What a job brought.
 pub(super) enum Done {
@@ -70,10 +24,16 @@ pub(super) enum Done {
     Folder { path: PathBuf, as_teacher: bool },
     /// Where to write the picture.
     SaveAs(Box<SaveAs>),
+    /// Where to write the animation that is to be drawn now.
+    Animate(Target),
     /// The picture was written.
     Saved(PathBuf),
     /// The picture is on the clipboard.
     Copied,
+    /// A picture to write into the output folder.
+    SaveQuick(Box<Picture>),
+    /// Where quick save shall write.
+    Output(PathBuf),
     /// A dropped PNG's settings.
     Settings { file: String, restored: Box<Restored> },
     /// How far two pictures are apart.
@@ -94,21 +54,6 @@ pub(super) struct Measured {
     pub map: Option<egui::ColorImage>,
 }
 
-/// A picture and where the person wants it.
-pub(super) struct SaveAs {
-    path: PathBuf,
-    picture: Picture,
-    metadata: bool,
-    overwrite: bool,
-}
-
-enum Job {
-    Save(SaveAs),
-    SaveQuick { picture: Picture, metadata: bool },
-    Copy(Picture),
-    Dropped(PathBuf),
-}
-
 /// The threads and their channels.
 pub(super) struct Jobs {
     work: Option<Sender<Job>>,
@@ -121,7 +66,7 @@ pub(super) struct Jobs {
 
 /// Sends a result to the window and wakes it.
 #[derive(Clone)]
-struct Report {
+pub(super) struct Report {
     results: Sender<Done>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -134,7 +79,7 @@ impl Jobs {
         let report = Report { results: sender, wake: outside.wake };
         let worker = {
             let report = report.clone();
-            std::thread::spawn(move || run(&jobs, &outside.output, &report))
+            std::thread::spawn(move || files::run(&jobs, &outside.output, &report))
         };
         Self {
             work: Some(work),
@@ -154,18 +99,62 @@ impl Jobs {
     /// Asks for a model folder; `false` where a dialog is open already.
     pub fn ask_folder(&self, as_teacher: bool) -> bool {
         let title = if as_teacher { "Open a model folder as teacher" } else { "Open a model folder or a pair" };
-        self.ask(Ask::Folder { title }, move |path| Done::Folder { path, as_teacher })
+        self.ask(Ask::Folder { title }, move |path| Some(Done::Folder { path: path?, as_teacher }))
+    }
+
+    /// Asks for the folder that quick save writes to; `false` where a dialog is open already.
+    pub fn ask_output(&self) -> bool {
+        self.ask(Ask::Folder { title: "Choose the output folder" }, |path| Some(Done::Output(path?)))
     }
 
     /// Asks where to save, to be answered with [`Jobs::save`]; `false` where a dialog is open already.
     pub fn ask_where(&self, picture: Picture, metadata: bool) -> bool {
         let name = format!("{}_{}.png", file_stem(&picture.settings.prompt), picture.settings.seed);
         self.ask(Ask::SavePng { name }, move |chosen| {
-            // Where the ending is added here, the dialog has not asked about that name.
-            let has_ending = chosen.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-            let path = if has_ending { chosen } else { with_png(&chosen) };
-            Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite: has_ending }))
+            let (path, overwrite) = png_path(chosen?);
+            Some(Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite })))
         })
+    }
+
+    /// Asks where to save a picture that is made once that is known; without a dialog it goes into the output folder.
+    pub fn ask_where_to_make(
+        &self,
+        name: &str,
+        metadata: bool,
+        make: impl FnOnce() -> Picture + Send + 'static,
+    ) -> bool {
+        let name = format!("{}_comparison.png", file_stem(name));
+        self.ask(Ask::SavePng { name }, move |chosen| {
+            let picture = make();
+            Some(match chosen.map(png_path) {
+                Some((path, overwrite)) => Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite })),
+                None => Done::SaveQuick(Box::new(picture)),
+            })
+        })
+    }
+
+    /// Asks where to save an animation, before it is drawn; without a dialog it goes into the output folder.
+    pub fn ask_where_to_animate(&self, prompt: &str) -> bool {
+        let name = format!("{}_animation.png", file_stem(prompt));
+        self.ask(Ask::SavePng { name }, |chosen| {
+            let target = chosen.map(png_path).map_or(Target::Output, |(path, overwrite)| Target::Path(path, overwrite));
+            Some(Done::Animate(target))
+        })
+    }
+
+    /// Writes an animation.
+    pub fn animate(&self, animation: Animation) {
+        self.push(Job::Animation(animation));
+    }
+
+    /// Sends what is saved from now on to another folder.
+    pub fn set_output(&self, folder: PathBuf) {
+        self.push(Job::Output(folder));
+    }
+
+    /// Writes the window's state.
+    pub fn remember(&self, path: PathBuf, state: String) {
+        self.push(Job::Remember { path, state });
     }
 
     /// Saves where the person said.
@@ -210,8 +199,9 @@ impl Jobs {
         }
     }
 
-    /// Shows one dialog at a time; `then` makes the result of what was chosen. `false` where one is open already.
-    fn ask(&self, ask: Ask, then: impl FnOnce(PathBuf) -> Done + Send + 'static) -> bool {
+    /// Shows one dialog at a time; `then` makes the result of what was chosen, or of there being no dialog, where it can
+    /// do without. `false` where one is open already.
+    fn ask(&self, ask: Ask, then: impl FnOnce(Option<PathBuf>) -> Option<Done> + Send + 'static) -> bool {
         if self.dialog_open.swap(true, Ordering::Relaxed) {
             return false;
         }
@@ -219,23 +209,26 @@ impl Jobs {
         std::thread::spawn(move || {
             let answer = dialog(&ask);
             open.store(false, Ordering::Relaxed);
-            match (answer, ask) {
-                (Answer::Path(path), _) => report.send(then(path)),
-                (Answer::Cancelled, _) => {}
-                (Answer::Unavailable, Ask::SavePng { .. }) => report.fail(
-                    "The desktop has no file dialog (no xdg-desktop-portal answered).",
-                    Some(
-                        "Quick save (Ctrl+Shift+S) needs none. For the dialog, install the Debian packages \
-                         xdg-desktop-portal and xdg-desktop-portal-gtk.",
-                    ),
-                ),
-                (Answer::Unavailable, Ask::Folder { .. }) => report.fail(
-                    "The desktop has no file dialog (no xdg-desktop-portal answered).",
-                    Some(
-                        "Drop the model folder on this window, or start with --model FOLDER. For the dialog, install \
-                         the Debian packages xdg-desktop-portal and xdg-desktop-portal-gtk.",
-                    ),
-                ),
+            let path = match answer {
+                Answer::Path(path) => Some(path),
+                Answer::Cancelled => return,
+                Answer::Unavailable => None,
+            };
+            let advice = match ask {
+                Ask::SavePng { .. } => {
+                    "Quick save (Ctrl+Shift+S) needs none. For the dialog, install the Debian packages \
+                     xdg-desktop-portal and xdg-desktop-portal-gtk."
+                }
+                Ask::Folder { .. } => {
+                    "Drop the model folder on this window, or start with --model FOLDER. For the dialog, install the \
+                     Debian packages xdg-desktop-portal and xdg-desktop-portal-gtk."
+                }
+            };
+            match then(path) {
+                Some(done) => report.send(done),
+                None => {
+                    report.fail("The desktop has no file dialog (no xdg-desktop-portal answered).", Some(advice));
+                }
             }
         });
         true
@@ -253,75 +246,15 @@ impl Drop for Jobs {
 }
 
 impl Report {
-    fn send(&self, done: Done) {
+    pub fn send(&self, done: Done) {
         // Nobody listens any more only where the window is gone.
         self.results.send(done).ok();
         (self.wake)();
     }
 
-    fn fail(&self, message: &str, advice: Option<&'static str>) {
+    pub fn fail(&self, message: &str, advice: Option<&'static str>) {
         self.send(Done::Failed { failure: Failure { message: message.to_owned(), causes: Vec::new() }, advice });
     }
-}
-
-fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
-    // On X11 and Wayland the program that copied must live to answer; this keeps the answer.
-    let mut clipboard = None;
-    for job in jobs {
-        report.send(match job {
-            Job::Save(SaveAs { path, picture, metadata, overwrite }) => {
-                match png::save(&path, &picture, metadata, overwrite) {
-                    Ok(()) => Done::Saved(path),
-                    Err(error) => save_failed(&error),
-                }
-            }
-            Job::SaveQuick { picture, metadata } => match png::save_quick(output, &picture, metadata) {
-                Ok(path) => Done::Saved(path),
-                Err(error) => save_failed(&error),
-            },
-            Job::Copy(picture) => match copy(&mut clipboard, &picture) {
-                Ok(()) => Done::Copied,
-                Err(error) => Done::Failed {
-                    failure: Failure {
-                        message: "The picture could not be copied to the clipboard.".to_owned(),
-                        causes: vec![error.to_string()],
-                    },
-                    advice: Some("Save it instead: Ctrl+S, or Ctrl+Shift+S for quick save."),
-                },
-            },
-            Job::Dropped(path) if path.is_dir() => Done::Folder { path, as_teacher: false },
-            Job::Dropped(path) => match png::read_settings(&path) {
-                Ok(restored) => {
-                    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-                    Done::Settings { file, restored: Box::new(restored) }
-                }
-                Err(error) => Done::Failed {
-                    failure: Failure::from(&error),
-                    advice: Some(
-                        "Drop a PNG that InstaFlow or a program of the A1111 family saved, or a model folder.",
-                    ),
-                },
-            },
-        });
-    }
-}
-
-fn save_failed(error: &instaflow_engine::Error) -> Done {
-    let advice = "The picture is still on screen: save it under another name or in another folder.";
-    Done::Failed { failure: Failure::from(error), advice: Some(advice) }
-}
-
-fn copy(clipboard: &mut Option<arboard::Clipboard>, picture: &Picture) -> Result<(), arboard::Error> {
-    let clipboard = match clipboard {
-        Some(clipboard) => clipboard,
-        None => clipboard.insert(arboard::Clipboard::new()?),
-    };
-    let rgba: Vec<u8> = picture.rgb.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
-    clipboard.set_image(arboard::ImageData {
-        width: picture.width as usize,
-        height: picture.height as usize,
-        bytes: rgba.into(),
-    })
 }
 
 /// The first words of a prompt as a file name that every system takes.
@@ -329,6 +262,13 @@ fn file_stem(prompt: &str) -> String {
     let words: String = prompt.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).take(48).collect();
     let stem = words.split_whitespace().collect::<Vec<_>>().join("-");
     if stem.is_empty() { "picture".to_owned() } else { stem }
+}
+
+/// What was chosen with its ending, and whether a file there may be replaced: where the ending is added here, the dialog
+/// has not asked about that name.
+fn png_path(chosen: PathBuf) -> (PathBuf, bool) {
+    let has_ending = chosen.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if has_ending { (chosen, true) } else { (with_png(&chosen), false) }
 }
 
 /// The path with `.png` after whatever name it has.

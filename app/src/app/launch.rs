@@ -9,16 +9,23 @@ use eframe::{Error, NativeOptions};
 use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 
-use super::{App, Options, Outside, system_dialog};
+use super::{App, Options, Outside, state, system_dialog};
 
 /// Opens the window and returns when it is closed.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let viewport = ViewportBuilder::default()
+    let state = state::default_file();
+    let mut viewport = ViewportBuilder::default()
         .with_title("InstaFlow")
         .with_app_id("instaflow")
         .with_inner_size([1180.0, 760.0])
         .with_min_inner_size([640.0, 440.0])
         .with_icon(icon()?);
+    if let Some(place) = state.as_deref().and_then(state::last_place) {
+        viewport = viewport.with_inner_size(place.size).with_maximized(place.maximized);
+        if let Some(position) = place.position {
+            viewport = viewport.with_position(position);
+        }
+    }
     let native = NativeOptions { viewport, ..NativeOptions::default() };
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         let ctx = creation.egui_ctx.clone();
@@ -27,7 +34,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             let wake = wake.clone();
             move || wake()
         });
-        let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), wake };
+        let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), state, wake };
         Ok(Box::new(App::new(engine, options, outside)))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))

@@ -2,38 +2,46 @@
 //! draws it. Nothing here waits for anything: drawing is the engine's work, dialogs and files are [`jobs`]'.
 
 mod actions;
+mod animation;
 mod command;
 mod controls;
+mod dialogs;
 mod drawing;
 mod events;
+mod files;
 mod jobs;
 mod launch;
 mod measure;
 mod pane;
+mod parts;
+mod poster;
 mod sheet;
+mod state;
 mod view;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use egui::{TextureHandle, TextureOptions};
-use instaflow_engine::png::Restored;
+use egui::TextureOptions;
 use instaflow_engine::protocol::{
     Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
 
 pub(crate) use events::{duration, summary};
+pub(crate) use parts::{Apart, Focus, LiveState, Message, Notice, Opening, Page, Palette, Question};
 
-pub use command::{Command, MENUS, all as commands, match_name};
-pub use controls::{CompareAs, Controls, Show};
-pub use jobs::{Answer, Ask, Dialog, system_dialog};
+pub use animation::Export;
+pub use command::{Command, MENUS, all as commands};
+pub use controls::{CompareAs, Controls, Show, Theme};
+pub use dialogs::{Answer, Ask, Dialog, system_dialog};
 pub use launch::run;
 pub use measure::{Distance, distance};
 pub use pane::{Estimate, Pane, Run};
 pub use sheet::{STEPS, Sheet};
+pub use state::State;
 pub use view::View;
 
 use crate::{panels, theme};
@@ -51,8 +59,10 @@ pub struct Options {
 pub struct Outside {
     /// Asks the person for a file or folder.
     pub dialog: Dialog,
-    /// Where quick save puts its pictures.
+    /// Where quick save puts its pictures, unless the person has chosen another folder.
     pub output: PathBuf,
+    /// Where the window's state is kept from one start to the next, if it is.
+    pub state: Option<PathBuf>,
     /// Called, from any thread, when [`App::logic`] has something to take in.
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -66,6 +76,8 @@ pub struct App {
     pub(crate) sheet: Sheet,
     /// Which of the teacher's estimates is looked at, instead of its picture.
     pub(crate) scrub: Option<usize>,
+    /// The animation that is being drawn.
+    pub(crate) export: Option<Export>,
     /// How far student and teacher are apart.
     pub(crate) distance: Option<Apart>,
     pub(crate) view: View,
@@ -81,6 +93,7 @@ pub struct App {
     /// Whether the panel at the side was asked for in a window too narrow for it.
     pub(crate) side_unfolded: bool,
     pub(crate) show_settings: bool,
+    pub(crate) settings_page: Page,
     /// The command palette, while it is open.
     pub(crate) palette: Option<Palette>,
     /// Whom to give the keyboard in the next frame, once.
@@ -98,92 +111,31 @@ pub struct App {
     /// When the pause in typing is long enough for the teacher, in egui's time.
     teacher_due: Option<f64>,
     measuring: bool,
+    memory: state::Memory,
+    output: PathBuf,
     counted: Option<String>,
     styled: bool,
 }
 
-/// How far student and teacher are apart, and of which pictures that is true.
-pub(crate) struct Apart {
-    student: Arc<[u8]>,
-    teacher: Arc<[u8]>,
-    /// `None` where the pictures' sizes differ.
-    pub distance: Option<Distance>,
-    /// The map in colours, on the GPU.
-    pub map: Option<TextureHandle>,
-}
-
-impl Apart {
-    /// Whether it is true of these two.
-    pub fn is_of(&self, student: &Picture, teacher: &Picture) -> bool {
-        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.teacher, &teacher.rgb)
-    }
-}
-
-/// What was typed to find a command, and which of those found is marked.
-#[derive(Default)]
-pub(crate) struct Palette {
-    pub typed: String,
-    pub marked: usize,
-}
-
-/// What live drawing is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LiveState {
-    /// It is switched off.
-    Off,
-    /// Nothing has changed.
-    Rests,
-    /// Something has changed; the engine waits for the end of a word, or for the picture before.
-    Waits,
-    /// The engine draws.
-    Draws,
-}
-
-/// A model on its way in.
-pub(crate) struct Opening {
-    pub id: JobId,
-    pub request: OpenRequest,
-    pub done: u32,
-    pub total: u32,
-    pub what: String,
-}
-
-/// Something that went wrong; stays until dismissed.
-pub(crate) struct Message {
-    pub failure: Failure,
-    /// What to do next, where the failure's own sentence cannot know.
-    pub advice: Option<&'static str>,
-}
-
-/// A short remark that goes away by itself.
-pub(crate) struct Notice {
-    pub text: String,
-    /// In egui's time.
-    pub until: f64,
-}
-
-/// Asked before anything of the person's is replaced.
-pub(crate) struct Question {
-    pub file: String,
-    pub restored: Restored,
-}
-
-/// Who can be given the keyboard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Focus {
-    Prompt,
-    Picture,
-}
-
 impl App {
-    /// A window on `engine`; it begins by opening the model.
+    /// A window on `engine`, as it was left; it begins by opening the model. What `options` say goes before what is
+    /// remembered.
     pub fn new(engine: Engine, options: Options, outside: Outside) -> Self {
+        let (state, complaint) = outside.state.as_deref().map_or_else(Default::default, State::load);
+        let (state, lost) = state.without_lost_folders();
+        let given = options.open != OpenRequest::default();
+        let open = if given { options.open } else { state.open.clone() };
+        let mut controls = state.controls.clone();
+        controls.prompt = options.prompt.unwrap_or(controls.prompt);
         let mut app = Self {
-            controls: Controls { prompt: options.prompt.unwrap_or_default(), ..Controls::default() },
+            memory: state::Memory::new(outside.state.clone(), state),
+            output: outside.output.clone(),
+            controls,
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
             sheet: Sheet::default(),
             scrub: None,
+            export: None,
             distance: None,
             view: View::default(),
             chosen: Lane::Live,
@@ -196,13 +148,14 @@ impl App {
             show_shortcuts: false,
             side_unfolded: false,
             show_settings: false,
+            settings_page: Page::default(),
             palette: None,
             focus: Some(Focus::Prompt),
             asked: Vec::new(),
             engine,
             engine_ended: false,
             jobs: jobs::Jobs::new(outside),
-            opened: options.open.clone(),
+            opened: open.clone(),
             under_way: HashMap::new(),
             next_id: 0,
             teacher_due: None,
@@ -210,15 +163,36 @@ impl App {
             counted: None,
             styled: false,
         };
-        app.open(options.open);
+        if let Some(folder) = app.controls.output.clone() {
+            app.jobs.set_output(folder);
+        }
+        if let Some(message) = complaint {
+            app.complain(Failure { message, causes: Vec::new() }, Some("The window starts as it first did."));
+        }
+        if lost && !given {
+            let message = "A model that was open last time is no longer where it was.".to_owned();
+            app.complain(
+                Failure { message, causes: Vec::new() },
+                Some("Open it again: File, Open model or pair (Ctrl+O)."),
+            );
+        }
+        app.open(open);
         app
     }
 
     /// Takes in events, finished jobs, dropped files and shortcuts. Draws nothing.
     pub fn logic(&mut self, ctx: &egui::Context) {
-        if !self.styled {
+        if self.styled {
+            // egui's own Ctrl+Plus and Ctrl+Minus change it, too.
+            self.controls.scale = ctx.zoom_factor();
+        } else {
             theme::install(ctx);
+            ctx.set_zoom_factor(self.controls.scale);
             self.styled = true;
+        }
+        let theme = egui::ThemePreference::from(self.controls.theme);
+        if ctx.options(|options| options.theme_preference) != theme {
+            ctx.set_theme(theme);
         }
         self.take_events(ctx);
         self.take_jobs(ctx);
@@ -242,6 +216,7 @@ impl App {
             self.perform(command, ui.ctx());
         }
         self.follow(ui.ctx());
+        self.remember(ui.ctx());
     }
 
     /// What the person has set.
@@ -366,6 +341,16 @@ impl App {
         ctx.request_repaint_after(std::time::Duration::from_secs_f64(SECONDS + 0.1));
     }
 
+    /// What is open, or was asked for.
+    pub(crate) fn open_request(&self) -> &OpenRequest {
+        self.opening.as_ref().map_or(&self.opened, |opening| &opening.request)
+    }
+
+    /// Where quick save puts pictures.
+    pub(crate) fn output_folder(&self) -> &Path {
+        self.controls.output.as_deref().unwrap_or(&self.output)
+    }
+
     /// Shows an error; the same one twice is shown once.
     pub(crate) fn complain(&mut self, failure: Failure, advice: Option<&'static str>) {
         if !self.messages.iter().any(|message| message.failure == failure) {
@@ -376,6 +361,13 @@ impl App {
     fn new_id(&mut self) -> JobId {
         self.next_id += 1;
         JobId(self.next_id)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // The file thread is waited for, and with it this.
+        self.write_state();
     }
 }
 

@@ -10,6 +10,7 @@ mod palette;
 mod path;
 mod prompt;
 mod question;
+mod settings;
 mod sheet;
 mod side;
 mod status;
@@ -49,6 +50,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     question::show(app, ui.ctx());
     menu::show_shortcuts(app, ui.ctx());
     palette::show(app, ui.ctx());
+    settings::show(app, ui.ctx());
 }
 
 /// A button for a command, with the command's own name and hint.

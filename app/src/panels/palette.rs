@@ -1,8 +1,8 @@
-//! The command palette: a few letters of a command's name, Enter. How names are matched is in `app/command.rs`.
+//! The command palette: a few letters of a command's name, Enter. How names are matched is in [`match_name`].
 
 use egui::{Align, Button, Id, Key, Layout, Modal, Modifiers, ScrollArea, TextEdit, Ui};
 
-use crate::app::{App, Command, commands, match_name};
+use crate::app::{App, Command, commands};
 
 /// The palette, while it is open.
 pub fn show(app: &mut App, ctx: &egui::Context) {
@@ -73,4 +73,48 @@ fn entry(ui: &mut Ui, command: Command, marked: bool, why_not: Option<&str>) -> 
     let button = Button::selectable(marked, command.label()).shortcut_text(command.keys(ui.ctx()));
     let layout = Layout::top_down_justified(Align::Min);
     ui.with_layout(layout, |ui| ui.add_enabled(why_not.is_none(), button)).inner
+}
+
+/// How well a command's name answers to what was typed, the best 0; `None` where it does not. The letters must come in
+/// the name in their order; those that begin a word or follow each other count most.
+fn match_name(name: &str, typed: &str) -> Option<u32> {
+    let mut letters = name.chars().flat_map(char::to_lowercase).enumerate();
+    let mut distance = 0;
+    let mut last = None;
+    let mut before = ' ';
+    for wanted in typed.chars().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()) {
+        loop {
+            let (at, letter) = letters.next()?;
+            let starts_word = !before.is_alphanumeric();
+            before = letter;
+            if letter == wanted {
+                let follows = last.is_some_and(|last| last + 1 == at);
+                distance += if follows || starts_word { 0 } else { 4 } + at as u32 / 8;
+                last = Some(at);
+                break;
+            }
+        }
+    }
+    Some(distance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_letters_find_a_command() {
+        for (typed, expected) in [
+            ("side by", Command::SideBySide),
+            ("sbs", Command::SideBySide),
+            ("qs", Command::QuickSave),
+            ("dark", Command::ThemeDark),
+            ("anim", Command::Animate),
+            ("NEW", Command::Dice),
+        ] {
+            assert_eq!(found(typed).first(), Some(&expected), "{typed:?}");
+        }
+        assert_eq!(match_name("Quit", "quite"), None);
+        assert!(commands().all(|command| match_name(command.label(), "").is_some()), "nothing typed, nothing left out");
+    }
 }

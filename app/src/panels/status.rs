@@ -62,6 +62,13 @@ fn activity(app: &App, ui: &mut Ui) {
         ui.label(format!("Loading {what} ({} of {})", opening.done, opening.total));
     } else if let Some(notice) = &app.notice {
         ui.add(Label::new(RichText::new(&notice.text).color(ui.visuals().widgets.active.text_color())).truncate());
+    } else if let Some(export) = &app.export {
+        let (done, total, left) = export.progress();
+        ui.add(ProgressBar::new(done as f32 / total as f32).desired_width(120.0).desired_height(6.0));
+        let left = left.map_or(String::new(), |seconds| format!(", {seconds:.0} s left"));
+        ui.label(format!("Animation, {done} of {total} frames{left}"));
+    } else if app.sheet.drawing.is_some() && app.live.run.is_none() {
+        ui.label("Drawing more");
     } else if app.live.run.is_some() {
         ui.label("Drawing");
     } else if app.teacher.run.is_some() {

@@ -24,12 +24,17 @@ fn write(bytes: &mut Vec<u8>, picture: &Picture, metadata: bool) -> Result<(), E
     let mut writer = encoder.write_header()?;
     if metadata {
         // Before the pixels, where every reader looks and where a file that was cut short still has them.
-        write_text(&mut writer, PARAMETERS_KEYWORD, a1111::format(picture))?;
-        write_text(&mut writer, RECORD_KEYWORD, record(picture))?;
-        writer.write_text_chunk(&ITXtChunk::new(XMP_KEYWORD, xmp()))?;
+        write_metadata(&mut writer, picture)?;
     }
     writer.write_image_data(&picture.rgb)?;
     writer.finish()
+}
+
+/// The three chunks that say what made a picture.
+pub(super) fn write_metadata(writer: &mut Writer<&mut Vec<u8>>, picture: &Picture) -> Result<(), EncodingError> {
+    write_text(writer, PARAMETERS_KEYWORD, a1111::format(picture))?;
+    write_text(writer, RECORD_KEYWORD, record(picture))?;
+    writer.write_text_chunk(&ITXtChunk::new(XMP_KEYWORD, xmp()))
 }
 
 /// A `tEXt` chunk, which every reader knows, where Latin-1 can say it; else `iTXt`, which is UTF-8.

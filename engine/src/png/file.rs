@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 
-use super::encode;
+use super::{encode, encode_animation};
 use crate::Result;
 use crate::atomic::{self, cannot_write, name_taken, write_beside};
-use crate::protocol::Picture;
+use crate::protocol::{Picture, Settings};
 
 /// Bytes of a prompt that go into a file's name: enough to know it by, well under what file systems allow.
 const PROMPT_BYTES: usize = 60;
@@ -22,19 +22,36 @@ pub fn save(path: &Path, picture: &Picture, metadata: bool, overwrite: bool) -> 
     atomic::write(path, &encode(picture, metadata), overwrite)
 }
 
+/// Saves pictures as one animation at `path`; see [`encode_animation`] and [`save`].
+pub fn save_animation(path: &Path, frames: &[&Picture], rate: u32, metadata: bool, overwrite: bool) -> Result<()> {
+    atomic::write(path, &encode_animation(frames, rate, metadata)?, overwrite)
+}
+
 /// Saves the picture as `YYYY-MM-DD/HH-MM-SS_seed_prompt.png` under `folder` (local time, folders made as needed) and
 /// returns where; a name that is taken gets `-2`, `-3` … before `.png`.
 pub fn save_quick(folder: &Path, picture: &Picture, metadata: bool) -> Result<PathBuf> {
+    save_new(folder, &picture.settings, &encode(picture, metadata))
+}
+
+/// Saves pictures as one animation under `folder`; see [`encode_animation`] and [`save_quick`].
+pub fn save_animation_quick(folder: &Path, frames: &[&Picture], rate: u32, metadata: bool) -> Result<PathBuf> {
+    let bytes = encode_animation(frames, rate, metadata)?;
+    // An animation without a frame has no bytes.
+    save_new(folder, &frames[0].settings, &bytes)
+}
+
+/// Writes a file's bytes under a name that is free.
+fn save_new(folder: &Path, settings: &Settings, bytes: &[u8]) -> Result<PathBuf> {
     let now = Zoned::now();
     let day = folder.join(now.strftime("%Y-%m-%d").to_string());
-    let mut stem = format!("{}_{}", now.strftime("%H-%M-%S"), picture.settings.seed);
-    let words = file_words(&picture.settings.prompt);
+    let mut stem = format!("{}_{}", now.strftime("%H-%M-%S"), settings.seed);
+    let words = file_words(&settings.prompt);
     if !words.is_empty() {
         stem = format!("{stem}_{words}");
     }
 
     fs::create_dir_all(&day).map_err(|source| cannot_write(&day, source))?;
-    let mut file = write_beside(&day, &encode(picture, metadata)).map_err(|source| cannot_write(&day, source))?;
+    let mut file = write_beside(&day, bytes).map_err(|source| cannot_write(&day, source))?;
     let mut path = day.join(format!("{stem}.png"));
     for number in 2..=SAME_NAMES {
         match file.persist_noclobber(&path) {

@@ -6,14 +6,17 @@
 
 mod encode;
 
+mod animation;
+
 mod file;
 
 mod read;
 
 mod a1111;
 
+pub use animation::encode_animation;
 pub use encode::encode;
-pub use file::{save, save_quick};
+pub use file::{save, save_animation, save_animation_quick, save_quick};
 pub use read::{Restored, read_settings};
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@
 //!   are empty. A series goes on with the first picture that it still lacks.
 //! - A newer request of the same lane abandons the running job between two network blocks, with one exception: a live
 //!   job may finish where that costs little (see `pace`), so that unbroken typing shows pictures all along.
-//! - The input of a lane's last pictures is not drawn a second time.
+//! - The input of a lane's last pictures is not drawn a second time, but for those that go into a file.
 //! - A panic, an error or a value that is no number ends the job as `Failed`; the next job works.
 //!
 //! Events wait in a channel of fixed size. Where nobody takes them out, progress is skipped, the ends of requests that
@@ -22,6 +22,7 @@ use crossbeam_channel::Receiver;
 
 use crate::pipeline::{Models, Step};
 use crate::protocol::{Event, ModelSummary, OpenRequest, Picture, Request, Settings, TokenCount};
+use crate::threads::{self, Priority};
 use crate::{Cancel, Result};
 
 use counter::Counter;
@@ -94,7 +95,10 @@ impl Engine {
         let drawing = shared.clone();
         let counting = shared.clone();
         let threads = vec![
-            std::thread::spawn(move || run::run(&drawing, open)),
+            std::thread::spawn(move || {
+                threads::compute_here(Priority::BelowWindow);
+                run::run(&drawing, open);
+            }),
             std::thread::spawn(move || counting.counter.run(&counting.outbox)),
         ];
         Self { shared, events, threads }

@@ -170,7 +170,8 @@ impl Queue {
                     self.pace.drawn(job.settings(), now.saturating_duration_since(running.begun));
                 }
                 let seconds = now.saturating_duration_since(job.asked).as_secs_f64();
-                self.slot_mut(job.lane).drawn = Some(job.series);
+                // What goes into a file stands nowhere: asked for again, it is drawn again.
+                self.slot_mut(job.lane).drawn = Some(job.series).filter(|_| job.lane != Lane::Export);
                 Some(Outcome::Drawn(*picture, seconds))
             }
             Done::Failed(failure) => Some(Outcome::Failed(failure)),

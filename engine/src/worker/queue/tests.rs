@@ -207,6 +207,7 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
     assert_eq!(order, expected);
     let ends = queue.accept(series(Lane::Sheet, 5, 4), now);
     assert!(matches!(ends[..], [Event::End { outcome: Outcome::Unchanged, .. }]), "drawn already: {ends:?}");
+    assert!(queue.accept(series(Lane::Export, 7, 3), now).is_empty(), "a file may be wanted twice");
     let ends = queue.accept(series(Lane::Sheet, 6, 0), now);
     assert!(matches!(ends[..], [Event::End { id: JobId(6), outcome: Outcome::Unchanged, .. }]), "nothing to draw");
 }

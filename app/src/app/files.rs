@@ -1,0 +1,154 @@
+//! The file thread: what it is given to do, in order, and how each thing is done. Nothing here asks or waits for a
+//! person. Add a kind of file to [`Job`].
+
+use std::path::{Path, PathBuf};
+
+use crossbeam_channel::Receiver;
+use instaflow_engine::png;
+use instaflow_engine::protocol::{Failure, Picture};
+
+use super::jobs::{Done, Report};
+
+/// A picture and where the person wants it.
+pub(super) struct SaveAs {
+    pub path: PathBuf,
+    pub picture: Picture,
+    pub metadata: bool,
+    /// Whether a file there may be replaced, which the dialog has asked.
+    pub overwrite: bool,
+}
+
+/// Where a file goes.
+pub(super) enum Target {
+    /// To this path; whether a file there may be replaced, which the dialog has asked.
+    Path(PathBuf, bool),
+    /// Into the output folder, under a name of its own.
+    Output,
+}
+
+/// The frames of an animation and where it goes.
+pub(super) struct Animation {
+    pub frames: Vec<Picture>,
+    pub rate: u32,
+    pub metadata: bool,
+    pub target: Target,
+}
+
+/// One thing to do.
+pub(super) enum Job {
+    Save(SaveAs),
+    SaveQuick { picture: Picture, metadata: bool },
+    Animation(Animation),
+    Output(PathBuf),
+    Remember { path: PathBuf, state: String },
+    Copy(Picture),
+    Dropped(PathBuf),
+}
+
+/// Works until nobody can give it more. `output` is where quick saves go until another folder is named.
+pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
+    // On X11 and Wayland the program that copied must live to answer; this keeps the answer.
+    let mut clipboard = None;
+    let mut output = output.to_owned();
+    for job in jobs {
+        report.send(match job {
+            Job::Output(folder) => {
+                output = folder;
+                continue;
+            }
+            Job::Remember { path, state } => match write_state(&path, &state) {
+                Ok(()) => continue,
+                Err(error) => Done::Failed {
+                    failure: Failure {
+                        message: format!("The window's state could not be written to {}.", path.display()),
+                        causes: vec![error.to_string()],
+                    },
+                    advice: Some("The window works on; its next start will not know what stands in it now."),
+                },
+            },
+            Job::Animation(animation) => match save_animation(&output, &animation) {
+                Ok(path) => Done::Saved(path),
+                Err(error) => Done::Failed {
+                    failure: Failure::from(&error),
+                    advice: Some("Export the animation again, under another name or in another folder."),
+                },
+            },
+            Job::Save(SaveAs { path, picture, metadata, overwrite }) => {
+                match png::save(&path, &picture, metadata, overwrite) {
+                    Ok(()) => Done::Saved(path),
+                    Err(error) => save_failed(&error),
+                }
+            }
+            Job::SaveQuick { picture, metadata } => match png::save_quick(&output, &picture, metadata) {
+                Ok(path) => Done::Saved(path),
+                Err(error) => save_failed(&error),
+            },
+            Job::Copy(picture) => match copy(&mut clipboard, &picture) {
+                Ok(()) => Done::Copied,
+                Err(error) => Done::Failed {
+                    failure: Failure {
+                        message: "The picture could not be copied to the clipboard.".to_owned(),
+                        causes: vec![error.to_string()],
+                    },
+                    advice: Some("Save it instead: Ctrl+S, or Ctrl+Shift+S for quick save."),
+                },
+            },
+            Job::Dropped(path) if path.is_dir() => Done::Folder { path, as_teacher: false },
+            Job::Dropped(path) => match png::read_settings(&path) {
+                Ok(restored) => {
+                    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                    Done::Settings { file, restored: Box::new(restored) }
+                }
+                Err(error) => Done::Failed {
+                    failure: Failure::from(&error),
+                    advice: Some(
+                        "Drop a PNG that InstaFlow or a program of the A1111 family saved, or a model folder.",
+                    ),
+                },
+            },
+        });
+    }
+}
+
+fn save_failed(error: &instaflow_engine::Error) -> Done {
+    let advice = "The picture is still on screen: save it under another name or in another folder.";
+    Done::Failed { failure: Failure::from(error), advice: Some(advice) }
+}
+
+fn save_animation(output: &Path, animation: &Animation) -> instaflow_engine::Result<PathBuf> {
+    let Animation { frames, rate, metadata, target } = animation;
+    // There and back again, without the ends twice: it runs on without a jump.
+    let back = frames.iter().rev().skip(1).take(frames.len().saturating_sub(2));
+    let frames: Vec<_> = frames.iter().chain(back).collect();
+    match target {
+        Target::Path(path, overwrite) => {
+            png::save_animation(path, &frames, *rate, *metadata, *overwrite).map(|()| path.clone())
+        }
+        Target::Output => png::save_animation_quick(output, &frames, *rate, *metadata),
+    }
+}
+
+/// Writes beside the file and gives it its name when whole, so that there is a whole one at any moment.
+fn write_state(path: &Path, state: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension("json.new");
+    let mut file = std::fs::File::create(&beside)?;
+    std::io::Write::write_all(&mut file, state.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
+}
+
+fn copy(clipboard: &mut Option<arboard::Clipboard>, picture: &Picture) -> Result<(), arboard::Error> {
+    let clipboard = match clipboard {
+        Some(clipboard) => clipboard,
+        None => clipboard.insert(arboard::Clipboard::new()?),
+    };
+    let rgba: Vec<u8> = picture.rgb.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
+    clipboard.set_image(arboard::ImageData {
+        width: picture.width as usize,
+        height: picture.height as usize,
+        bytes: rgba.into(),
+    })
+}

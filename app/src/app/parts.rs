@@ -1,0 +1,91 @@
+//! What the window's state is made of, beside what the person has set and what the lanes show.
+
+use std::sync::Arc;
+
+use egui::TextureHandle;
+use instaflow_engine::png::Restored;
+use instaflow_engine::protocol::{Failure, JobId, OpenRequest, Picture};
+
+use super::Distance;
+
+/// How far student and teacher are apart, and of which pictures that is true.
+pub(crate) struct Apart {
+    pub student: Arc<[u8]>,
+    pub teacher: Arc<[u8]>,
+    /// `None` where the pictures' sizes differ.
+    pub distance: Option<Distance>,
+    /// The map in colours, on the GPU.
+    pub map: Option<TextureHandle>,
+}
+
+impl Apart {
+    /// Whether it is true of these two.
+    pub fn is_of(&self, student: &Picture, teacher: &Picture) -> bool {
+        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.teacher, &teacher.rgb)
+    }
+}
+
+/// What was typed to find a command, and which of those found is marked.
+#[derive(Default)]
+pub(crate) struct Palette {
+    pub typed: String,
+    pub marked: usize,
+}
+
+/// What live drawing is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LiveState {
+    /// It is switched off.
+    Off,
+    /// Nothing has changed.
+    Rests,
+    /// Something has changed; the engine waits for the end of a word, or for the picture before.
+    Waits,
+    /// The engine draws.
+    Draws,
+}
+
+/// A model on its way in.
+pub(crate) struct Opening {
+    pub id: JobId,
+    pub request: OpenRequest,
+    pub done: u32,
+    pub total: u32,
+    pub what: String,
+}
+
+/// Something that went wrong; stays until dismissed.
+pub(crate) struct Message {
+    pub failure: Failure,
+    /// What to do next, where the failure's own sentence cannot know.
+    pub advice: Option<&'static str>,
+}
+
+/// A short remark that goes away by itself.
+pub(crate) struct Notice {
+    pub text: String,
+    /// In egui's time.
+    pub until: f64,
+}
+
+/// Asked before anything of the person's is replaced.
+pub(crate) struct Question {
+    pub file: String,
+    pub restored: Restored,
+}
+
+/// Who can be given the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Focus {
+    Prompt,
+    Picture,
+}
+
+/// A page of the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Page {
+    #[default]
+    Drawing,
+    Files,
+    Looks,
+}

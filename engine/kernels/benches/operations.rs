@@ -85,6 +85,14 @@ fn main() -> Result<()> {
             let title = format!("linear: {name}, {rows}×{input}→{output}");
             bench.time(&title, dtype, flop, || linear.forward(&x, Extras::activation(activation)))?;
         }
+        if dtype == DType::F32 {
+            for (name, rows, input, output, _) in PRODUCTS {
+                let (x, weight) = (random(&[rows, input])?, weights(&[output, input])?.t()?);
+                let flop = 2.0 * (rows * input * output) as f64;
+                let title = format!("the crate gemm, no activation: {name}, {rows}×{input}→{output}");
+                bench.time(&title, dtype, flop, || x.matmul(&weight))?;
+            }
+        }
         for (name, queries, keys, heads, size) in ATTENTIONS {
             let q = random(&[1, queries, heads * size])?.to_dtype(dtype)?;
             let k = random(&[1, keys, heads * size])?.to_dtype(dtype)?;

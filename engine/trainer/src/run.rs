@@ -194,6 +194,8 @@ impl Run {
 
     /// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
     pub fn frozen(&self, tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
+        // Losses pass gradients through them.
+        instaflow_kernels::keep_weights();
         let part = tensors
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())))

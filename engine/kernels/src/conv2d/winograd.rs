@@ -7,7 +7,7 @@
 use super::geometry::Geometry;
 use crate::element::Element;
 use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, WIDTH};
-use crate::simd::{self, Simd, Task};
+use crate::simd::{self, Simd, Task, vectorized};
 use crate::{parallel, scratch};
 
 /// Side of the square of results that one tile gives.
@@ -34,13 +34,13 @@ impl Tile {
     }
 
     /// The rows of the matrix that transforms weights.
-    fn weight_transform(self) -> &'static [[f64; 3]] {
+    fn weight_transform(self) -> &'static [[f32; 3]] {
         match self {
             Self::Two => &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
             // 1 / Π (p − q) · (1, p, p²) over the other finite points q; the last row stands for ∞.
             Self::Four => {
-                const A: f64 = 1.0 / (2.0 * 0.5625 * (0.5625 - 2.25));
-                const B: f64 = 1.0 / (2.0 * 2.25 * (2.25 - 0.5625));
+                const A: f32 = 1.0 / (2.0 * 0.5625 * (0.5625 - 2.25));
+                const B: f32 = 1.0 / (2.0 * 2.25 * (2.25 - 0.5625));
                 &[
                     [1.0 / (0.5625 * 2.25), 0.0, 0.0],
                     [A, 0.75 * A, 0.5625 * A],
@@ -61,21 +61,46 @@ pub(crate) fn pack(
     (out_channels, channels): (usize, usize),
     read: &(dyn Fn(usize, &mut [f32]) + Sync),
 ) -> Packed {
-    let transform = tile.weight_transform();
     Packed::new(kind, (tile.values(), channels, out_channels), false, |column, values| {
-        let mut row = vec![0.0f32; 9 * channels];
-        read(column * 9 * channels, &mut row);
-        for (channel, g) in row.chunks_exact(9).enumerate() {
+        scratch::with(9 * channels, |row| {
+            read(column * 9 * channels, row);
+            transform_weights(tile.weight_transform(), row, channels, values);
+        });
+    })
+}
+
+/// Channels transformed at once.
+const CHANNELS: usize = 16;
+
+vectorized! {
+    /// Kernels (channels, 3, 3) to (values of a tile, channels).
+    fn transform_weights(transform: &[[f32; 3]], kernels: &[f32], channels: usize, values: &mut [f32]) {
+        for channel in (0..channels).step_by(CHANNELS) {
+            let count = CHANNELS.min(channels - channel);
+            let mut g = [[0.0f32; CHANNELS]; 9];
+            for lane in 0..count {
+                for (place, g) in g.iter_mut().enumerate() {
+                    g[lane] = kernels[9 * (channel + lane) + place];
+                }
+            }
             for (i, left) in transform.iter().enumerate() {
-                let line: [f64; 3] =
-                    std::array::from_fn(|k| (0..3).map(|y| left[y] * f64::from(g[3 * y + k])).sum::<f64>());
+                let mut line = [[0.0f32; CHANNELS]; 3];
+                for (k, line) in line.iter_mut().enumerate() {
+                    for lane in 0..CHANNELS {
+                        line[lane] = left[0] * g[k][lane] + left[1] * g[3 + k][lane] + left[2] * g[6 + k][lane];
+                    }
+                }
                 for (j, right) in transform.iter().enumerate() {
-                    let value: f64 = (0..3).map(|k| line[k] * right[k]).sum();
-                    values[(i * transform.len() + j) * channels + channel] = value as f32;
+                    let mut value = [0.0f32; CHANNELS];
+                    for lane in 0..CHANNELS {
+                        value[lane] = line[0][lane] * right[0] + line[1][lane] * right[1] + line[2][lane] * right[2];
+                    }
+                    let to = (i * transform.len() + j) * channels + channel;
+                    values[to..to + count].copy_from_slice(&value[..count]);
                 }
             }
         }
-    })
+    }
 }
 
 /// The convolution of `x` (B, H, W, C).

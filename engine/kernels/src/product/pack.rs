@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 use half::{bf16, f16};
 
 use super::tile::Kind;
-use crate::{parallel, simd};
+use crate::{parallel, scratch, simd};
 
 /// The weights of a product: for every tap a matrix (depth, columns). A convolution has a tap for every place of its
 /// kernel, a linear layer has one.
@@ -53,33 +53,37 @@ impl Packed {
             let panel = &packed.panels[index];
             let width = panel.vectors * lanes;
             let half = if gated { width / 2 } else { width };
-            let mut values = vec![0.0f32; taps * depth];
-            for column in 0..width {
-                let (gate, at) = (column / half, column % half);
-                if at >= panel.columns {
-                    continue;
-                }
-                fill(panel.first + at + gate * columns, &mut values);
-                for (tap, values) in values.chunks_exact(depth).enumerate() {
-                    for (at, value) in values.iter().enumerate() {
-                        let per_word = kind.values_per_word();
-                        let word = (tap * words + at / per_word) * width + column;
-                        #[allow(unsafe_code)]
-                        // SAFETY: inside the panel's own part of the data, which no other task writes.
-                        unsafe {
-                            let to = start.at(panel.offset);
-                            match kind {
-                                Kind::F32 => to.cast::<f32>().add(word).write(*value),
-                                Kind::Bf16Pairs => {
-                                    to.cast::<bf16>().add(2 * word + at % 2).write(bf16::from_f32(*value))
+            let len = taps * depth;
+            scratch::with(lanes * len, |values| {
+                // A vector of columns at a time: what is written lies side by side.
+                for vector in (0..width).step_by(lanes) {
+                    let (gate, at) = (vector / half, vector % half);
+                    let count = lanes.min(panel.columns.saturating_sub(at));
+                    for (lane, values) in values.chunks_exact_mut(len).enumerate().take(count) {
+                        fill(panel.first + at + lane + gate * columns, values);
+                    }
+                    for tap in 0..taps {
+                        for at in 0..depth {
+                            let word = (tap * words + at / kind.values_per_word()) * width + vector;
+                            let column = values[tap * depth + at..].iter().step_by(len).take(count);
+                            #[allow(unsafe_code)]
+                            // SAFETY: inside the panel's own part of the data, which no other task writes.
+                            unsafe {
+                                let to = start.at(panel.offset);
+                                match kind {
+                                    Kind::F32 => write(to.cast::<f32>().add(word), 1, column, |value| value),
+                                    Kind::Bf16Pairs => {
+                                        let to = to.cast::<bf16>().add(2 * word + at % 2);
+                                        write(to, 2, column, bf16::from_f32);
+                                    }
+                                    Kind::Bf16Weights => write(to.cast::<bf16>().add(word), 1, column, bf16::from_f32),
+                                    Kind::F16Weights => write(to.cast::<f16>().add(word), 1, column, f16::from_f32),
                                 }
-                                Kind::Bf16Weights => to.cast::<bf16>().add(word).write(bf16::from_f32(*value)),
-                                Kind::F16Weights => to.cast::<f16>().add(word).write(f16::from_f32(*value)),
                             }
                         }
                     }
                 }
-            }
+            });
         });
         packed
     }
@@ -113,6 +117,18 @@ fn panels(columns: usize, lanes: usize, widest: usize, gated: bool, bytes_per_la
             panel
         })
         .collect()
+}
+
+/// Writes values `step` apart.
+///
+/// # Safety
+/// All of them lie inside one allocation that no one else writes.
+#[allow(unsafe_code)]
+#[inline]
+unsafe fn write<'a, T>(to: *mut T, step: usize, values: impl Iterator<Item = &'a f32>, as_kept: impl Fn(f32) -> T) {
+    for (index, value) in values.enumerate() {
+        unsafe { to.add(index * step).write(as_kept(*value)) }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels as kernels;
+use instaflow_kernels::{self as kernels, Extras};
 
 use crate::config::Sizes;
 use crate::scenes::attributes::{HEADS, Head};
@@ -12,8 +12,8 @@ use crate::scenes::attributes::{HEADS, Head};
 /// Levels that each halve the side, a summary of the whole picture, and a linear head for each group of attributes.
 pub struct Classifier {
     levels: Vec<Level>,
-    summary: Linear,
-    heads: Vec<Linear>,
+    summary: kernels::Linear,
+    heads: Vec<kernels::Linear>,
 }
 
 /// What it says of pictures.
@@ -26,16 +26,10 @@ pub struct Seen {
 
 /// A convolution of stride 2, group norm, SiLU.
 struct Level {
-    weight: Tensor,
-    bias: Tensor,
+    conv: kernels::Conv2d,
     scale: Tensor,
     shift: Tensor,
     groups: usize,
-}
-
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
 }
 
 const EPS: f64 = 1e-5;
@@ -52,9 +46,8 @@ impl Classifier {
             channels = width;
         }
         // Not averaged over places: heads ask where things are.
-        let summary = Linear::new(&vb.pp("summary"), channels * side * side, sizes.classifier_features)?;
-        let head =
-            |head: &Head| Linear::new(&vb.pp("heads").pp(head.name), sizes.classifier_features, head.classes.len());
+        let summary = linear(&vb.pp("summary"), channels * side * side, sizes.classifier_features)?;
+        let head = |head: &Head| linear(&vb.pp("heads").pp(head.name), sizes.classifier_features, head.classes.len());
         Ok(Self { levels, summary, heads: HEADS.iter().map(head).collect::<Result<_>>()? })
     }
 
@@ -62,15 +55,16 @@ impl Classifier {
     pub fn look(&self, pictures: &Tensor) -> Result<Seen> {
         let maps = self.maps(pictures)?;
         let last = maps.last().unwrap_or(pictures).flatten_from(1)?;
-        let features = self.summary.forward(&last)?.silu()?;
-        let logits = self.heads.iter().map(|head| head.forward(&features)).collect::<Result<_>>()?;
+        let features = self.summary.forward(&last, Extras::default())?.silu()?;
+        let logits = self.heads.iter().map(|head| head.forward(&features, Extras::default()));
+        let logits = logits.collect::<candle_core::Result<_>>()?;
         Ok(Seen { features, logits })
     }
 
-    /// Feature maps of the levels, (B, C, h, w), from the finest.
+    /// Feature maps of the levels, (B, h, w, C), from the finest.
     pub fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         let mut maps = Vec::with_capacity(self.levels.len());
-        let mut x = pictures.clone();
+        let mut x = pictures.permute((0, 2, 3, 1))?.contiguous()?;
         for level in &self.levels {
             x = level.forward(&x)?;
             maps.push(x.clone());
@@ -106,9 +100,10 @@ impl Level {
     fn new(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
         let (conv, norm) = (vb.pp("conv"), vb.pp("norm"));
         let init = fan_in(9 * input);
+        let weight = conv.get_with_hints((output, input, 3, 3), "weight", init)?;
+        let bias = conv.get_with_hints(output, "bias", init)?;
         Ok(Self {
-            weight: conv.get_with_hints((output, input, 3, 3), "weight", init)?,
-            bias: conv.get_with_hints(output, "bias", init)?,
+            conv: kernels::Conv2d::new(weight, Some(bias))?.strided(2, (1, 1)),
             scale: norm.get_with_hints(output, "weight", Init::Const(1.0))?,
             shift: norm.get_with_hints(output, "bias", Init::Const(0.0))?,
             groups: if output.is_multiple_of(8) { output / 8 } else { 1 },
@@ -116,21 +111,15 @@ impl Level {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = kernels::conv2d(x, &self.weight, Some(&self.bias), 2, 1)?;
+        let x = self.conv.forward(x, Extras::default())?;
         Ok(kernels::group_norm(&x, &self.scale, &self.shift, self.groups, EPS, true)?)
     }
 }
 
-impl Linear {
-    fn new(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
-        let init = fan_in(input);
-        let weight = vb.get_with_hints((output, input), "weight", init)?;
-        Ok(Self { weight, bias: vb.get_with_hints(output, "bias", init)? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)?)
-    }
+fn linear(vb: &VarBuilder, input: usize, output: usize) -> Result<kernels::Linear> {
+    let init = fan_in(input);
+    let weight = vb.get_with_hints((output, input), "weight", init)?;
+    Ok(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?)
 }
 
 /// PyTorch's start.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
-use instaflow_kernels as kernels;
+use instaflow_kernels::{Conv2d, Extras};
 
 use crate::files::TensorFile;
 use crate::parameters::Tensors;
@@ -25,14 +25,7 @@ struct Stage {
     /// Side of the max pooling before it; its stride is 2. 0: none.
     pool: usize,
     /// Convolutions, each followed by ReLU.
-    convolutions: Vec<Convolution>,
-}
-
-struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
-    stride: usize,
-    padding: usize,
+    convolutions: Vec<Conv2d>,
 }
 
 /// Numbers of torchvision's layers in each stage, as the state names them: `net.slice1.0.weight` …
@@ -67,21 +60,21 @@ impl Lpips {
         let alex = pool == 3;
         let (mut stages, mut weights) = (Vec::new(), Vec::new());
         for (index, layers) in layers.iter().enumerate() {
-            let convolution = |layer: &usize| -> Result<Convolution> {
+            let convolution = |layer: &usize| -> Result<Conv2d> {
                 let name = format!("net.slice{}.{layer}", index + 1);
                 let weight = get(&format!("{name}.weight"))?;
                 let kernel = weight.dims4()?.2;
-                let (stride, padding) = if kernel == 11 { (4, 2) } else { (1, kernel / 2) };
-                Ok(Convolution { weight, bias: get(&format!("{name}.bias"))?, stride, padding })
+                let conv = Conv2d::new(weight, Some(get(&format!("{name}.bias"))?))?;
+                Ok(if kernel == 11 { conv.strided(4, (2, 2)) } else { conv })
             };
             let convolutions = layers.iter().map(convolution).collect::<Result<_>>()?;
             // AlexNet pools before its second and third stage alone.
             let pools = index > 0 && (!alex || index < 3);
             stages.push(Stage { pool: if pools { pool } else { 0 }, convolutions });
             let [short, long] = ["lin", "lins."].map(|name| format!("{name}{index}.model.1.weight"));
-            weights.push(get(if tensors.contains_key(&short) { &short } else { &long })?);
+            weights.push(get(if tensors.contains_key(&short) { &short } else { &long })?.flatten_all()?);
         }
-        let constant = |values: [f32; 3]| Tensor::new(&values, device)?.reshape((1, 3, 1, 1));
+        let constant = |values: [f32; 3]| Tensor::new(&values, device);
         Ok(Self { name, stages, weights, shift: constant(SHIFT)?, scale: constant(SCALE)? })
     }
 
@@ -90,21 +83,22 @@ impl Lpips {
         self.name
     }
 
-    /// The weights of the channels of each feature map: (1, C, 1, 1).
+    /// The weights of the channels of each feature map: (C).
     pub fn weights(&self) -> Vec<Option<&Tensor>> {
         self.weights.iter().map(Some).collect()
     }
 
-    /// Feature maps of pictures (B, 3, H, W) in [−1, 1].
+    /// Feature maps (B, h, w, C) of pictures (B, 3, H, W) in [−1, 1].
     pub fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        let mut x = pictures.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?;
+        let x = pictures.permute((0, 2, 3, 1))?.contiguous()?;
+        let mut x = x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?;
         let mut maps = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             if stage.pool > 0 {
                 x = max_pool(&x, stage.pool)?;
             }
             for layer in &stage.convolutions {
-                x = kernels::conv2d(&x, &layer.weight, Some(&layer.bias), layer.stride, layer.padding)?.relu()?;
+                x = layer.forward(&x, Extras::default())?.relu()?;
             }
             maps.push(x.clone());
         }
@@ -112,11 +106,11 @@ impl Lpips {
     }
 }
 
-/// Largest value of each window of `side` × `side` at stride 2, along one dimension after the other. (candle's own has no
-/// gradient where windows overlap.)
+/// Largest value of each window of `side` × `side` of (B, H, W, C) at stride 2, along one dimension after the other.
+/// (candle's own has no gradient where windows overlap.)
 fn max_pool(x: &Tensor, side: usize) -> Result<Tensor> {
     let mut x = x.clone();
-    for dimension in [2, 3] {
+    for dimension in [1, 2] {
         let length = x.dim(dimension)?;
         if length < side {
             bail!("pictures of this size are too small for this network: {length} values are left of a side");
@@ -142,16 +136,17 @@ mod tests {
 
     #[test]
     fn pooling_is_candles_and_has_a_gradient() -> Result<()> {
-        let x = Var::rand(-1f32, 1.0, (2, 3, 9, 8), &Device::Cpu)?;
+        let x = Var::rand(-1f32, 1.0, (2, 9, 8, 3), &Device::Cpu)?;
         for side in [2, 3] {
             let ours = max_pool(&x, side)?;
-            let theirs = x.max_pool2d_with_stride(side, 2)?;
+            let first = x.permute((0, 3, 1, 2))?.contiguous()?;
+            let theirs = first.max_pool2d_with_stride(side, 2)?.permute((0, 2, 3, 1))?;
             assert_eq!(ours.flatten_all()?.to_vec1::<f32>()?, theirs.flatten_all()?.to_vec1::<f32>()?);
             let gradients = ours.sum_all()?.backward()?;
             let sum = gradients.get(&x).expect("a gradient").sum_all()?.to_scalar::<f32>()?;
             assert!((sum - ours.elem_count() as f32).abs() < 1e-3, "each maximum hands its gradient to one value");
         }
-        assert!(max_pool(&x.narrow(2, 0, 1)?, 3).is_err());
+        assert!(max_pool(&x.narrow(1, 0, 1)?, 3).is_err());
         Ok(())
     }
 
@@ -172,11 +167,12 @@ mod tests {
             state.insert(format!("net.slice{slice}.{layer}.bias"), random(&shape[..1])?);
             state.insert(format!("lin{}.model.1.weight", slice - 1), random(&[1, shape[0], 1, 1])?.abs()?);
         }
+        instaflow_kernels::keep_weights();
         let lpips = Lpips::new(&state, &Device::Cpu)?;
         assert_eq!(lpips.name(), "LPIPS (AlexNet)");
         let picture = Var::rand(-1f32, 1.0, (1, 3, 64, 64), &Device::Cpu)?;
         // The sides that torchvision's AlexNet has for 64 pixels.
-        let sides: Vec<usize> = lpips.maps(&picture)?.iter().map(|map| map.dims()[3]).collect();
+        let sides: Vec<usize> = lpips.maps(&picture)?.iter().map(|map| map.dims()[2]).collect();
         assert_eq!(sides, [15, 7, 3, 3, 3]);
 
         let distance = crate::perceptual::Perceptual::Lpips(lpips);

@@ -21,6 +21,8 @@ pub enum Perceptual {
 impl Perceptual {
     /// LPIPS where the run was given its weights, else the classifier that it has trained.
     pub fn open(run: &Run) -> Result<Self> {
+        // Gradients pass through its weights, and through the decoder's before it, and none of them learns.
+        instaflow_kernels::keep_weights();
         if let Some(path) = &run.lpips {
             return Ok(Self::Lpips(Lpips::read(path, &run.device)?));
         }
@@ -59,7 +61,7 @@ fn compare(a: &[Tensor], b: &[Tensor], weights: &[Option<&Tensor>]) -> Result<Te
         if let Some(weight) = weight {
             squares = squares.broadcast_mul(weight)?;
         }
-        let level = squares.sum(1)?.mean_all()?;
+        let level = squares.sum(3)?.mean_all()?;
         sum = Some(match sum {
             Some(sum) => (sum + level)?,
             None => level,
@@ -68,9 +70,9 @@ fn compare(a: &[Tensor], b: &[Tensor], weights: &[Option<&Tensor>]) -> Result<Te
     sum.ok_or_else(|| anyhow::anyhow!("there are no feature maps to compare"))
 }
 
-/// (B, C, h, w), of length 1 over C; the small number keeps the root's gradient finite where all channels are 0.
+/// (B, h, w, C), of length 1 over C; the small number keeps the root's gradient finite where all channels are 0.
 fn unit(x: &Tensor) -> Result<Tensor> {
-    Ok(x.broadcast_div(&(x.sqr()?.sum_keepdim(1)? + 1e-10)?.sqrt()?)?)
+    Ok(x.broadcast_div(&(x.sqr()?.sum_keepdim(3)? + 1e-10)?.sqrt()?)?)
 }
 
 #[cfg(test)]
@@ -81,12 +83,12 @@ mod tests {
 
     #[test]
     fn features_are_compared_by_their_direction() -> Result<()> {
-        let map = |values: [f32; 4]| Tensor::from_slice(&values, (1, 2, 1, 2), &Device::Cpu);
+        let map = |values: [f32; 4]| Tensor::from_slice(&values, (1, 1, 2, 2), &Device::Cpu);
         // Two places: (1, 0) against (0, 1), and (0, 2) against (0, 5).
-        let (a, b) = (map([1.0, 0.0, 0.0, 2.0])?, map([0.0, 0.0, 1.0, 5.0])?);
+        let (a, b) = (map([1.0, 0.0, 0.0, 2.0])?, map([0.0, 1.0, 0.0, 5.0])?);
         let distance = compare(from_ref(&a), from_ref(&b), &[None])?.to_scalar::<f32>()?;
         assert!((distance - 1.0).abs() < 1e-4, "{distance}");
-        let weight = Tensor::new(&[0.5f32, 0.25], &Device::Cpu)?.reshape((1, 2, 1, 1))?;
+        let weight = Tensor::new(&[0.5f32, 0.25], &Device::Cpu)?;
         let weighted = compare(from_ref(&a), from_ref(&b), &[Some(&weight)])?.to_scalar::<f32>()?;
         assert!((weighted - 0.375).abs() < 1e-4, "{weighted}");
 

@@ -620,6 +620,7 @@ fn a_narrow_window_folds_the_side_until_it_is_asked_for() {
     window.set_size(egui::vec2(700.0, 600.0));
     window.run();
     assert!(window.query_by_label("New seed").is_none(), "folded");
+    assert!(window.query_by_label("Quick save").is_none(), "left to the menu");
     window.key_press_modifiers(Modifiers::COMMAND, Key::B);
     window.run();
     assert!(window.query_by_label("New seed").is_some());

@@ -267,7 +267,7 @@ impl App {
 }
 
 /// Whether the window is too narrow for pictures and the panel at the side.
-fn is_narrow(ctx: &egui::Context) -> bool {
+pub(crate) fn is_narrow(ctx: &egui::Context) -> bool {
     ctx.content_rect().width() < tokens().spacing.narrow
 }
 

@@ -30,6 +30,7 @@ use instaflow_engine::protocol::{
 };
 use instaflow_engine::worker::Engine;
 
+pub(crate) use actions::is_narrow;
 pub(crate) use events::{duration, summary};
 pub(crate) use parts::{Apart, Focus, LiveState, Message, Notice, Opening, Page, Palette, Question};
 

@@ -23,8 +23,8 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     ui.add_space(2.0);
     let area = ui.available_rect_before_wrap();
     let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
-    let path_height = if app.controls.show_path { path::height() } else { 0.0 };
-    let below = (line + path_height).min(area.height() * 0.6);
+    let path_height = if app.controls.show_path { path::height(area.height()) } else { 0.0 };
+    let below = line + path_height;
     let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
     ui.scope_builder(UiBuilder::new().max_rect(pictures).id_salt("pictures"), |ui| match app.controls.compare_as {
         CompareAs::SideBySide => side_by_side(app, ui),
@@ -35,7 +35,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let rest = Rect::from_min_max(pos2(area.min.x, pictures.max.y + ui.spacing().item_spacing.y), area.max);
     ui.scope_builder(UiBuilder::new().max_rect(rest).id_salt("below"), |ui| {
         numbers::show(app, ui);
-        if app.controls.show_path {
+        if path_height > 0.0 {
             path::show(app, ui);
         }
     });
@@ -70,6 +70,7 @@ fn side_by_side(app: &mut App, ui: &mut Ui) {
 /// Both captions in one row, and one place for both pictures under it.
 fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, Vec2)) {
     ui.columns(2, |columns| {
+        columns[0].set_max_width(columns[0].max_rect().width() - tokens().spacing.gap);
         caption(app, &mut columns[0], Lane::Live);
         caption(app, &mut columns[1], Lane::Teacher);
     });

@@ -12,9 +12,10 @@ use crate::theme::{palette, tokens};
 /// Width of one plot, in points.
 const PLOT: f32 = 150.0;
 
-/// Height of the whole area.
-pub fn height() -> f32 {
-    tokens().spacing.strip + 46.0
+/// Height of the whole area; 0 where the room for everything is so low that the pictures need it all.
+pub fn height(room: f32) -> f32 {
+    let height = tokens().spacing.strip + 46.0;
+    if room < 3.0 * height { 0.0 } else { height }
 }
 
 /// Strip and plots.
@@ -133,7 +134,8 @@ fn plot(
 ) {
     ui.vertical(|ui| {
         ui.set_width(PLOT);
-        ui.label(RichText::new(title).small()).on_hover_text(meaning);
+        // As high as the strip's own title, which may hold a button.
+        ui.horizontal(|ui| ui.label(RichText::new(title).small()).on_hover_text(meaning));
         let series: PlotPoints<'_> = points.iter().map(|point| [f64::from(point.t), f64::from(value(point))]).collect();
         let largest = points.iter().map(value).fold(0.0, f32::max);
         let marker = palette(ui).muted;

@@ -4,7 +4,7 @@ use egui::text::{LayoutJob, TextFormat};
 use egui::{EventFilter, FontId, Key, KeyboardShortcut, Modifiers, TextBuffer, TextEdit, Ui};
 
 use super::{button, toggle, ways};
-use crate::app::{App, Command, Focus, LiveState};
+use crate::app::{App, Command, Focus, LiveState, is_narrow};
 use crate::theme::{palette, tokens};
 
 /// What stands in the empty field.
@@ -20,10 +20,13 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         ui.separator();
         ways(app, ui, &[Command::Picture, Command::Compare, Command::Variations, Command::Steps]);
         ui.separator();
-        for command in [Command::Save, Command::QuickSave, Command::Copy] {
-            button(app, ui, command);
+        // A narrow window leaves these to the File menu.
+        if !is_narrow(ui.ctx()) {
+            for command in [Command::Save, Command::QuickSave, Command::Copy] {
+                button(app, ui, command);
+            }
+            ui.separator();
         }
-        ui.separator();
         token_count(app, ui);
     });
 }

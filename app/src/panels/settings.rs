@@ -74,7 +74,7 @@ fn setting(ui: &mut Ui, name: &str, meaning: &str, changed: bool, control: impl 
 /// Several ways of which one is chosen; returns another that was clicked.
 fn choice<T: Copy + PartialEq>(ui: &mut Ui, now: T, ways: &[(T, &str)]) -> Option<T> {
     let mut chosen = None;
-    ui.scope(|ui| {
+    ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         for (way, name) in ways {
             let button = Button::selectable(now == *way, *name).frame_when_inactive(true);

@@ -15,7 +15,10 @@ const DIALOG_OPEN: &str = "A file dialog is open already";
 impl App {
     pub(super) fn perform(&mut self, command: Command, ctx: &egui::Context) {
         if let Some(reason) = self.why_not(command) {
-            self.notify(ctx, reason.to_owned());
+            // Esc is pressed on suspicion, too.
+            if command != Command::Stop {
+                self.notify(ctx, reason.to_owned());
+            }
             return;
         }
         let controls = &mut self.controls;

@@ -68,9 +68,12 @@ fn open_cuda() -> Result<(Device, String)> {
     std::panic::set_hook(hook);
     match opened {
         Ok(Ok(device)) => Ok((device, "CUDA 0".into())),
-        Ok(Err(error)) => Err(Error::Device(format!(
-            "no CUDA device could be opened ({error}): choose the CPU, or look at what nvidia-smi says"
-        ))),
+        Ok(Err(error)) => {
+            let cause = crate::error::without_backtrace(&error);
+            Err(Error::Device(format!(
+                "no CUDA device could be opened ({cause}): choose the CPU, or look at what nvidia-smi says"
+            )))
+        }
         Err(_) => Err(Error::Device(
             "the CUDA driver is not installed (libcuda could not be loaded): choose the CPU, or install the driver"
                 .into(),

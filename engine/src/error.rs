@@ -84,3 +84,12 @@ impl Error {
         causes
     }
 }
+
+/// candle appends the stack where RUST_BACKTRACE is set, which makes no sentence.
+pub(crate) fn without_backtrace(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(inner),
+        candle_core::Error::Context { inner, context } => format!("{context}: {}", without_backtrace(inner)),
+        other => other.to_string(),
+    }
+}

@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use crate::geglu;
 use crate::product::Activation;
+use crate::{geglu, shift};
 
 /// `y = activation(layer(x) + shift + residual)`: what is folded into the layer's own pass where no gradient is asked
 /// for.
@@ -37,8 +37,7 @@ impl<'a> Extras<'a> {
     /// The same on a finished product, step by step.
     pub(crate) fn apply(&self, y: &Tensor) -> Result<Tensor> {
         let y = match self.shift {
-            // (B, O) to (B, 1, 1, O)
-            Some(shift) => y.broadcast_add(&shift.unsqueeze(1)?.unsqueeze(1)?)?,
+            Some(shift) => shift::add(y, shift)?,
             None => y.clone(),
         };
         let y = match self.residual {

@@ -52,6 +52,7 @@ mod gemm;
 mod host;
 mod parallel;
 mod scratch;
+mod shift;
 mod simd;
 mod upsample;
 

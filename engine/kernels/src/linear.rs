@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::element::Element;
+use crate::gemm::{Matrix, gemm};
 use crate::host::with_element;
 use crate::product::{
     Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows, with_rows_for,
 };
-use crate::{Extras, host, keeps_weights, reference};
+use crate::{Extras, host, keeps_weights, parallel, reference, shift};
 
 /// `y = x Wᵀ + b` with its weights.
 #[derive(Clone, Debug)]
@@ -60,7 +61,15 @@ impl Linear {
                 let Some(weight) = given else {
                     bail!("linear: a gradient is asked for through weights that were packed: see keep_weights")
                 };
-                extras.apply(&reference::linear(x, &weight, self.bias.as_ref())?)
+                let learns_fast = host::fast(&[x, &weight]) == Some(DType::F32);
+                let y = match &self.bias {
+                    Some(bias) if learns_fast => {
+                        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Training)?
+                    }
+                    None if learns_fast => x.contiguous()?.apply_op2(&weight.contiguous()?, Training)?,
+                    bias => reference::linear(x, &weight, bias.as_ref())?,
+                };
+                extras.apply(&y)
             }
         }
     }
@@ -125,5 +134,138 @@ impl Linear {
             out.set_len(rows * packed.columns);
         }
         Tensor::from_vec(out, shape, x.device())
+    }
+}
+
+/// Rows that one task multiplies.
+const BLOCK: usize = 256;
+
+/// `x` (…, input) with `weight` (output, input), and a bias (output) where there is one; f32 on the CPU, with gradients.
+struct Training;
+
+impl Training {
+    fn forward(x: &[f32], (outputs, inputs): (usize, usize), weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let rows = x.len() / inputs;
+        let mut out = vec![0.0f32; rows * outputs];
+        let target = parallel::Shared::new(&mut out);
+        parallel::for_each(rows.div_ceil(BLOCK), |block| {
+            let (first, count) = (block * BLOCK, BLOCK.min(rows - block * BLOCK));
+            #[allow(unsafe_code)]
+            // SAFETY: every block of rows belongs to one task.
+            let out = unsafe { target.slice(first * outputs, count * outputs) };
+            if let Some(bias) = bias {
+                out.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias));
+            }
+            let (x, w) = (Matrix::rows(&x[first * inputs..], inputs), Matrix::rows(weight, inputs).transposed());
+            gemm((count, outputs, inputs), out, outputs, bias.is_some(), 1.0, x, w);
+        });
+        out
+    }
+
+    fn gradients(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (outputs, inputs) = weight.dims2()?;
+        host::with::<f32, _>(grad, |dy| {
+            let rows = dy.len() / outputs;
+            let dx = if x.track_op() {
+                let mut dx = vec![0.0f32; rows * inputs];
+                let target = parallel::Shared::new(&mut dx);
+                host::with::<f32, _>(weight, |weight| {
+                    parallel::for_each(rows.div_ceil(BLOCK), |block| {
+                        let (first, count) = (block * BLOCK, BLOCK.min(rows - block * BLOCK));
+                        #[allow(unsafe_code)]
+                        // SAFETY: every block of rows belongs to one task.
+                        let dx = unsafe { target.slice(first * inputs, count * inputs) };
+                        let (dy, w) = (Matrix::rows(&dy[first * outputs..], outputs), Matrix::rows(weight, inputs));
+                        gemm((count, inputs, outputs), dx, inputs, false, 1.0, dy, w);
+                    });
+                    Ok(())
+                })?;
+                Some(Tensor::from_vec(dx, x.shape(), x.device())?)
+            } else {
+                None
+            };
+            let dw = if weight.track_op() {
+                let mut dw = vec![0.0f32; outputs * inputs];
+                let target = parallel::Shared::new(&mut dw);
+                host::with::<f32, _>(x, |x| {
+                    let parts = parallel::threads().min(outputs);
+                    parallel::for_each(parts, |part| {
+                        let (from, to) = (part * outputs / parts, (part + 1) * outputs / parts);
+                        #[allow(unsafe_code)]
+                        // SAFETY: every part of the outputs belongs to one task.
+                        let dw = unsafe { target.slice(from * inputs, (to - from) * inputs) };
+                        let dy = Matrix::rows(&dy[from..], outputs).transposed();
+                        gemm((to - from, inputs, rows), dw, inputs, false, 1.0, dy, Matrix::rows(x, inputs));
+                    });
+                    Ok(())
+                })?;
+                Some(Tensor::from_vec(dw, weight.shape(), weight.device())?)
+            } else {
+                None
+            };
+            Ok((dx, dw))
+        })
+    }
+
+    fn out_shape(x: &Shape, weight: &Shape) -> Result<((usize, usize), Shape)> {
+        let (outputs, inputs) = weight.dims2()?;
+        let mut dims = x.dims().to_vec();
+        match dims.last_mut() {
+            Some(last) if *last == inputs && inputs > 0 => *last = outputs,
+            _ => bail!("linear: weights {weight:?} do not suit {x:?}"),
+        }
+        Ok(((outputs, inputs), dims.into()))
+    }
+}
+
+impl CustomOp2 for Training {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (sizes, shape) = Self::out_shape(lx.shape(), lw.shape())?;
+        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
+        Ok((CpuStorage::F32(Self::forward(x, sizes, w, None)), shape))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Self::gradients(x, w, grad)
+    }
+}
+
+impl CustomOp3 for Training {
+    fn name(&self) -> &'static str {
+        "linear-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (sizes, shape) = Self::out_shape(lx.shape(), lw.shape())?;
+        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
+        let bias = host::values(bias.as_slice::<f32>()?, lb)?;
+        if bias.len() != sizes.0 {
+            bail!("linear: {} biases for {} outputs", bias.len(), sizes.0);
+        }
+        Ok((CpuStorage::F32(Self::forward(x, sizes, w, Some(bias))), shape))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = Self::gradients(x, w, grad)?;
+        Ok((dx, dw, Some(shift::sum_rows(grad, bias)?)))
     }
 }

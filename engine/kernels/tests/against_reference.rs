@@ -102,6 +102,7 @@ fn conv2d() -> Result<()> {
         // Enough channels for tiles, and for every width of a panel.
         (2, 33, 67, 17, 19, 3, 1, 1),
         (3, 64, 16, 16, 16, 3, 1, 1),
+        (5, 16, 34, 16, 15, 3, 1, 1),
     ] {
         let inputs = [random(&[b, h, w, c], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
         let name = format!("conv2d {b}x{h}x{w}x{c} to {o}, kernel {kernel}, stride {stride}, padding {padding}");

@@ -92,7 +92,9 @@ impl Component {
             (Ok(_), None) => Ok(plan.size()),
             (Err(error), None) => Err(match error.into() {
                 Error::Setting(message) => self.config_fault(message),
-                Error::Tensor(error) => self.config_fault(format!("cannot be built: {}", without_backtrace(&error))),
+                Error::Tensor(error) => {
+                    self.config_fault(format!("cannot be built: {}", crate::error::without_backtrace(&error)))
+                }
                 other => other,
             }),
         }
@@ -130,14 +132,5 @@ pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
         Ok(_) => Err(files.fault(name, "holds JSON, but no object: fetch it again")),
         Err(error) => Err(files.fault(name, format!("is not valid JSON ({error}): fetch it again"))),
-    }
-}
-
-/// candle appends the stack where RUST_BACKTRACE is set, which makes no sentence.
-fn without_backtrace(error: &candle_core::Error) -> String {
-    match error {
-        candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(inner),
-        candle_core::Error::Context { inner, context } => format!("{context}: {}", without_backtrace(inner)),
-        other => other.to_string(),
     }
 }

@@ -49,7 +49,11 @@ impl Attention {
     }
 
     fn gather(&self, values: &[f32], index: usize, length: usize) -> Vec<f32> {
-        (0..length).flat_map(|at| &values[self.start(index, at, length)..][..self.size]).copied().collect()
+        let mut rows = Vec::with_capacity(length * self.size);
+        for at in 0..length {
+            rows.extend_from_slice(&values[self.start(index, at, length)..][..self.size]);
+        }
+        rows
     }
 
     /// The weights of `rows` queries from `first` on over all keys: (rows, keys).

@@ -1,6 +1,8 @@
 //! Gradients of a convolution, in f32.
 
+use super::Method;
 use super::geometry::Geometry;
+use super::winograd::{self, Tile};
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, upsample};
 
@@ -34,7 +36,7 @@ pub(super) fn image(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         ..*g
     };
     debug_assert!(g.padding.0 < kh && kh == kw, "only such convolutions are trained");
-    let dx = super::forward(&full, spread.as_deref().unwrap_or(dy), &turned);
+    let dx = super::forward(&full, spread.as_deref().unwrap_or(dy), &turned, None);
     if g.upsample { upsample::fold(&dx, (g.batch, g.height, g.width, g.channels)) } else { dx }
 }
 
@@ -55,6 +57,11 @@ const PIXELS: usize = 128;
 
 /// Of the weights (O, C, kh, kw): Σ over the pixels of x · dy, for every place of the kernel.
 pub(super) fn weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    match super::best_method(g, false) {
+        Method::WinogradF4 => return winograd::weight_gradient(Tile::Four, g, x, dy),
+        Method::WinogradF2 => return winograd::weight_gradient(Tile::Two, g, x, dy),
+        Method::Direct => {}
+    }
     let lanes = simd::lanes();
     let width = g.out_channels.next_multiple_of(lanes);
     // Vectors read whole rows: those that end inside one are lengthened.
@@ -96,12 +103,15 @@ pub(super) fn weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
 }
 
 /// `sums[c][o] += Σ x[pixel][c] · dy[pixel][o]`
-struct Outer<'a> {
-    x: &'a [*const f32],
-    dy: &'a [f32],
-    channels: usize,
-    width: usize,
-    sums: &'a mut [f32],
+pub(super) struct Outer<'a> {
+    pub x: &'a [*const f32],
+    /// (pixels, width)
+    pub dy: &'a [f32],
+    pub channels: usize,
+    /// A multiple of the vectors' length.
+    pub width: usize,
+    /// (channels, width), added to.
+    pub sums: &'a mut [f32],
 }
 
 #[allow(unsafe_code)]

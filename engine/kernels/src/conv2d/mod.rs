@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::element::Element;
 use crate::host::with_element;
 use crate::product::{Activation, Epilogue, Kind, Packed, RowsFor, Target, with_rows, with_rows_for};
-use crate::{Extras, host, keeps_weights, reference};
+use crate::{Extras, host, keeps_weights, reference, shift};
 
 mod backward;
 mod direct;
@@ -104,15 +104,19 @@ impl Conv2d {
                 let Some(weight) = given else {
                     bail!("conv2d: a gradient is asked for through weights that were packed: see keep_weights")
                 };
-                let y = if fast.is_some() && weight.device().is_cpu() && x.dtype() == candle_core::DType::F32 {
+                let y = if fast == Some(DType::F32) && weight.dtype() == DType::F32 && weight.device().is_cpu() {
                     let op = Training { stride: self.stride, padding: self.padding, upsample: self.upsample };
-                    x.contiguous()?.apply_op2(&weight.contiguous()?, op)?
+                    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+                    match &self.bias {
+                        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op)?,
+                        None => x.apply_op2(&weight, op)?,
+                    }
                 } else {
-                    reference::conv2d(x, &weight, self.stride, self.padding, self.upsample)?
-                };
-                let y = match &self.bias {
-                    Some(bias) => y.broadcast_add(bias)?,
-                    None => y,
+                    let y = reference::conv2d(x, &weight, self.stride, self.padding, self.upsample)?;
+                    match &self.bias {
+                        Some(bias) => y.broadcast_add(bias)?,
+                        None => y,
+                    }
                 };
                 extras.apply(&y)
             }
@@ -126,7 +130,7 @@ impl Conv2d {
             return Ok(packed.clone());
         }
         let Some(given) = &weights.given else { bail!("conv2d: the weights are gone") };
-        let bf16 = x.dtype() == candle_core::DType::BF16;
+        let bf16 = x.dtype() == DType::BF16;
         let method = self.method.unwrap_or_else(|| best_method(g, bf16));
         if method != Method::Direct && (g.kernel != (3, 3) || g.stride != 1) {
             bail!("conv2d: only a 3×3 kernel with stride 1 has tiles");
@@ -187,7 +191,7 @@ fn infer<E: Element>(
     bias: Option<&Tensor>,
     extras: &Extras<'_>,
 ) -> Result<Tensor> {
-    let bias = bias.map(|bias| bias.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()).transpose()?;
+    let bias = bias.map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
     let shape = g.out_shape();
     extras.check(&shape)?;
     let mut out = Vec::new();
@@ -241,20 +245,8 @@ impl Training {
     fn geometry(&self, x: &Shape, weight: &Shape) -> Result<Geometry> {
         Geometry::new(x, weight.dims4()?, self.stride, self.padding, self.upsample)
     }
-}
 
-impl CustomOp2 for Training {
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let g = self.geometry(lx.shape(), lw.shape())?;
-        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
-        Ok((CpuStorage::F32(forward(&g, x, w)), g.out_shape()))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn gradients(&self, x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let g = self.geometry(x.shape(), w.shape())?;
         host::with::<f32, _>(grad, |dy| {
             let dx = if x.track_op() {
@@ -274,14 +266,66 @@ impl CustomOp2 for Training {
     }
 }
 
+impl CustomOp2 for Training {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(lx.shape(), lw.shape())?;
+        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
+        Ok((CpuStorage::F32(forward(&g, x, w, None)), g.out_shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.gradients(x, w, grad)
+    }
+}
+
+impl CustomOp3 for Training {
+    fn name(&self) -> &'static str {
+        "conv2d-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let g = self.geometry(lx.shape(), lw.shape())?;
+        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
+        let bias = host::values(bias.as_slice::<f32>()?, lb)?;
+        if bias.len() != g.out_channels {
+            bail!("conv2d: {} biases for {} output channels", bias.len(), g.out_channels);
+        }
+        Ok((CpuStorage::F32(forward(&g, x, w, Some(bias))), g.out_shape()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = self.gradients(x, w, grad)?;
+        Ok((dx, dw, Some(shift::sum_rows(grad, bias)?)))
+    }
+}
+
 /// The plain convolution of slices, weights (O, C, kh, kw) packed on the way.
-fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     let form =
         Form::new(g, best_method(g, false), false, &|first, to| to.copy_from_slice(&weight[first..first + to.len()]));
     let len = g.out_shape().elem_count();
     let mut out = Vec::new();
     let epilogue = Epilogue {
-        bias: None,
+        bias,
         shift: None,
         rows_per_sample: 1,
         residual: None,

@@ -4,6 +4,7 @@
 //!
 //! F(4×4) evaluates at 0, ±3/4, ±3/2 and ∞ instead of the usual 0, ±1, ±2, ∞: in f32 that makes its error a quarter.
 
+use super::backward::Outer;
 use super::geometry::Geometry;
 use crate::element::Element;
 use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, WIDTH};
@@ -134,6 +135,83 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
     }
 }
 
+/// Tiles summed over before the next weights have their turn.
+const TILES: usize = 128;
+
+/// The gradient of the weights (O, C, 3, 3): the sums over the tiles of the transformed image times the transformed
+/// gradient `dy` (B, H', W', O), transformed back.
+pub(crate) fn weight_gradient(tile: Tile, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let grid = Grid { g, tile, rows: g.out_height.div_ceil(tile.side()), columns: g.out_width.div_ceil(tile.side()) };
+    let tiles = g.batch * grid.rows * grid.columns;
+    let (values, channels) = (tile.values(), g.channels);
+    let width = g.out_channels.next_multiple_of(simd::lanes());
+    // (values, C, width)
+    let mut sums = vec![0.0f32; values * channels * width];
+    let target = parallel::Shared::new(&mut sums);
+    scratch::with(values * TILES * channels, |image| {
+        scratch::with(values * TILES * width, |gradient| {
+            // Columns past the last are never written.
+            gradient.fill(0.0);
+            let (image, gradient) = (parallel::Shared::new(image), parallel::Shared::new(gradient));
+            for first in (0..tiles).step_by(TILES) {
+                let count = TILES.min(tiles - first);
+                let parts = parallel::threads();
+                parallel::for_each(parts, |part| {
+                    let (from, to) = (first + part * count / parts, first + (part + 1) * count / parts);
+                    simd::dispatch(Input { grid: &grid, x, first, count, from, to, target: image });
+                    simd::dispatch(Gradient { grid: &grid, dy, first, count, from, to, width, target: gradient });
+                });
+                parallel::for_each(values, |value| {
+                    let image = &image.read()[value * count * channels..][..count * channels];
+                    let rows: Vec<*const f32> = image.chunks_exact(channels).map(<[f32]>::as_ptr).collect();
+                    #[allow(unsafe_code)]
+                    // SAFETY: every value has sums of its own.
+                    let sums = unsafe { target.slice(value * channels * width, channels * width) };
+                    let dy = &gradient.read()[value * count * width..][..count * width];
+                    simd::dispatch(Outer { x: &rows, dy, channels, width, sums });
+                });
+            }
+        });
+    });
+    let mut out = vec![0.0f32; g.out_channels * channels * 9];
+    let side = tile.side() + 2;
+    let transform = tile.weight_transform();
+    for channel in 0..channels {
+        // (side, 3, width), then (3, 3, width)
+        let mut half = vec![0.0f32; side * 3 * width];
+        let mut kernel = vec![0.0f32; 9 * width];
+        for value in 0..values {
+            let sums = &sums[(value * channels + channel) * width..][..width];
+            for (k, factor) in transform[value % side].iter().enumerate() {
+                scaled_row(*factor, sums, &mut half[(value / side * 3 + k) * width..][..width]);
+            }
+        }
+        for (row, factors) in transform.iter().enumerate() {
+            for (k, factor) in factors.iter().enumerate() {
+                for x in 0..3 {
+                    let half = &half[(row * 3 + x) * width..][..width];
+                    scaled_row(*factor, half, &mut kernel[(k * 3 + x) * width..][..width]);
+                }
+            }
+        }
+        for (place, row) in kernel.chunks_exact(width).enumerate() {
+            for (output, value) in row[..g.out_channels].iter().enumerate() {
+                out[(output * channels + channel) * 9 + place] = *value;
+            }
+        }
+    }
+    out
+}
+
+vectorized! {
+    /// `to += factor · from`
+    fn scaled_row(factor: f32, from: &[f32], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += factor * from;
+        }
+    }
+}
+
 /// The tiles of an image.
 struct Grid<'a> {
     g: &'a Geometry,
@@ -220,6 +298,70 @@ impl<E: Element> Input<'_, E> {
                             let at = ((y * SIDE + x) * self.count + tile - self.first) * channels + channel;
                             let to = self.target.slice(at, left.min(S::LANES));
                             f32::store_part::<S>(to.as_mut_ptr(), row[x], left);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the results' gradients of the tiles `from..to` into (values, count, width), which starts with tile `first`.
+struct Gradient<'a> {
+    grid: &'a Grid<'a>,
+    dy: &'a [f32],
+    first: usize,
+    count: usize,
+    from: usize,
+    to: usize,
+    width: usize,
+    target: parallel::Shared<'a>,
+}
+
+#[allow(unsafe_code)]
+impl Task for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe {
+            match self.grid.tile {
+                Tile::Two => self.transform::<S, 4, 2>(),
+                Tile::Four => self.transform::<S, 6, 4>(),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+impl Gradient<'_> {
+    #[inline(always)]
+    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self) {
+        let g = self.grid.g;
+        let channels = g.out_channels;
+        for tile in self.from..self.to {
+            let (sample, top, left) = self.grid.place(tile);
+            for channel in (0..channels).step_by(S::LANES) {
+                let part = channels - channel;
+                unsafe {
+                    let mut half = [[S::splat(0.0); OUT]; SIDE];
+                    for x in 0..OUT.min(g.out_width - left) {
+                        let mut column = [S::splat(0.0); OUT];
+                        for y in 0..OUT.min(g.out_height - top) {
+                            let pixel = (sample * g.out_height + top + y) * g.out_width + left + x;
+                            column[y] = f32::load_part::<S>(self.dy.as_ptr().add(pixel * channels + channel), part);
+                        }
+                        let column = spread_to_points::<S, OUT, SIDE>(column);
+                        for y in 0..SIDE {
+                            half[y][x] = column[y];
+                        }
+                    }
+                    for y in 0..SIDE {
+                        let row = spread_to_points::<S, OUT, SIDE>(half[y]);
+                        for x in 0..SIDE {
+                            let at = ((y * SIDE + x) * self.count + tile - self.first) * self.width + channel;
+                            let to = self.target.slice(at, part.min(S::LANES));
+                            f32::store_part::<S>(to.as_mut_ptr(), row[x], part);
                         }
                     }
                 }
@@ -364,6 +506,29 @@ unsafe fn from_points<S: Simd, const SIDE: usize, const OUT: usize>(m: [S::Vecto
             y[1] = S::add(S::sub(m[1], m[2]), m[3]);
         }
         y
+    }
+}
+
+/// [`from_points`] the other way round: what each point's sum counts for in the results.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn spread_to_points<S: Simd, const OUT: usize, const SIDE: usize>(y: [S::Vector; OUT]) -> [S::Vector; SIDE] {
+    unsafe {
+        let mut m = [y[0]; SIDE];
+        if SIDE == MOST {
+            let even = scaled::<S>(0.5625, y[2], y[0]);
+            let odd = scaled::<S>(0.421_875, y[3], S::mul(S::splat(0.75), y[1]));
+            (m[1], m[2]) = (S::add(even, odd), S::sub(even, odd));
+            let even = scaled::<S>(2.25, y[2], y[0]);
+            let odd = scaled::<S>(3.375, y[3], S::mul(S::splat(1.5), y[1]));
+            (m[3], m[4]) = (S::add(even, odd), S::sub(even, odd));
+            m[5] = y[3];
+        } else {
+            m[1] = S::add(y[0], y[1]);
+            m[2] = S::sub(y[0], y[1]);
+            m[3] = y[1];
+        }
+        m
     }
 }
 

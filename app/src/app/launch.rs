@@ -9,7 +9,7 @@ use eframe::{Error, NativeOptions};
 use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 
-use super::{App, Options, Outside, state, system_dialog};
+use super::{App, Options, Outside, frames, state, system_dialog};
 
 /// Opens the window and returns when it is closed.
 pub fn run(options: Options) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             move || wake()
         });
         let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), state, wake };
-        Ok(Box::new(App::new(engine, options, outside)))
+        Ok(frames::watched(App::new(engine, options, outside)))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))
 }

@@ -9,6 +9,7 @@ mod dialogs;
 mod drawing;
 mod events;
 mod files;
+mod frames;
 mod jobs;
 mod launch;
 mod measure;

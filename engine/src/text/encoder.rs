@@ -90,10 +90,10 @@ struct Layer {
 }
 
 impl TextEncoder {
-    /// Tensors named `text_model.*` under `vb`.
+    /// Tensors named `text_model.*` under `vb`, or without that prefix, as Transformers 5 saves them.
     pub fn new(vb: VarBuilder, config: &TextConfig) -> Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
-        let vb = vb.pp("text_model");
+        let vb = if vb.contains_tensor("embeddings.token_embedding.weight") { vb } else { vb.pp("text_model") };
         let width = config.hidden_size;
         let embeddings = vb.pp("embeddings");
         let init = Init::Randn { mean: 0.0, stdev: 0.02 };

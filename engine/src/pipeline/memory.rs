@@ -1,6 +1,8 @@
 //! Whether a job fits into memory, estimated before it starts: on a CPU an allocation that fails ends the process, so
 //! it must not be tried. A GPU's failure can be caught; there nothing is estimated.
 
+use candle_core::DType;
+
 use super::Models;
 use super::model::{Model, Vae};
 use crate::unet::UNetConfig;
@@ -26,9 +28,16 @@ pub(super) fn check(models: &Models, model: &Model, decoder: &Vae, size: (u32, u
     fits(models, bytes, &format!("a picture of {width}x{height} pixels"), "choose a smaller size")
 }
 
+/// What packed weights take, to those of the file: the transformed ones of some convolutions are larger. Of Stable
+/// Diffusion 1.5's networks.
+const PACKED_F32: f64 = 1.5;
+/// The same with 16 bits.
+const PACKED_BF16: f64 = 1.35;
+
 /// Refuses parameters that would not fit.
 pub(super) fn check_parameters(models: &Models, bytes: u64, what: &str) -> Result<()> {
-    fits(models, bytes as f64, what, "close other programs, or open a smaller model")
+    let packed = if models.dtype == DType::F32 { PACKED_F32 } else { PACKED_BF16 };
+    fits(models, bytes as f64 * packed, what, "close other programs, or open a smaller model")
 }
 
 fn fits(models: &Models, bytes: f64, what: &str, advice: &str) -> Result<()> {

@@ -188,7 +188,7 @@ impl Attention {
     /// From projections; `heads` must divide their width.
     pub fn new(query: Linear, key: Linear, value: Linear, out: Linear, heads: usize) -> Result<Self> {
         let width = query.0.outputs();
-        if heads == 0 || width % heads != 0 {
+        if heads == 0 || !width.is_multiple_of(heads) {
             candle_core::bail!("attention: {width} channels do not divide into {heads} heads");
         }
         Ok(Self { query, key, value, out, heads, last: Arc::default() })

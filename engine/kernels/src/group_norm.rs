@@ -69,7 +69,12 @@ impl GroupNorm {
             // SAFETY: every task has a part of its own.
             let sums = unsafe { target.slice(task * 2 * channels, 2 * channels) };
             let image = &x[sample * self.pixels * channels..];
-            simd::dispatch(Sums { x: &image[first * channels..][..count * channels], origin: image, channels, sums });
+            simd::dispatch(Sums {
+                x: &image[first * channels..][..count * channels],
+                origin: image,
+                channels,
+                to: sums,
+            });
         });
         let per_group = channels / self.groups;
         let count = (self.pixels * per_group) as f64;
@@ -134,7 +139,7 @@ struct Sums<'a, E> {
     x: &'a [E],
     origin: &'a [E],
     channels: usize,
-    sums: &'a mut [f32],
+    to: &'a mut [f32],
 }
 
 #[allow(unsafe_code)]
@@ -155,8 +160,8 @@ impl<E: Element> Task for Sums<'_, E> {
                     squares = S::mul_add(difference, difference, squares);
                     from = from.wrapping_add(self.channels);
                 }
-                f32::store_part::<S>(self.sums.as_mut_ptr().add(channel), sum, left);
-                f32::store_part::<S>(self.sums.as_mut_ptr().add(self.channels + channel), squares, left);
+                f32::store_part::<S>(self.to.as_mut_ptr().add(channel), sum, left);
+                f32::store_part::<S>(self.to.as_mut_ptr().add(self.channels + channel), squares, left);
             }
         }
     }
@@ -194,6 +199,9 @@ impl<E: Element> Task for Apply<'_, E> {
     }
 }
 
+/// Given an image, weights, biases, and the result's gradient.
+type Work<'a> = dyn FnMut(&[f32], &[f32], &[f32], &[f32]) + 'a;
+
 impl CustomOp3 for GroupNorm {
     fn name(&self) -> &'static str {
         "group_norm"
@@ -225,7 +233,7 @@ impl CustomOp3 for GroupNorm {
         let per_group = channels / self.groups;
         let mut dx = vec![0.0f32; x.elem_count()];
         let target = parallel::Shared::new(&mut dx);
-        let with = |f: &mut dyn FnMut(&[f32], &[f32], &[f32], &[f32])| {
+        let with = |f: &mut Work<'_>| {
             host::with::<f32, _>(x, |x| {
                 host::with::<f32, _>(weight, |w| {
                     host::with::<f32, _>(bias, |b| {

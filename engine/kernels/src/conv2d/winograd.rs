@@ -4,6 +4,9 @@
 //!
 //! F(4×4) evaluates at 0, ±3/4, ±3/2 and ∞ instead of the usual 0, ±1, ±2, ∞: in f32 that makes its error a quarter.
 
+// Indices are rows and columns of small squares, of which some loops fill one while they read another.
+#![allow(clippy::needless_range_loop)]
+
 use super::backward::Outer;
 use super::geometry::Geometry;
 use crate::element::Element;

@@ -71,28 +71,26 @@ fn block_of_rows<E: Element>(
     count: usize,
     epilogue: &Epilogue<'_, E>,
 ) {
-    let mut sums = Sums([0.0; ROWS * WIDTH]);
-    for panel in panels {
-        let sums_row = panel.vectors * simd::lanes();
-        simd::dispatch(Block {
-            kind: weights.kind,
-            rows: found,
-            stride: ROWS,
-            count,
-            weights: weights.weights(panel, 0),
-            taps: weights.taps,
-            words: weights.words(),
-            vectors: panel.vectors,
-            sums: sums.0.as_mut_ptr(),
-            sums_row,
-            add: false,
-        });
-        simd::dispatch(Finish { panel, epilogue, sums: &sums.0, sums_row, first, count });
-    }
+    scratch::with(ROWS * WIDTH, |sums| {
+        for panel in panels {
+            let sums_row = panel.vectors * simd::lanes();
+            simd::dispatch(Block {
+                kind: weights.kind,
+                rows: found,
+                stride: ROWS,
+                count,
+                weights: weights.weights(panel, 0),
+                taps: weights.taps,
+                words: weights.words(),
+                vectors: panel.vectors,
+                sums: sums.as_mut_ptr(),
+                sums_row,
+                add: false,
+            });
+            simd::dispatch(Finish { panel, epilogue, sums, sums_row, first, count });
+        }
+    });
 }
-
-#[repr(align(64))]
-struct Sums([f32; ROWS * WIDTH]);
 
 /// Hands the sums of one panel to the epilogue.
 struct Finish<'a, E> {

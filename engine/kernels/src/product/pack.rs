@@ -66,8 +66,9 @@ impl Packed {
                         for at in 0..depth {
                             let word = (tap * words + at / kind.values_per_word()) * width + vector;
                             let column = values[tap * depth + at..].iter().step_by(len).take(count);
-                            #[allow(unsafe_code)]
-                            // SAFETY: inside the panel's own part of the data, which no other task writes.
+                            #[allow(unsafe_code, clippy::cast_ptr_alignment)]
+                            // SAFETY: inside the panel's own part of the data, which no other task writes. The data are
+                            // words of four bytes, and panels start at whole ones.
                             unsafe {
                                 let to = start.at(panel.offset);
                                 match kind {

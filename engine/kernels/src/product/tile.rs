@@ -99,6 +99,8 @@ impl Block<'_> {
         }
     }
 
+    // Words are read wherever they lie.
+    #[allow(clippy::cast_ptr_alignment)]
     #[inline(always)]
     unsafe fn run_tiles<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(&self) {
         let width = VECTORS * S::LANES;

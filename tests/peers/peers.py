@@ -18,7 +18,7 @@ from pathlib import Path
 import machine
 import report
 from contestants import NAMES, OPENVINO, OURS, Group, Setting, groups
-from rounds import measure, say
+from rounds import say, sittings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -35,7 +35,7 @@ KEYS = (
 def main() -> int:
     """0 when all that was chosen could be timed, 1 when something could not."""
     options = _options()
-    instaflow = options.instaflow.resolve() if options.instaflow else _build()
+    instaflow = options.instaflow.absolute() if options.instaflow else _build()
     options.output.mkdir(parents=True, exist_ok=True)
     about = machine.describe(instaflow, ROOT, options.threads, options.quick)
     if about["load_before"] > 0.5:
@@ -55,9 +55,10 @@ def main() -> int:
             chosen = _chosen(replace(setting, networks_reason=reason), options)
         measured: report.Measured = []
         for group in chosen:
-            measured.append((group, measure(group, options.threads, logs)))
-            # After each group: what is measured is not lost if the next is ended.
-            report.write(options.output, name, about, measured)
+            for sitting in sittings(group, options.threads, logs):
+                measured.append(sitting)
+                # At once: what is measured is not lost if the next one is ended.
+                report.write(options.output, name, about, measured)
     print(report.markdown(about, measured))
     say(f"written: {options.output / name}.md and .json")
     whole = all(result.times for _, results in measured for result in results)

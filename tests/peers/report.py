@@ -34,7 +34,7 @@ def best_peer(results: list[Result], stage: str) -> tuple[str, float] | None:
 
 def markdown(about: dict[str, Any], measured: Measured) -> str:
     """The whole report."""
-    parts = [_heading(about), _summary(measured)]
+    parts = [_heading(about), _overall(measured), _summary(measured)]
     parts += [_group(group, results) for group, results in measured]
     return "\n".join(parts)
 
@@ -72,6 +72,32 @@ def _heading(about: dict[str, Any]) -> str:
 Medians in seconds, the smallest and the largest in brackets. A ratio under 1 means that
 InstaFlow is the faster. {STABLE_DIFFUSION_CPP}
 """
+
+
+def _overall(measured: Measured) -> str:
+    """Each at its best: 16-bit arithmetic is not the faster on every processor."""
+    lines = [
+        "Each at its best, whatever the arithmetic:",
+        "",
+        "| stage | InstaFlow | | best peer | | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    labels = dict.fromkeys(x for group, _ in measured for x in group.stages.values())
+    for label in labels:
+        ours, peers = [], []
+        for group, results in measured:
+            for stage in (key for key, name in group.stages.items() if name == label):
+                for result in results:
+                    if result.times:
+                        side = ours if result.name == OURS else peers
+                        seconds = median(result.times[stage])
+                        side.append((seconds, result.name, group.key))
+        mine, best = min(ours, default=None), min(peers, default=None)
+        cells = [label, *([_seconds(mine[0]), mine[2]] if mine else ["–", ""])]
+        cells += [f"{best[1]}, {best[2]}", _seconds(best[0])] if best else ["–", ""]
+        cells.append(f"{mine[0] / best[0]:.2f}" if mine and best else "–")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Within each group, side by side:", ""])
 
 
 def _summary(measured: Measured) -> str:

@@ -6,10 +6,11 @@ Change here in which order contestants run.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from contestants import Contestant, Group
+from contestants import OURS, Contestant, Group
 from machine import available_gib
 from process import Failed, Process
 
@@ -22,6 +23,31 @@ class Result:
     times: dict[str, list[float]] = field(default_factory=dict)
     peak_gib: float | None = None
     reason: str | None = None
+    # The reason is that it did not fit into memory beside the others.
+    no_room: bool = False
+
+
+def sittings(
+    group: Group, threads: int, logs: Path
+) -> Iterator[tuple[Group, list[Result]]]:
+    """A group's results; who did not fit beside the others sits again, with ours."""
+    number = 1
+    sitting = group
+    while True:
+        results = measure(sitting, threads, logs)
+        waiting = {r.name for r in results if r.no_room and r.name != OURS}
+        peers = {c.name for c in sitting.contestants if c.name != OURS}
+        if not waiting or waiting == peers:
+            yield sitting, results
+            return
+        yield sitting, [r for r in results if r.name not in waiting]
+        number += 1
+        sitting = replace(
+            group,
+            key=f"{group.key}-{number}",
+            title=f"{group.title}; sitting {number}, for want of memory",
+            contestants=[c for c in group.contestants if c.name in {OURS, *waiting}],
+        )
 
 
 def measure(group: Group, threads: int, logs: Path) -> list[Result]:
@@ -67,6 +93,7 @@ def _start(
     result = results[contestant.name]
     free = available_gib()
     if free < contestant.needs_gib:
+        result.no_room = True
         result.reason = (
             f"needs about {contestant.needs_gib:.1f} GiB of memory, "
             f"and {free:.1f} are free"

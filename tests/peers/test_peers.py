@@ -10,7 +10,9 @@ import os
 import sys
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -26,7 +28,7 @@ from contestants import (
 )
 from peers import KEYS
 from process import Failed, seconds
-from rounds import Result, measure
+from rounds import Result, measure, sittings
 
 ABOUT = {
     "date": "today",
@@ -70,7 +72,7 @@ class Groups(unittest.TestCase):
         known = groups(setting)
         self.assertEqual(tuple(one.key for one in known), KEYS)
         for one in known:
-            *peers, ours = one.contestants
+            ours, *peers = one.contestants
             self.assertEqual(ours.name, OURS)
             self.assertLessEqual({c.name for c in one.contestants}, set(NAMES))
             self.assertIn("is not built: cargo build", ours.reason)
@@ -157,6 +159,22 @@ class Turns(unittest.TestCase):
         self.assertEqual((results[0].times, results[0].reason), ({}, "error: tired"))
         self.assertEqual(len(results[1].times["training_step"]), 3)
 
+    def test_who_has_no_room_sits_again_with_ours(self) -> None:
+        those = [steady(n, 1.0) for n in (OURS, "PyTorch", "OpenVINO")]
+        # Room for two, then for those that are left.
+        with mock.patch("rounds.available_gib", side_effect=[9, 9, -1, 9, 9]):
+            first, second = sittings(group(*those), 1, self.logs)
+        self.assertEqual([r.name for r in first[1]], [OURS, "PyTorch"])
+        self.assertEqual([r.name for r in second[1]], [OURS, "OpenVINO"])
+        self.assertEqual((first[0].key, second[0].key), ("g", "g-2"))
+        self.assertTrue(all(len(r.times["training_step"]) == 3 for r in second[1]))
+
+    def test_who_never_has_room_is_named_once(self) -> None:
+        those = [steady(n, 1.0) for n in (OURS, "PyTorch")]
+        with mock.patch("rounds.available_gib", side_effect=[9, -1]):
+            ((_, results),) = sittings(group(*those), 1, self.logs)
+        self.assertIn("of memory", results[1].reason)
+
     def test_nothing_is_left_running(self) -> None:
         pid_file = self.logs / "pid"
         note = f"open({str(pid_file)!r}, 'w').write(str(__import__('os').getpid()))"
@@ -181,6 +199,14 @@ class Tables(unittest.TestCase):
         self.assertIn("| InstaFlow | 1.00 (0.900–5.00) | 1.0 GiB |", text)
         self.assertIn("| InstaFlow ÷ PyTorch | 0.33 | |", text)
         self.assertIn("Not timed: stock candle: not built.", text)
+
+    def test_the_best_of_all_arithmetics_is_compared(self) -> None:
+        half = [Result("InstaFlow", {"training_step": [2.0]}, 1.0)]
+        half.append(Result("OpenVINO", {"training_step": [9.0]}, 1.0))
+        other = replace(group(), key="other")
+        text = report.markdown(ABOUT, [(group(), list(self.RESULTS)), (other, half)])
+        self.assertIn("| step | 1.00 | g | OpenVINO, g | 2.00 | 0.50 |", text)
+        self.assertIn("| other | step | 2.00 | OpenVINO | 9.00 | 0.22 |", text)
 
     def test_without_ours_there_is_no_ratio(self) -> None:
         text = report.markdown(ABOUT, [(group(), list(self.RESULTS[1:]))])

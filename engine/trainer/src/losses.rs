@@ -1,5 +1,5 @@
 //! What the stages minimise on latents and pixels; what is minimised in the features of a network is in `perceptual.rs`.
-//! Every loss is a scalar, the mean over samples.
+//! Every loss is a scalar, the mean over samples. Change here its formulas.
 
 use candle_core::{D, Result, Tensor};
 

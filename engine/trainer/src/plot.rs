@@ -67,6 +67,8 @@ fn draw(area: &Area, panel: &Panel) -> Result<()> {
     let points = || curves.iter().flat_map(|(_, points)| points);
     let (left, right) = range(points().map(|point| point.0));
     let (bottom, top) = range(points().map(|point| point.1));
+    // Room for the names.
+    let top = if curves.len() > 1 { top + 0.3 * (top - bottom) } else { top };
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, ("sans-serif", 20))
         .margin(12)

@@ -63,10 +63,13 @@ impl Run {
         } else {
             let config = config.unwrap_or_else(Config::pocket);
             config.validate()?;
-            config.write(&path)?;
             config
         };
         let model = if config.model.is_empty() { None } else { Some(Model::open(Path::new(&config.model))?) };
+        // Not before all of it is known to be good: a run keeps what it was begun with.
+        if !path.exists() {
+            config.write(&path)?;
+        }
         // A replica per core would be one too many on a GPU: all of them would wait for it.
         let replica = if device.is_cpu() { None } else { Some(Workers::of_threads(1, threads)?) };
         let cores = Workers::new(threads)?;
@@ -194,8 +197,6 @@ impl Run {
 
     /// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
     pub fn frozen(&self, tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
-        // Losses pass gradients through them.
-        instaflow_kernels::keep_weights();
         let part = tensors
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())))

@@ -80,8 +80,12 @@ impl Limits {
 /// The mean loss of the samples `range` of step `index`, a scalar with its graph.
 pub type Loss<'a> = &'a (dyn Fn(u64, Range<usize>) -> Result<Tensor> + Sync);
 
-/// Looks at the averaged weights at every checkpoint, after so many steps; answers a few words for the log.
-pub type Look<'a> = &'a mut dyn FnMut(u64, &Tensors) -> Result<String>;
+/// Looks at the averaged weights at every checkpoint, after so many steps; answers a few words for the log. The weights
+/// are copied when they are asked for.
+pub type Look<'a> = &'a mut dyn FnMut(u64, Averages) -> Result<String>;
+
+/// Gives the averaged weights, those that do not learn included.
+pub type Averages<'a> = &'a dyn Fn() -> Result<Tensors>;
 
 /// Trains until the schedule or a limit ends, from the checkpoint `path` where there is one. True: the schedule is done.
 pub fn train(
@@ -116,13 +120,13 @@ pub fn train(
         unsaved = true;
         if saved_at.elapsed() >= limits.checkpoint_every {
             save(path, &adam, parameters, done)?;
-            progress.note(&look(done, &averages(&adam, parameters)?)?);
+            progress.note(&look(done, &|| averages(&adam, parameters))?);
             (saved_at, unsaved) = (Instant::now(), false);
         }
     }
     if unsaved {
         save(path, &adam, parameters, done)?;
-        progress.note(&look(done, &averages(&adam, parameters)?)?);
+        progress.note(&look(done, &|| averages(&adam, parameters))?);
     }
     Ok(done >= schedule.steps)
 }
@@ -234,7 +238,7 @@ mod tests {
                 Ok((x.matmul(&weight)? - x.narrow(1, 1, 3)?)?.sqr()?.mean_all()?)
             };
             let workers = Workers::new(2)?;
-            let look = &mut |_, _: &Tensors| Ok(String::new());
+            let look: Look = &mut |_, _| Ok(String::new());
             train(&path, "toy", &SCHEDULE, &limits(folder, steps), &workers, &parameters, &loss, look)?;
         }
         let saved = TensorFile::open(&path)?.context("no checkpoint")?;

@@ -40,7 +40,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         let error = losses::reconstruction(&decoded, &pictures, weights)?;
         Ok((error + (losses::moments(&latents)? * MOMENTS)?)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &averages()?))
 }
 
 /// The windows of pictures that are the samples of a step: (B, 3, H/2, W/2).

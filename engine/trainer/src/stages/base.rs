@@ -51,7 +51,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         Ok(losses::squared(&at.velocity, &at.direction)?)
     };
     let mut sheets = Sheets::new(run, stage);
-    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
+    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
 }
 
 /// The two ends of straight ways.

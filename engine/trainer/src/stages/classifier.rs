@@ -41,7 +41,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         let scenes: Vec<Vec<u32>> = chosen.iter().map(|&scene| labels(&scenes::sample(scene as u64))).collect();
         cross_entropy(&network.look(&pictures)?.logits, &columns(&scenes))
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_, weights| look(run, weights))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, &averages()?))
 }
 
 /// The class of each of [`HEADS`] that a scene shows.

@@ -35,7 +35,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         Ok(losses::reconstruction(&decoded, &pictures, weights)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &averages()?))
 }
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.

@@ -53,7 +53,7 @@ pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> R
         }
     };
     let mut sheets = Sheets::new(run, stage);
-    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
+    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
 }
 
 /// The weights that a student starts from: those of a single flow as they are, or stacked.

@@ -60,7 +60,7 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
         }
     };
     let mut sheets = Sheets::new(run, stage);
-    run.train(stage, schedule, &parameters, &loss, &mut |step, weights| sheets.look(step, weights))
+    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
 }
 
 /// The perceptual distance of what latents decode to.

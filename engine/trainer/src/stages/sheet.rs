@@ -12,6 +12,7 @@ use crate::parameters::Tensors;
 use crate::run::Run;
 use crate::scenes;
 use crate::stage::Stage;
+use crate::training::Averages;
 
 /// Prompts that one replica draws at once.
 const PART: usize = 8;
@@ -35,14 +36,14 @@ impl<'a> Sheets<'a> {
     }
 
     /// Draws a sheet where the last one is long enough ago; says where it is.
-    pub fn look(&mut self, step: u64, weights: &Tensors) -> Result<String> {
+    pub fn look(&mut self, step: u64, averages: Averages) -> Result<String> {
         let minutes = self.run.config.contact_sheet_minutes;
         let interval = Duration::from_secs_f64((60.0 * minutes).min(1e9));
         if minutes == 0.0 || self.drawn_at.is_some_and(|drawn| drawn.elapsed() < interval) {
             return Ok(String::new());
         }
         let output = self.run.path(&self.contestant.stage.name()).join(format!("sheets/{step:07}.png"));
-        grid(self.run, &self.contestant, weights, &output, SHOWN.0, SHOWN.1)?;
+        grid(self.run, &self.contestant, &averages()?, &output, SHOWN.0, SHOWN.1)?;
         self.drawn_at = Some(Instant::now());
         Ok(output.display().to_string())
     }

@@ -197,6 +197,20 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
     check_pair(&run, &pair, STACKED)
 }
 
+/// A mistake in the first command leaves no run behind that the right one would then be refused by.
+#[test]
+fn a_run_does_not_begin_with_a_model_that_is_not_there() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let with = |model: PathBuf| {
+        let model = model.to_str().expect("a path in Unicode").to_owned();
+        run_of(folder.path(), Config { model, ..Config::toy() }, None)
+    };
+    assert!(with(folder.path().join("nowhere")).is_err());
+    assert!(with(fixture()).is_ok());
+    assert!(run_of(folder.path(), Config::toy(), None).is_err(), "begun with another configuration");
+    Ok(())
+}
+
 /// Pairs that were made in two shares are those of one run.
 #[test]
 fn pairs_in_shares_are_those_of_one_run() -> Result<()> {

@@ -3,14 +3,18 @@
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::simd::{exp, vectorized};
-use crate::{host, parallel, reference};
+use crate::{cuda, host, parallel, reference};
 
 /// `a · GELU(g)` where `x` (…, 2F) is `a` followed by `g`; gives (…, F). GELU in its exact form, with erf.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
     if x.dim(D::Minus1)? % 2 != 0 {
         bail!("geglu: the last dimension of {:?} is odd", x.shape());
     }
-    if host::fast(&[x]) == Some(DType::F32) { x.contiguous()?.apply_op1(Geglu) } else { reference::geglu(x) }
+    match host::fast(&[x]) {
+        Some(DType::F32) => x.contiguous()?.apply_op1(Geglu),
+        _ if cuda::fit(&[x]) => cuda::geglu(x),
+        _ => reference::geglu(x),
+    }
 }
 
 struct Geglu;

@@ -6,7 +6,7 @@ use crate::element::Element;
 use crate::host::with_element;
 use crate::product::Target;
 use crate::simd::{self, Simd, Task, sigmoid, vectorized};
-use crate::{host, parallel, reference};
+use crate::{cuda, host, parallel, reference};
 
 /// Normalises each of `groups` groups of channels of `x` (B, H, W, C) to mean 0 and variance 1, then scales and shifts
 /// each channel by `weight` and `bias` (C), then applies SiLU where asked. Statistics are taken in f32 or better.
@@ -30,6 +30,7 @@ pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps
             })
         }
         Some(candle_core::DType::F32) => x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm),
+        _ if cuda::fit(&[x, weight, bias]) => cuda::group_norm(x, weight, bias, groups, eps, silu),
         _ => reference::group_norm(x, weight, bias, groups, eps, silu),
     }
 }

@@ -6,7 +6,7 @@ use crate::element::Element;
 use crate::host::with_element;
 use crate::product::Target;
 use crate::simd::{self, Simd, Task, sum, vectorized};
-use crate::{host, parallel, reference};
+use crate::{cuda, host, parallel, reference};
 
 /// Normalises the last dimension of `x` (…, D) to mean 0 and variance 1, then scales and shifts by `weight` and `bias`
 /// (D). Gradients for all three.
@@ -26,6 +26,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             })
         }
         Some(candle_core::DType::F32) => x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm),
+        _ if cuda::fit(&[x, weight, bias]) => cuda::layer_norm(x, weight, bias, eps),
         _ => reference::layer_norm(x, weight, bias, eps),
     }
 }

@@ -5,8 +5,8 @@
 //! (in [`reference`]) that the tests hold it to. Images are (B, H, W, C), tokens (B, N, C): the channels of a pixel lie
 //! side by side from the first layer to the last, so that nothing is ever transposed between layers.
 //!
-//! On a CPU in f32 and bf16 the fast version runs; on any other device or type, and where a gradient is asked for in
-//! bf16, the same function is a chain of candle's own operations. Layers keep their weights packed in the order in which
+//! On a CPU in f32 and bf16 the fast version runs, on CUDA its counterpart in `cuda`; on any other device or type, and
+//! where a gradient is asked for in bf16 or on CUDA, the same function is a chain of candle's own operations. Layers keep their weights packed in the order in which
 //! the innermost loops read them, and drop what they were given after the first call (see [`keep_weights`]).
 //!
 //! Work is shared over the current rayon pool; in a pool of one thread every operation runs on the calling thread, so
@@ -47,6 +47,7 @@ pub use peak::peak;
 
 pub mod reference;
 
+mod cuda;
 mod element;
 mod gemm;
 mod host;

@@ -10,7 +10,7 @@ use crate::host::with_element;
 use crate::product::{
     Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows, with_rows_for,
 };
-use crate::{Extras, host, keeps_weights, parallel, reference, shift};
+use crate::{Extras, cuda, host, keeps_weights, parallel, reference, shift};
 
 /// `y = x Wᵀ + b` with its weights.
 #[derive(Clone, Debug)]
@@ -61,6 +61,9 @@ impl Linear {
                 let Some(weight) = given else {
                     bail!("linear: a gradient is asked for through weights that were packed: see keep_weights")
                 };
+                if !learns && cuda::fit(&[x, &weight]) {
+                    return cuda::linear(x, &weight, self.bias.as_ref(), &extras);
+                }
                 let learns_fast = host::fast(&[x, &weight]) == Some(DType::F32);
                 let y = match &self.bias {
                     Some(bias) if learns_fast => {

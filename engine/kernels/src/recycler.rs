@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Blocks smaller than this are the system's business.
 const SMALLEST: usize = 1 << 18;
 /// Blocks are kept for reuse up to this many bytes in all.
-const KEPT: usize = 1 << 30;
+const KEPT: usize = 1 << 29;
 /// Blocks are kept for reuse up to this number.
 const SLOTS: usize = 128;
 /// A block that so many later allocations had no use for goes back to the system: weights that were packed, the feature

@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::host::with_element;
-use crate::{host, reference};
+use crate::{cuda, host, reference};
 
 mod backward;
 mod stream;
@@ -31,6 +31,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, c
             })
         }
         Some(DType::F32) => q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op),
+        _ if cuda::fit(&[q, k, v]) => cuda::attention(q, k, v, heads, scale, causal),
         _ => reference::attention(q, k, v, heads, scale, causal),
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Shape, bail};
 
 /// Everything about a convolution but its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Geometry {
     pub batch: usize,
     pub height: usize,

@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use crate::element::Element;
 use crate::host::with_element;
 use crate::product::{Activation, Epilogue, Kind, Packed, RowsFor, Target, with_rows, with_rows_for};
-use crate::{Extras, host, keeps_weights, reference, shift};
+use crate::{Extras, cuda, host, keeps_weights, reference, shift};
 
 mod backward;
 mod direct;
@@ -104,6 +104,11 @@ impl Conv2d {
                 let Some(weight) = given else {
                     bail!("conv2d: a gradient is asked for through weights that were packed: see keep_weights")
                 };
+                if !learns && cuda::fit(&[x, &weight]) {
+                    let weight = cuda::rows_of_channels(&weight)?;
+                    self.weights.lock().unwrap_or_else(PoisonError::into_inner).given = Some(weight.clone());
+                    return cuda::conv2d(&geometry, x, &weight, self.bias.as_ref(), &extras);
+                }
                 let y = if fast == Some(DType::F32) && weight.dtype() == DType::F32 && weight.device().is_cpu() {
                     let op = Training { stride: self.stride, padding: self.padding, upsample: self.upsample };
                     let (x, weight) = (x.contiguous()?, weight.contiguous()?);

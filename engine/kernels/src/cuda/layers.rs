@@ -1,0 +1,174 @@
+//! The operations on tensors of a CUDA device. No gradients: where one is asked for, the plain versions run.
+
+use candle_core::{DType, Error, Result, Tensor, bail};
+
+use super::device::run;
+use super::operations::attention::Attention;
+use super::operations::norms::{GroupNorm, LayerNorm};
+use super::operations::pointwise::{Finish, Geglu, Spread};
+use crate::conv2d::Geometry;
+use crate::{Activation, Extras, reference};
+
+/// Whether the operations here take these tensors: all of one supported type, on a CUDA device, and no gradient asked
+/// for.
+pub(crate) fn fit(tensors: &[&Tensor]) -> bool {
+    let Some(first) = tensors.first() else { return false };
+    let supported = matches!(first.dtype(), DType::F32 | DType::F16 | DType::BF16);
+    supported && tensors.iter().all(|t| t.device().is_cuda() && t.dtype() == first.dtype() && !t.track_op())
+}
+
+/// See [`crate::group_norm`].
+pub(crate) fn group_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    eps: f64,
+    silu: bool,
+) -> Result<Tensor> {
+    let (samples, h, w, channels) = x.dims4()?;
+    let norm = GroupNorm { dtype: x.dtype(), samples, pixels: h * w, channels, groups, eps, silu };
+    if !norm.fits() {
+        return reference::group_norm(x, weight, bias, groups, eps, silu);
+    }
+    run(&norm, &[Some(x), Some(weight), Some(bias)], x.shape())
+}
+
+/// See [`crate::layer_norm`].
+pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let (rows, size) = rows_and_columns(x);
+    run(&LayerNorm { dtype: x.dtype(), rows, size, eps }, &[Some(x), Some(weight), Some(bias)], x.shape())
+}
+
+/// See [`crate::geglu`].
+pub(crate) fn geglu(x: &Tensor) -> Result<Tensor> {
+    gated(x, None)
+}
+
+/// See [`crate::attention`].
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, causal: bool) -> Result<Tensor> {
+    let (batch, queries, width) = q.dims3()?;
+    let capability = q.device().as_cuda_device()?.cuda_stream().context().compute_capability().map_err(Error::wrap)?;
+    let attention = Attention {
+        dtype: q.dtype(),
+        batch,
+        heads,
+        queries,
+        keys: k.dim(1)?,
+        size: width / heads,
+        scale,
+        causal,
+        tensor_cores: capability.0 >= 8,
+    };
+    run(&attention, &[Some(q), Some(k), Some(v)], q.shape())
+}
+
+/// See [`crate::Linear`]: cuBLAS' product, as candle calls it (sums in f32), then everything else in one pass.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, extras: &Extras<'_>) -> Result<Tensor> {
+    let (outputs, inputs) = weight.dims2()?;
+    let mut shape = x.dims().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = outputs;
+    }
+    let y = x.contiguous()?.reshape(((), inputs))?.matmul(&weight.t()?)?.reshape(shape)?;
+    finish(&y, bias, extras)
+}
+
+/// Weights of a convolution, (O, C, kh, kw) still, but lying in memory as cuDNN takes them, where it is there:
+/// (O, kh, kw, C).
+pub(crate) fn rows_of_channels(weight: &Tensor) -> Result<Tensor> {
+    let rows = weight.permute((0, 2, 3, 1))?;
+    if rows.is_contiguous() || cfg!(not(feature = "cudnn")) {
+        return Ok(weight.clone());
+    }
+    rows.contiguous()?.permute((0, 3, 1, 2))
+}
+
+/// See [`crate::Conv2d`]; `weight` (O, C, kh, kw) as [`rows_of_channels`] gives it.
+pub(crate) fn conv2d(
+    g: &Geometry,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    extras: &Extras<'_>,
+) -> Result<Tensor> {
+    extras.check(&g.out_shape())?;
+    if g.kernel == (1, 1) && g.stride == 1 && g.padding == (0, 0) && !g.upsample {
+        let y = x.contiguous()?.reshape((g.pixels(), g.channels))?;
+        let y = y.matmul(&weight.reshape((g.out_channels, g.channels))?.t()?)?.reshape(g.out_shape())?;
+        return finish(&y, bias, extras);
+    }
+    if g.padding.0 > g.padding.1 {
+        bail!("conv2d: more zeros before the first row than after the last are not supported on CUDA");
+    }
+    let Some(plan) = plan(g, x)? else {
+        let y = reference::conv2d(x, &weight.contiguous()?, g.stride, g.padding, g.upsample)?;
+        return finish(&y, bias, extras);
+    };
+    let spread = Spread { dtype: x.dtype(), geometry: g };
+    let (height, width) = spread.size();
+    let whole = if (height, width) == (g.height, g.width) {
+        x.clone()
+    } else {
+        run(&spread, &[Some(x)], (g.batch, height, width, g.channels))?
+    };
+    convolve(plan, g, &whole, weight, bias, extras)
+}
+
+#[cfg(feature = "cudnn")]
+use super::convolution::{convolve, plan};
+
+/// Without cuDNN: none, candle's own convolution.
+#[cfg(not(feature = "cudnn"))]
+fn plan(_: &Geometry, _: &Tensor) -> Result<Option<std::convert::Infallible>> {
+    Ok(None)
+}
+
+#[cfg(not(feature = "cudnn"))]
+fn convolve(
+    plan: std::convert::Infallible,
+    _: &Geometry,
+    _: &Tensor,
+    _: &Tensor,
+    _: Option<&Tensor>,
+    _: &Extras<'_>,
+) -> Result<Tensor> {
+    match plan {}
+}
+
+/// `activation(y + bias + shift + residual)` of a finished product, in one pass.
+pub(super) fn finish(y: &Tensor, bias: Option<&Tensor>, extras: &Extras<'_>) -> Result<Tensor> {
+    if extras.activation == Activation::Geglu {
+        if extras.shift.is_none() && extras.residual.is_none() {
+            return gated(y, bias);
+        }
+        return gated(&finish(y, bias, &Extras { activation: Activation::None, ..*extras })?, None);
+    }
+    let nothing = bias.is_none() && extras.shift.is_none() && extras.residual.is_none();
+    if nothing && extras.activation == Activation::None {
+        return Ok(y.clone());
+    }
+    extras.check(y.shape())?;
+    let (rows, columns) = rows_and_columns(y);
+    let rows_per_sample = rows.checked_div(y.dim(0)?).unwrap_or(1).max(1);
+    let finish = Finish { dtype: y.dtype(), rows, columns, rows_per_sample, activation: extras.activation };
+    run(&finish, &[Some(y), bias, extras.shift, extras.residual], y.shape())
+}
+
+/// `a · GELU(g)` of (…, 2F) plus a bias (2F).
+fn gated(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (rows, columns) = rows_and_columns(x);
+    if columns % 2 == 1 {
+        bail!("geglu: the last dimension of {:?} is odd", x.shape());
+    }
+    let mut shape = x.dims().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = columns / 2;
+    }
+    run(&Geglu { dtype: x.dtype(), rows, columns: columns / 2 }, &[Some(x), bias], shape)
+}
+
+fn rows_and_columns(x: &Tensor) -> (usize, usize) {
+    let columns = x.dims().last().copied().unwrap_or(1);
+    (x.elem_count().checked_div(columns).unwrap_or(0), columns)
+}

@@ -1,0 +1,117 @@
+//! What follows a product value by value, and the copy before some convolutions: `pointwise.cu`.
+
+use candle_core::{DType, Result, bail};
+
+use super::launch::{Arg, Launch, Module, Operation, blocks, width};
+use crate::Activation;
+use crate::conv2d::Geometry;
+
+const THREADS: u32 = 256;
+
+/// `activation(y + bias + shift + residual)`. Inputs: y (rows, columns); where present, bias (columns), shift (rows /
+/// `rows_per_sample`, columns) and residual (rows, columns).
+pub(crate) struct Finish {
+    pub dtype: DType,
+    pub rows: usize,
+    pub columns: usize,
+    pub rows_per_sample: usize,
+    /// Any but [`Activation::Geglu`].
+    pub activation: Activation,
+}
+
+impl Operation for Finish {
+    fn launches(&self, inputs: &[u64], _: &[u64], out: u64) -> Result<Vec<Launch>> {
+        let &[y, bias, shift, residual] = inputs else { bail!("finish takes four inputs") };
+        let width = width(self.dtype, self.columns, &[y, bias, shift, residual, out]);
+        let args = vec![
+            Arg::Pointer(y),
+            Arg::Pointer(bias),
+            Arg::Pointer(shift),
+            Arg::Pointer(residual),
+            Arg::Pointer(out),
+            Arg::size(self.rows)?,
+            Arg::size(self.columns)?,
+            Arg::size(self.rows_per_sample)?,
+            Arg::size(number(self.activation)?)?,
+        ];
+        launch(self.dtype, width, "finish", self.rows * self.columns, args)
+    }
+}
+
+/// As `pointwise.cu` counts them.
+fn number(activation: Activation) -> Result<usize> {
+    Ok(match activation {
+        Activation::None => 0,
+        Activation::Relu => 1,
+        Activation::Silu => 2,
+        Activation::QuickGelu => 3,
+        Activation::Gelu => 4,
+        Activation::Geglu => bail!("finish: a gated activation has half as many results as inputs"),
+    })
+}
+
+/// `a · GELU(g)`. Inputs: x (rows, 2 · columns), each row a, then g; where present, a bias (2 · columns).
+pub(crate) struct Geglu {
+    pub dtype: DType,
+    pub rows: usize,
+    /// Of the result.
+    pub columns: usize,
+}
+
+impl Operation for Geglu {
+    fn launches(&self, inputs: &[u64], _: &[u64], out: u64) -> Result<Vec<Launch>> {
+        let &[x, bias] = inputs else { bail!("geglu takes two inputs") };
+        let width = width(self.dtype, self.columns, &[x, bias, out]);
+        let args = vec![
+            Arg::Pointer(x),
+            Arg::Pointer(bias),
+            Arg::Pointer(out),
+            Arg::size(self.rows)?,
+            Arg::size(self.columns)?,
+        ];
+        launch(self.dtype, width, "geglu", self.rows * self.columns, args)
+    }
+}
+
+/// The image of a convolution that cuDNN cannot take as it is: upsampled by two, and with zeros after its last row and
+/// column where there are more of them than before the first. Input: x (B, H, W, C).
+pub(crate) struct Spread<'a> {
+    pub dtype: DType,
+    pub geometry: &'a Geometry,
+}
+
+impl Spread<'_> {
+    /// Height and width of the result.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let g = self.geometry;
+        let side = |side: usize| (side << usize::from(g.upsample)) + g.padding.1.saturating_sub(g.padding.0);
+        (side(g.height), side(g.width))
+    }
+}
+
+impl Operation for Spread<'_> {
+    fn launches(&self, inputs: &[u64], _: &[u64], out: u64) -> Result<Vec<Launch>> {
+        let &[x] = inputs else { bail!("spread takes one input") };
+        let (g, (height, wide)) = (self.geometry, self.size());
+        let pixels = g.batch * height * wide;
+        let args = vec![
+            Arg::Pointer(x),
+            Arg::Pointer(out),
+            Arg::size(pixels)?,
+            Arg::size(g.height)?,
+            Arg::size(g.width)?,
+            Arg::size(g.channels)?,
+            Arg::size(height)?,
+            Arg::size(wide)?,
+            Arg::size(usize::from(g.upsample))?,
+        ];
+        launch(self.dtype, width(self.dtype, g.channels, &[x, out]), "spread", pixels * g.channels, args)
+    }
+}
+
+fn launch(dtype: DType, width: usize, kernel: &'static str, values: usize, args: Vec<Arg>) -> Result<Vec<Launch>> {
+    let module = Module::new("pointwise", include_str!("pointwise.cu"), dtype, width, &[])?;
+    // The kernels count accesses.
+    Arg::size(values / width)?;
+    Ok(vec![Launch::new(module, kernel, (blocks(values / width, THREADS), 1, 1), THREADS, args)?])
+}

@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use crate::product::FORCED_PAIRS;
 use crate::simd::tests::with_every_level;
 use crate::{Activation, Conv2d, Extras, Linear, Method, reference};
 
@@ -23,7 +24,7 @@ fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-/// Runs `fast` on one thread in every width, in both types, and compares with `plain` in f32 on the same numbers.
+/// Runs `fast` on one thread in every width, in both types, bf16 as pairs and as widened weights, and compares with `plain` in f32 on the same numbers.
 fn check(
     what: &str,
     tolerance: f32,
@@ -32,16 +33,24 @@ fn check(
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
-    for (dtype, tolerance) in [(DType::F32, tolerance), (DType::BF16, BF16)] {
+    let ways = [(DType::F32, tolerance, None), (DType::BF16, BF16, Some(true)), (DType::BF16, BF16, Some(false))];
+    for (dtype, tolerance, pairs) in ways {
         let rounded = inputs.iter().map(|t| t.to_dtype(dtype)).collect::<Result<Vec<_>>>()?;
         let exact = rounded.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
         let want = plain(&exact)?;
         let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1e-3);
-        for (level, got) in pool.install(|| with_every_level(|| fast(&rounded))) {
+        let results = pool.install(|| {
+            FORCED_PAIRS.set(pairs);
+            with_every_level(|| fast(&rounded))
+        });
+        for (level, got) in results {
             let got = got?;
             assert_eq!((got.dims(), got.dtype()), (want.dims(), dtype), "{what}");
             let off = (got.to_dtype(DType::F32)? - &want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-            assert!(off <= tolerance * scale, "{what}, {dtype:?}, {level:?}: {off} off, largest value {scale}");
+            assert!(
+                off <= tolerance * scale,
+                "{what}, {dtype:?}, pairs {pairs:?}, {level:?}: {off} off, largest value {scale}"
+            );
         }
     }
     Ok(())

@@ -12,6 +12,8 @@ mod pack;
 pub(crate) use pack::{Packed, Panel, with_rows};
 
 mod tile;
+#[cfg(test)]
+pub(crate) use tile::FORCED_PAIRS;
 pub(crate) use tile::{Block, Kind};
 
 mod rows;

@@ -1,6 +1,8 @@
 //! One body over every device and type: each operation as the networks call it, without a gradient, against its plain
 //! version on the CPU in f32. A machine without a CUDA device, or a build without CUDA, says so and checks the CPU alone.
 
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use candle_core::{DType, Device, Result, Tensor};
 use instaflow_kernels::{Activation, Conv2d, Extras, Linear, reference};
 use instaflow_kernels::{attention, geglu, group_norm, layer_norm};
@@ -8,7 +10,9 @@ use instaflow_kernels::{attention, geglu, group_norm, layer_norm};
 /// The largest difference allowed, relative to the largest value: what rounding inputs and results costs.
 const TYPES: [(DType, f32); 3] = [(DType::F32, 2e-5), (DType::F16, 1.0 / 512.0), (DType::BF16, 1.0 / 64.0)];
 
-/// The CPU, and a CUDA device where there is one.
+/// The CPU, and a CUDA device where there is one; opened once, and for one test at a time.
+static DEVICES: LazyLock<Mutex<Vec<Device>>> = LazyLock::new(|| Mutex::new(devices()));
+
 fn devices() -> Vec<Device> {
     // The binding panics where the driver's library is missing.
     let cuda = std::panic::catch_unwind(|| Device::new_cuda(0));
@@ -47,7 +51,7 @@ fn check(
     fast: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> Result<()> {
-    for device in devices() {
+    for device in &*DEVICES.lock().unwrap_or_else(PoisonError::into_inner) {
         for (dtype, tolerance) in TYPES {
             // candle has no f16 convolution and product on a CPU that would be worth asking for.
             if device.is_cpu() && dtype == DType::F16 {
@@ -55,7 +59,7 @@ fn check(
             }
             let rounded: Vec<Tensor> = inputs.iter().map(|t| t.to_dtype(dtype)).collect::<Result<_>>()?;
             let exact: Vec<Tensor> = rounded.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<_>>()?;
-            let moved: Vec<Tensor> = rounded.iter().map(|t| t.to_device(&device)).collect::<Result<_>>()?;
+            let moved: Vec<Tensor> = rounded.iter().map(|t| t.to_device(device)).collect::<Result<_>>()?;
             let want = plain(&exact)?;
             let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1e-3);
             for got in fast(&moved)? {

@@ -25,14 +25,51 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, DType, Result, Storage, Tensor, WithDType};
 use half::{bf16, f16};
 
-use super::device::{pointer_mut, with_pointers};
+use super::device::{self, pointer_mut, with_pointers};
 use super::layers::finish;
+use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
 use crate::{Activation, Extras};
 
+/// See [`crate::Conv2d`]; `weight` (O, C, kh, kw) lies as (O, kh, kw, C), and no fewer zeros come after the image than
+/// before. `None` where cuDNN has no such convolution channels last.
+pub(super) fn conv2d(
+    g: &Geometry,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    extras: &Extras<'_>,
+) -> Result<Option<Tensor>> {
+    let Some(plan) = plan(g, x)? else { return Ok(None) };
+    let spread = Spread { dtype: x.dtype(), geometry: g };
+    let (height, width) = spread.size();
+    let whole = if (height, width) == (g.height, g.width) {
+        x.clone()
+    } else {
+        device::run(&spread, &[Some(x)], (g.batch, height, width, g.channels))?
+    };
+    let run = match x.dtype() {
+        DType::F16 => typed::<f16>,
+        DType::BF16 => typed::<bf16>,
+        _ => typed::<f32>,
+    };
+    let fused = bias.filter(|_| plan.fuses && extras.shift.is_none() && extras.activation == Activation::None);
+    if let Some(bias) = fused {
+        if let Some(y) = run(plan, g, &whole, weight, Some((bias, extras.residual)))? {
+            return Ok(Some(y));
+        }
+        with_state(x.device().as_cuda_device()?, |state| {
+            state.plans.insert((*g, x.dtype()), Some(Plan { fuses: false, ..plan }));
+            Ok(())
+        })?;
+    }
+    let y = run(plan, g, &whole, weight, None)?;
+    y.map(|y| finish(&y, bias, extras)).transpose()
+}
+
 /// How one shape is convolved.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+struct Plan {
     algorithm: cudnnConvolutionFwdAlgo_t,
     /// Bytes that the algorithm works in.
     workspace: usize,
@@ -40,8 +77,8 @@ pub(super) struct Plan {
     fuses: bool,
 }
 
-/// The plan for images like `x`, chosen at the first one. `None` where cuDNN has no such convolution channels last.
-pub(super) fn plan(g: &Geometry, x: &Tensor) -> Result<Option<Plan>> {
+/// The plan for images like `x`, chosen at the first one.
+fn plan(g: &Geometry, x: &Tensor) -> Result<Option<Plan>> {
     with_state(x.device().as_cuda_device()?, |state| {
         let key = (*g, x.dtype());
         if let Some(plan) = state.plans.get(&key) {
@@ -57,37 +94,6 @@ pub(super) fn plan(g: &Geometry, x: &Tensor) -> Result<Option<Plan>> {
         state.plans.insert(key, plan);
         Ok(plan)
     })
-}
-
-/// `x` (B, H, W, C), upsampled and padded after its last row already, with `weight` (O, C, kh, kw) that lies as
-/// (O, kh, kw, C), and `extras`.
-pub(super) fn convolve(
-    plan: Plan,
-    g: &Geometry,
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    extras: &Extras<'_>,
-) -> Result<Tensor> {
-    let run = match x.dtype() {
-        DType::F16 => typed::<f16>,
-        DType::BF16 => typed::<bf16>,
-        _ => typed::<f32>,
-    };
-    let fused = bias.filter(|_| plan.fuses && extras.shift.is_none() && extras.activation == Activation::None);
-    if let Some(bias) = fused {
-        if let Some(y) = run(plan, g, x, weight, Some((bias, extras.residual)))? {
-            return Ok(y);
-        }
-        with_state(x.device().as_cuda_device()?, |state| {
-            state.plans.insert((*g, x.dtype()), Some(Plan { fuses: false, ..plan }));
-            Ok(())
-        })?;
-    }
-    match run(plan, g, x, weight, None)? {
-        Some(y) => finish(&y, bias, extras),
-        None => candle_core::bail!("conv2d: cuDNN gave no result"),
-    }
 }
 
 thread_local! {
@@ -205,7 +211,7 @@ fn typed<T: CudnnDataType + WithDType>(
             )?;
             let Descriptors { conv, x, weight: w, y } = &descriptors;
             let operation = ConvBiasActivationForward { conv, act: &act, x, w, z: y, bias: &bias, y };
-            // Without a residual, the result stands in for it, times 0: cuDNN then does not read it.
+            // Without a residual, the result stands in for it, times 0, as PyTorch calls this.
             let (z, share) = if residual.is_some() { (pointers[3], 1.0) } else { (to, 0.0) };
             let (z, bias) = (raw(z, shape.elem_count()), raw(pointers[2], g.out_channels));
             let scales = (T::from_f64(1.0), T::from_f64(share));

@@ -5,7 +5,7 @@ use candle_core::{DType, Error, Result, Tensor, bail};
 use super::device::run;
 use super::operations::attention::Attention;
 use super::operations::norms::{GroupNorm, LayerNorm};
-use super::operations::pointwise::{Finish, Geglu, Spread};
+use super::operations::pointwise::{Finish, Geglu};
 use crate::conv2d::Geometry;
 use crate::{Activation, Extras, reference};
 
@@ -101,39 +101,13 @@ pub(crate) fn conv2d(
     if g.padding.0 > g.padding.1 {
         bail!("conv2d: more zeros before the first row than after the last are not supported on CUDA");
     }
-    let Some(plan) = plan(g, x)? else {
-        let y = reference::conv2d(x, &weight.contiguous()?, g.stride, g.padding, g.upsample)?;
-        return finish(&y, bias, extras);
-    };
-    let spread = Spread { dtype: x.dtype(), geometry: g };
-    let (height, width) = spread.size();
-    let whole = if (height, width) == (g.height, g.width) {
-        x.clone()
-    } else {
-        run(&spread, &[Some(x)], (g.batch, height, width, g.channels))?
-    };
-    convolve(plan, g, &whole, weight, bias, extras)
-}
-
-#[cfg(feature = "cudnn")]
-use super::convolution::{convolve, plan};
-
-/// Without cuDNN: none, candle's own convolution.
-#[cfg(not(feature = "cudnn"))]
-fn plan(_: &Geometry, _: &Tensor) -> Result<Option<std::convert::Infallible>> {
-    Ok(None)
-}
-
-#[cfg(not(feature = "cudnn"))]
-fn convolve(
-    plan: std::convert::Infallible,
-    _: &Geometry,
-    _: &Tensor,
-    _: &Tensor,
-    _: Option<&Tensor>,
-    _: &Extras<'_>,
-) -> Result<Tensor> {
-    match plan {}
+    #[cfg(feature = "cudnn")]
+    if let Some(y) = super::convolution::conv2d(g, x, weight, bias, extras)? {
+        return Ok(y);
+    }
+    // Without cuDNN, or what it does not do channels last: candle's own convolution.
+    let y = reference::conv2d(x, &weight.contiguous()?, g.stride, g.padding, g.upsample)?;
+    finish(&y, bias, extras)
 }
 
 /// `activation(y + bias + shift + residual)` of a finished product, in one pass.

@@ -30,6 +30,8 @@ mod operations {
     pub(super) mod launch;
     pub(super) mod norms;
     pub(super) mod pointwise;
+    #[cfg(any(feature = "cudnn", test))]
+    pub(super) mod spread;
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -14,7 +14,6 @@ const WARP: u32 = 32;
 const MOST_BLOCKS: usize = 512;
 
 /// Bytes of shared memory that every device has for a block.
-#[cfg(feature = "cuda")]
 const SHARED: usize = 48 << 10;
 
 /// Group normalisation, then SiLU where asked. Inputs: x (samples, pixels, channels), weight and bias (channels).
@@ -31,7 +30,6 @@ pub(crate) struct GroupNorm {
 
 impl GroupNorm {
     /// Whether a block has room for all channels.
-    #[cfg(feature = "cuda")]
     pub(crate) fn fits(&self) -> bool {
         self.shared(16 / self.dtype.size_in_bytes()) <= SHARED
     }

@@ -1,10 +1,9 @@
-//! What follows a product value by value, and the copy before some convolutions: `pointwise.cu`.
+//! What follows a product value by value: `pointwise.cu`.
 
 use candle_core::{DType, Result, bail};
 
 use super::launch::{Arg, Launch, Module, Operation, blocks, width};
 use crate::Activation;
-use crate::conv2d::Geometry;
 
 const THREADS: u32 = 256;
 
@@ -73,43 +72,14 @@ impl Operation for Geglu {
     }
 }
 
-/// The image of a convolution that cuDNN cannot take as it is: upsampled by two, and with zeros after its last row and
-/// column where there are more of them than before the first. Input: x (B, H, W, C).
-pub(crate) struct Spread<'a> {
-    pub dtype: DType,
-    pub geometry: &'a Geometry,
-}
-
-impl Spread<'_> {
-    /// Height and width of the result.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        let g = self.geometry;
-        let side = |side: usize| (side << usize::from(g.upsample)) + g.padding.1.saturating_sub(g.padding.0);
-        (side(g.height), side(g.width))
-    }
-}
-
-impl Operation for Spread<'_> {
-    fn launches(&self, inputs: &[u64], _: &[u64], out: u64) -> Result<Vec<Launch>> {
-        let &[x] = inputs else { bail!("spread takes one input") };
-        let (g, (height, wide)) = (self.geometry, self.size());
-        let pixels = g.batch * height * wide;
-        let args = vec![
-            Arg::Pointer(x),
-            Arg::Pointer(out),
-            Arg::size(pixels)?,
-            Arg::size(g.height)?,
-            Arg::size(g.width)?,
-            Arg::size(g.channels)?,
-            Arg::size(height)?,
-            Arg::size(wide)?,
-            Arg::size(usize::from(g.upsample))?,
-        ];
-        launch(self.dtype, width(self.dtype, g.channels, &[x, out]), "spread", pixels * g.channels, args)
-    }
-}
-
-fn launch(dtype: DType, width: usize, kernel: &'static str, values: usize, args: Vec<Arg>) -> Result<Vec<Launch>> {
+/// One kernel of `pointwise.cu` on that many values of the result.
+pub(super) fn launch(
+    dtype: DType,
+    width: usize,
+    kernel: &'static str,
+    values: usize,
+    args: Vec<Arg>,
+) -> Result<Vec<Launch>> {
     let module = Module::new("pointwise", include_str!("pointwise.cu"), dtype, width, &[])?;
     // The kernels count accesses.
     Arg::size(values / width)?;

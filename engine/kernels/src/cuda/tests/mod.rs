@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::operations::attention::Attention;
 use super::operations::launch::Operation;
 use super::operations::norms::{GroupNorm, LayerNorm};
-use super::operations::pointwise::{Finish, Geglu, Spread};
+use super::operations::pointwise::{Finish, Geglu};
+use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
 use crate::{Activation, reference};
 
@@ -247,6 +248,9 @@ fn what_a_kernel_cannot_count_is_refused() {
     assert!(finish(1 << 20).launches(&[0; 4], &[], 0).is_ok());
     let message = finish(1 << 24).launches(&[0; 4], &[], 0).unwrap_err().to_string();
     assert!(message.contains("fewer or smaller pictures"), "{message}");
+    let norm =
+        |channels| GroupNorm { dtype: DType::BF16, samples: 1, pixels: 1, channels, groups: 1, eps: 1e-5, silu: false };
+    assert!(norm(2560).fits() && !norm(8192).fits());
 }
 
 /// NVRTC compiles every module of the models' sizes, for what attention on tensor cores needs at least and for an H200.

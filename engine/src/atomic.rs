@@ -13,6 +13,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
         let persisted = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
         persisted.map(drop).map_err(|failed| name_taken(failed.error))
     });
+    if written.is_ok() {
+        sync_folder(parent(path));
+    }
     written.map_err(|source| cannot_write(path, source))
 }
 
@@ -30,6 +33,14 @@ pub(crate) fn write_beside(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempF
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// Makes the names of a folder's files as durable as their contents. Some file systems know no such thing; there is
+/// nothing better to do on them.
+fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
 }
 
 /// The error of a name that is taken, in words; any other as it is.

@@ -26,11 +26,13 @@ pub enum Lane {
     Teacher,
     /// Frames of an animation, and whatever else goes into a file.
     Export,
+    /// Kept pictures whose latents are decoded again.
+    Kept,
 }
 
 impl Lane {
     /// All of them, first served first.
-    pub const ALL: [Self; 4] = [Self::Live, Self::Sheet, Self::Teacher, Self::Export];
+    pub const ALL: [Self; 5] = [Self::Live, Self::Sheet, Self::Teacher, Self::Export, Self::Kept];
 }
 
 /// Which half of a pair draws.
@@ -140,6 +142,15 @@ pub struct Timings {
     pub total: f64,
 }
 
+/// Latents of one picture or several, as f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latents {
+    /// (N, C, h, w): pictures, channels, rows, columns.
+    pub shape: [usize; 4],
+    /// The values, last dimension fastest.
+    pub values: Vec<f32>,
+}
+
 /// A drawn picture with what made it.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -161,6 +172,8 @@ pub struct Picture {
     pub straightness: Option<f64>,
     /// The path step by step; empty for a single step.
     pub path: Arc<[PathPoint]>,
+    /// What it was decoded from, as the sampler left it; `None` for estimates and for what was put together.
+    pub latents: Option<Arc<Latents>>,
 }
 
 /// One Euler step of a run of several, seen from its end.
@@ -264,6 +277,18 @@ pub enum Request {
         lane: Lane,
         /// What to draw, in this order.
         series: Vec<Settings>,
+        /// When the person asked.
+        asked: Instant,
+    },
+    /// Decode latents that a model has drawn before, in [`Lane::Kept`]: everything that settings say was done then but
+    /// the decoding, which is done now with the decoder that they name.
+    Decode {
+        /// The sender's number.
+        id: JobId,
+        /// What was drawn, and the decoder to take.
+        settings: Settings,
+        /// Of one picture.
+        latents: Arc<Latents>,
         /// When the person asked.
         asked: Instant,
     },

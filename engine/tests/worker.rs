@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::pipeline::Step;
 use instaflow_engine::protocol::{
-    Event, JobId, Lane, ModelSummary, OpenRequest, Outcome, Picture, Precision, Request, Settings, Source, Task,
-    Timings, TokenCount,
+    Event, JobId, Lane, Latents, ModelSummary, OpenRequest, Outcome, Picture, Precision, Request, Settings, Source,
+    Task, Timings, TokenCount,
 };
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error, Result};
@@ -57,6 +57,7 @@ fn picture(settings: &Settings) -> Picture {
         timings: Timings::default(),
         straightness: None,
         path: [].into(),
+        latents: None,
     }
 }
 
@@ -94,6 +95,9 @@ fn closed_engine(studio: &Arc<Studio>) -> Engine {
             Ok(Loaded {
                 summary: summary("studio"),
                 draw: Box::new(move |settings, observer, cancel| studio.draw(settings, observer, cancel)),
+                decode: Box::new(|settings, latents, _| {
+                    Ok(Picture { latents: Some(Arc::new(latents.clone())), ..picture(settings) })
+                }),
                 count: Box::new(|prompt| TokenCount { prompt: prompt.to_owned(), used: 3, limit: 77, cut_at: 0 }),
             })
         },
@@ -414,6 +418,41 @@ fn dropping_the_engine_stops_a_running_job() {
     let started = Instant::now();
     drop(engine);
     assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn latents_are_decoded_again_to_the_same_picture_in_a_lane_that_gives_way() {
+    let engine = Engine::spawn(|| {});
+    open(&engine, 1, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model").to_string_lossy());
+    until(&engine, ends(1));
+    draw(&engine, 2, Lane::Live, "a lake");
+    let drawn = picture_of(until(&engine, ends(2)));
+    let latents = drawn.latents.clone().expect("what it was decoded from");
+    assert_eq!(latents.shape, [1, 4, 16, 16]);
+
+    let decode = |id, settings: &Settings, latents: Arc<Latents>| {
+        let settings = settings.clone();
+        engine.send(Request::Decode { id: JobId(id), settings, latents, asked: Instant::now() });
+        until(&engine, ends(id))
+    };
+    let again = picture_of(decode(3, &drawn.settings, latents.clone()));
+    assert_eq!((&again.rgb, &again.settings), (&drawn.rgb, &drawn.settings));
+    assert_eq!(again.latents, drawn.latents);
+    let twice = decode(4, &drawn.settings, latents.clone());
+    assert!(matches!(twice.last(), Some(Event::End { outcome: Outcome::Drawn(..), .. })), "never `Unchanged`");
+
+    for wrong in [[2, 4, 16, 8], [1, 8, 16, 8], [1, 4, 0, 16], [1, 4, 16, 99]] {
+        let wrong = Latents { shape: wrong, values: latents.values.clone() };
+        let events = decode(wrong.shape.iter().sum::<usize>() as u64 + 100, &drawn.settings, Arc::new(wrong));
+        assert!(matches!(events.last(), Some(Event::End { outcome: Outcome::Failed(_), .. })), "{events:#?}");
+    }
+}
+
+fn picture_of(events: Vec<Event>) -> Picture {
+    match events.into_iter().last() {
+        Some(Event::End { outcome: Outcome::Drawn(picture, _), .. }) => picture,
+        other => panic!("{other:#?}"),
+    }
 }
 
 #[test]

@@ -74,9 +74,9 @@ impl App {
                 self.take_sheet(ctx, id, index as usize, picture);
             }
             Event::Part { id, task: Task::Draw(Lane::Export), picture, .. } => self.take_frame(id, picture),
-            Event::Begin { task: Task::Open | Task::Draw(Lane::Export), .. }
+            Event::Begin { task: Task::Open | Task::Draw(Lane::Export | Lane::Kept), .. }
             | Event::Part { .. }
-            | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export), .. } => {}
+            | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export | Lane::Kept), .. } => {}
             Event::Progress { id, task: Task::Open, done, total, what, .. } => {
                 if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
                     *opening = Opening { id, request: opening.request.clone(), done, total, what };

@@ -111,6 +111,7 @@ mod tests {
             timings: Timings::default(),
             straightness: None,
             path: [].into(),
+            latents: None,
         }
     }
 

@@ -136,7 +136,7 @@ impl Poster {
             caption.paint(&mut sheet, left, top + height + GAP / 2, self.ink);
         }
         self.numbers.paint(&mut sheet, MARGIN, top + height + GAP / 2 + captions + GAP, self.muted);
-        Picture { width: across, height: down, rgb: sheet.into_raw().into(), ..self.teacher }
+        Picture { width: across, height: down, rgb: sheet.into_raw().into(), latents: None, ..self.teacher }
     }
 }
 

@@ -106,7 +106,7 @@ fn side_by_side(student: &Picture, teacher: &Picture) -> Picture {
         rgb.extend_from_slice(right);
         rgb.extend(left.iter().zip(right).map(|(l, r)| l.abs_diff(*r)));
     }
-    Picture { width: student.width * 3, rgb: rgb.into(), ..teacher.clone() }
+    Picture { width: student.width * 3, rgb: rgb.into(), latents: None, ..teacher.clone() }
 }
 
 fn distances(student: &Drawn, teacher: &Drawn) -> String {
@@ -136,6 +136,7 @@ mod tests {
             timings: instaflow_engine::protocol::Timings::default(),
             straightness: None,
             path: [].into(),
+            latents: None,
         }
     }
 

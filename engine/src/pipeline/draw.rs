@@ -47,7 +47,7 @@ pub(super) fn draw(
         timings.total = begun.elapsed().as_secs_f64();
         let (model, model_hash) = (model.card.name.clone(), model.card.hash.clone());
         let (settings, path) = (settings.clone(), [].into());
-        Picture { width, height, rgb, settings, model, model_hash, timings, straightness: None, path }
+        Picture { width, height, rgb, settings, model, model_hash, timings, straightness: None, path, latents: None }
     };
 
     let in_unet = Cell::new(0.0);
@@ -80,6 +80,45 @@ pub(super) fn draw(
     picture.straightness = end.straightness;
     picture.path = path::points(&start, &end.latents, &velocities.into_inner())?;
     Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
+}
+
+/// Decodes one picture's latents (1, C, h, w) that were drawn before. See [`Models::decode`].
+pub(super) fn decode_again(
+    models: &Models,
+    settings: &Settings,
+    latents: &Latents,
+    cancel: &Cancel,
+) -> Result<Picture> {
+    let begun = Instant::now();
+    let model = models.model(settings.role)?;
+    let (channels, factor) = (model.vae.latent_channels(), model.vae.factor());
+    let [count, of, rows, columns] = latents.shape;
+    let pixels = |side: usize| u32::try_from(side).ok()?.checked_mul(factor as u32);
+    let (width, height) = match (pixels(columns), pixels(rows)) {
+        (Some(width), Some(height)) if (count, of) == (1, channels) && width > 0 && height > 0 => (width, height),
+        _ => {
+            let (shape, name) = (latents.shape, &model.card.name);
+            return Err(Error::Setting(format!(
+                "{name} cannot decode latents of shape {shape:?}: open the model that drew them"
+            )));
+        }
+    };
+    let decoder = model.decoder(settings.decoder)?;
+    memory::check(models, model, decoder, (width, height), 1)?;
+    let rgb = decode(models, decoder, &latents.tensor(&models.device)?, cancel)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Picture {
+        width,
+        height,
+        rgb,
+        settings: Settings { size: Some((width, height)), ..settings.clone() },
+        model: model.card.name.clone(),
+        model_hash: model.card.hash.clone(),
+        timings: Timings { decoder: seconds, total: seconds, ..Timings::default() },
+        straightness: None,
+        path: [].into(),
+        latents: Some(Arc::new(latents.clone())),
+    })
 }
 
 /// The text embedding (B, L, D): the prompt's, on its way to a second one's where there is one, after the negative

@@ -1,4 +1,4 @@
-//! Latents in files: the noise a picture starts from, and what the sampler leaves.
+//! Latents in files: the noise a picture starts from, and what the sampler leaves. Add another form of file here.
 
 use std::borrow::Cow;
 use std::fs;
@@ -7,57 +7,59 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
 
+pub use crate::protocol::Latents;
+
 use crate::{Error, Result, atomic};
 
 /// What a file with noise may weigh, read whole: that of 16,000 pictures of 512².
 const FILE_LIMIT: u64 = 1 << 30;
 
-/// Latents of one picture or several, as f32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Latents {
-    /// (N, C, h, w): pictures, channels, rows, columns.
-    pub shape: [usize; 4],
-    /// The values, last dimension fastest.
-    pub values: Vec<f32>,
-}
-
 impl Latents {
-    /// Reads the tensor `noise` (f32, f16 or bf16) of a safetensors file.
+    /// Reads the tensor `noise` (f32, f16 or bf16) of a safetensors file: what a picture starts from.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_tensor(path, "noise")
+    }
+
+    /// Reads the tensor `latents` of a safetensors file: what [`Latents::write`] wrote.
+    pub fn read_latents(path: &Path) -> Result<Self> {
+        Self::read_tensor(path, "latents")
+    }
+
+    fn read_tensor(path: &Path, name: &str) -> Result<Self> {
         let wrong = |message: String| Error::Checkpoint { path: path.to_owned(), message };
         let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
         let metadata = path.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(wrong("this is no regular file: give a safetensors file with the tensor `noise`".to_owned()));
+            return Err(wrong(format!("this is no regular file: give a safetensors file with the tensor `{name}`")));
         }
         if metadata.len() > FILE_LIMIT {
             let gib = FILE_LIMIT >> 30;
-            return Err(wrong(format!("the file is larger than {gib} GiB: write the noise to a file of its own")));
+            return Err(wrong(format!("the file is larger than {gib} GiB: write the {name} to a file of its own")));
         }
         let bytes = fs::read(path).map_err(unreadable)?;
         let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| wrong(format!("this is no safetensors file ({error}): write the noise as one")))?;
+            .map_err(|error| wrong(format!("this is no safetensors file ({error}): write the {name} as one")))?;
         let view = file
-            .tensor("noise")
-            .map_err(|_| wrong("the file has no tensor `noise`: name the noise so when writing it".to_owned()))?;
+            .tensor(name)
+            .map_err(|_| wrong(format!("the file has no tensor `{name}`: name it so when writing it")))?;
         let shape: [usize; 4] = view.shape().try_into().map_err(|_| {
-            wrong(format!("`noise` has shape {:?}: it must be (N, channels, rows, columns)", view.shape()))
+            wrong(format!("`{name}` has shape {:?}: it must be (N, channels, rows, columns)", view.shape()))
         })?;
         let dtype = match view.dtype() {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
-            other => return Err(wrong(format!("`noise` holds {other:?} values: write it as F32"))),
+            other => return Err(wrong(format!("`{name}` holds {other:?} values: write it as F32"))),
         };
         if view.data().is_empty() {
-            return Err(wrong("`noise` is empty: it needs at least one picture's values".to_owned()));
+            return Err(wrong(format!("`{name}` is empty: it needs at least one picture's values")));
         }
         let values = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?
             .to_dtype(DType::F32)?
             .flatten_all()?
             .to_vec1()?;
         if values.iter().any(|value: &f32| !value.is_finite()) {
-            return Err(wrong("`noise` has values that are not finite numbers: write it again".to_owned()));
+            return Err(wrong(format!("`{name}` has values that are not finite numbers: write it again")));
         }
         Ok(Self { shape, values })
     }

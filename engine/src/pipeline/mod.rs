@@ -124,6 +124,13 @@ impl Models {
         })
     }
 
+    /// Decodes one picture's latents (1, C, h, w), as a sampler left them, with the decoder that the settings name; the
+    /// other settings say what was drawn then, and by which half of a pair.
+    pub fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture> {
+        draw::decode_again(self, settings, latents, cancel)
+            .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
+    }
+
     /// Forgets the text embeddings, so that the next picture's prompt is encoded again.
     pub fn clear_cache(&self) {
         self.embeddings().clear();

@@ -60,8 +60,8 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         decoder: Decoder::Full,
         blend: Blend::default(),
     };
-    let model = field("Model").filter(|model| !model.is_empty()).map(str::to_owned);
-    Some(Restored { settings, model })
+    let named = |key: &str| field(key).filter(|name| !name.is_empty()).map(str::to_owned);
+    Some(Restored { settings, model: named("Model"), model_hash: named("Model hash") })
 }
 
 /// A value that would not end where it should goes in quotes, as JSON.

@@ -21,6 +21,8 @@ pub struct Restored {
     pub settings: Settings,
     /// The model's name, where the file gives it.
     pub model: Option<String>,
+    /// First ten hex digits of its weights' digest, where the file gives them.
+    pub model_hash: Option<String>,
 }
 
 /// Reads the settings that a PNG carries: exactly those of a picture of this program; of another program's picture
@@ -52,7 +54,8 @@ fn find(info: &Info) -> Option<Restored> {
     let record = text(info, RECORD_KEYWORD).and_then(|json| serde_json::from_str::<Record>(&json).ok());
     if let Some(record) = record.filter(|record| drawable(&record.settings)) {
         let model = Some(record.model).filter(|model| !model.is_empty());
-        return Some(Restored { settings: record.settings, model });
+        let model_hash = Some(record.model_hash).filter(|hash| !hash.is_empty());
+        return Some(Restored { settings: record.settings, model, model_hash });
     }
     a1111::parse(&text(info, PARAMETERS_KEYWORD)?)
 }

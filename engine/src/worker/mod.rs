@@ -21,7 +21,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 
 use crate::pipeline::{Models, Step};
-use crate::protocol::{Event, ModelSummary, OpenRequest, Picture, Request, Settings, TokenCount};
+use crate::protocol::{Event, Latents, ModelSummary, OpenRequest, Picture, Request, Settings, TokenCount};
 use crate::threads::{self, Priority};
 use crate::{Cancel, Result};
 
@@ -45,6 +45,9 @@ pub type OnPart<'a> = dyn FnMut(u32, u32, &str) + 'a;
 /// Draws one picture.
 pub type DrawFn = dyn Fn(&Settings, &mut dyn FnMut(Step), &Cancel) -> Result<Picture> + Send + Sync;
 
+/// Decodes latents that were drawn before.
+pub type DecodeFn = dyn Fn(&Settings, &Latents, &Cancel) -> Result<Picture> + Send + Sync;
+
 /// Counts a prompt's tokens.
 pub type CountFn = dyn Fn(&str) -> TokenCount + Send + Sync;
 
@@ -54,6 +57,8 @@ pub struct Loaded {
     pub summary: ModelSummary,
     /// Draws with it, on the engine thread.
     pub draw: Box<DrawFn>,
+    /// Decodes with it, on the engine thread.
+    pub decode: Box<DecodeFn>,
     /// Counts tokens, on a thread of its own, so that the count never waits for a picture.
     pub count: Box<CountFn>,
 }
@@ -194,13 +199,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn loaded(models: Arc<Models>, planted: Option<String>) -> Loaded {
-    let counting = models.clone();
+    let (decoding, counting) = (models.clone(), models.clone());
     Loaded {
         summary: models.summary(),
         draw: Box::new(move |settings, observer, cancel| {
             assert!(!planted.as_ref().is_some_and(|words| settings.prompt.contains(words)), "planted by {PLANT_PANIC}");
-            Ok(models.draw(settings, None, observer, cancel)?.picture)
+            let drawn = models.draw(settings, None, observer, cancel)?;
+            Ok(Picture { latents: Some(Arc::new(drawn.latents)), ..drawn.picture })
         }),
+        decode: Box::new(move |settings, latents, cancel| decoding.decode(settings, latents, cancel)),
         count: Box::new(move |prompt| counting.count_tokens(prompt)),
     }
 }

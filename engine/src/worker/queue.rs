@@ -1,11 +1,12 @@
 //! What waits, what runs, and what a new request does to both: plain state, without threads, and with the time passed
 //! in. Change which lane is served when here, and when a live job may begin in [`super::pace`].
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use crate::Cancel;
-use crate::protocol::{Event, Failure, JobId, Lane, OpenRequest, Outcome, Picture, Request, Settings, Task};
+use crate::protocol::{Event, Failure, JobId, Lane, Latents, OpenRequest, Outcome, Picture, Request, Settings, Task};
 
 /// One picture to draw, or several.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Job {
     pub(super) lane: Lane,
     /// At least one.
     pub(super) series: Vec<Settings>,
+    /// What to decode, where nothing is to be drawn.
+    pub(super) latents: Option<Arc<Latents>>,
     /// Which of the series is drawn next.
     pub(super) next: usize,
     pub(super) asked: Instant,
@@ -108,7 +111,11 @@ impl Queue {
                 ends
             }
             Request::Draw { id, lane, settings, asked } => {
-                self.place(Job { id, lane, series: vec![settings], next: 0, asked }, now)
+                self.place(Job { id, lane, series: vec![settings], latents: None, next: 0, asked }, now)
+            }
+            Request::Decode { id, settings, latents, asked } => {
+                let (lane, latents) = (Lane::Kept, Some(latents));
+                self.place(Job { id, lane, series: vec![settings], latents, next: 0, asked }, now)
             }
             // Nothing to draw is drawn already.
             Request::DrawSeries { id, lane, series, .. } if series.is_empty() => {
@@ -117,7 +124,7 @@ impl Queue {
                 ends
             }
             Request::DrawSeries { id, lane, series, asked } => {
-                self.place(Job { id, lane, series, next: 0, asked }, now)
+                self.place(Job { id, lane, series, latents: None, next: 0, asked }, now)
             }
             Request::Stop(lane) => self.stop(lane),
             // Answered by `counter` and `Shared::close`.
@@ -171,7 +178,8 @@ impl Queue {
                 }
                 let seconds = now.saturating_duration_since(job.asked).as_secs_f64();
                 // What goes into a file stands nowhere: asked for again, it is drawn again.
-                self.slot_mut(job.lane).drawn = Some(job.series).filter(|_| job.lane != Lane::Export);
+                let stands = !matches!(job.lane, Lane::Export | Lane::Kept);
+                self.slot_mut(job.lane).drawn = Some(job.series).filter(|_| stands);
                 Some(Outcome::Drawn(*picture, seconds))
             }
             Done::Failed(failure) => Some(Outcome::Failed(failure)),

@@ -80,6 +80,9 @@ fn draw_picture(shared: &Shared, job: &Job, model: Option<&Loaded>, cancel: &Can
     let (id, task) = (job.id, Task::Draw(job.lane));
     let result = catch_unwind(AssertUnwindSafe(|| {
         let model = model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?;
+        if let Some(latents) = &job.latents {
+            return (model.decode)(job.settings(), latents, cancel);
+        }
         (model.draw)(
             job.settings(),
             &mut |step| {

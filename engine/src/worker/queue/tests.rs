@@ -108,6 +108,7 @@ fn picture(settings: &Settings) -> Picture {
         timings: Timings::default(),
         straightness: None,
         path: [].into(),
+        latents: None,
     }
 }
 

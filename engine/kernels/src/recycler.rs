@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const SMALLEST: usize = 1 << 18;
 /// Blocks are kept for reuse up to this many bytes in all.
 const KEPT: usize = 1 << 29;
+/// So many bytes may always be kept: all that a small model works with.
+const ALWAYS: usize = 1 << 26;
 /// Blocks are kept for reuse up to this number.
 const SLOTS: usize = 128;
 /// A block that so many later allocations had no use for goes back to the system: weights that were packed, the feature
@@ -27,6 +29,9 @@ struct Free {
     blocks: [Block; SLOTS],
     count: usize,
     bytes: usize,
+    /// Bytes of the large blocks that are in use, and the most there ever were.
+    used: usize,
+    most_used: usize,
     /// Large allocations so far.
     clock: u64,
 }
@@ -38,12 +43,32 @@ struct Block {
     freed: u64,
 }
 
-const NO_BLOCKS: Free = Free { blocks: [Block { address: 0, size: 0, freed: 0 }; SLOTS], count: 0, bytes: 0, clock: 0 };
+const NO_BLOCKS: Free = Free {
+    blocks: [Block { address: 0, size: 0, freed: 0 }; SLOTS],
+    count: 0,
+    bytes: 0,
+    used: 0,
+    most_used: 0,
+    clock: 0,
+};
 
 impl Recycler {
     /// With nothing kept yet.
     pub const fn new() -> Self {
         Self { free: Mutex::new(NO_BLOCKS) }
+    }
+
+    /// A kept block. Where there is none, others make room for the new one.
+    fn take(&self, size: usize) -> Option<usize> {
+        let kept = self.lock().take(size);
+        if kept.is_none() {
+            loop {
+                let surplus = self.lock().surplus();
+                let Some(block) = surplus else { break };
+                release(block.address, block.size);
+            }
+        }
+        kept
     }
 
     // The lock does not allocate, and nothing can panic while it is held.
@@ -59,10 +84,20 @@ impl Default for Recycler {
 }
 
 impl Free {
+    /// Counts a block of this size as used, and gives one where one is kept.
     fn take(&mut self, size: usize) -> Option<usize> {
         self.clock += 1;
+        self.used += size;
+        self.most_used = self.most_used.max(self.used);
         let at = self.blocks[..self.count].iter().rposition(|block| block.size == size)?;
         Some(self.remove(at).address)
+    }
+
+    /// The block that was not asked for the longest, where what is kept would make the process larger than what it uses
+    /// ever did.
+    fn surplus(&mut self) -> Option<Block> {
+        let over = self.bytes > ALWAYS && self.used + self.bytes > self.most_used;
+        if over { self.oldest() } else { None }
     }
 
     /// Whether there was room.
@@ -126,8 +161,7 @@ unsafe impl GlobalAlloc for Recycler {
             return unsafe { System.alloc(wanted) };
         }
         let size = rounded(wanted.size());
-        let kept = self.lock().take(size);
-        if let Some(address) = kept {
+        if let Some(address) = self.take(size) {
             return std::ptr::with_exposed_provenance_mut(address);
         }
         layout(size).map_or(std::ptr::null_mut(), |layout| unsafe { System.alloc(layout) })
@@ -138,8 +172,7 @@ unsafe impl GlobalAlloc for Recycler {
             return unsafe { System.alloc_zeroed(wanted) };
         }
         let size = rounded(wanted.size());
-        let kept = self.lock().take(size);
-        if let Some(address) = kept {
+        if let Some(address) = self.take(size) {
             let block: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
             unsafe { block.write_bytes(0, wanted.size()) };
             return block;
@@ -152,7 +185,11 @@ unsafe impl GlobalAlloc for Recycler {
             return unsafe { System.dealloc(block, wanted) };
         }
         let (address, size) = (block.expose_provenance(), rounded(wanted.size()));
-        let outdated = self.lock().outdated();
+        let outdated = {
+            let mut free = self.lock();
+            free.used -= size;
+            free.outdated()
+        };
         if let Some(block) = outdated {
             release(block.address, block.size);
         }
@@ -204,6 +241,22 @@ mod tests {
             recycler.dealloc(small, large);
         }
         assert_eq!(recycler.lock().count, 1, "what waited in vain is released");
+    }
+
+    #[test]
+    fn what_is_kept_never_adds_to_the_most_that_was_used() {
+        let mut free = NO_BLOCKS;
+        let sizes = [ALWAYS, ALWAYS / 2, ALWAYS / 4, 3 * ALWAYS / 4];
+        assert!(sizes.iter().all(|&size| free.take(size).is_none()));
+        for (address, size) in sizes.into_iter().enumerate() {
+            free.used -= size;
+            assert!(free.keep(address, size));
+        }
+        let most = free.most_used;
+        assert!(free.take(ALWAYS / 8).is_none(), "no block of this size was kept");
+        let released = std::iter::from_fn(|| free.surplus()).map(|block| block.size).collect::<Vec<_>>();
+        assert_eq!(released, [ALWAYS], "the oldest goes, and no more than is needed");
+        assert!(free.used + free.bytes <= most);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use super::pocket;
 use crate::protocol::Source;
@@ -185,6 +187,22 @@ impl Files {
 pub(super) enum Bytes {
     Mapped(Mmap),
     Embedded(&'static [u8]),
+}
+
+impl Bytes {
+    /// What was read from this part need not stay in memory: it can be read from the file again.
+    pub fn let_go(&self, part: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            // SAFETY: the map's pages are the file's and never written: those that are let go come back when touched.
+            #[expect(unsafe_code, reason = "the same advice would empty an anonymous map")]
+            let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, part.start, part.len()) };
+            // Advice that is not taken costs memory, nothing else.
+            let _ = advised;
+        }
+        #[cfg(not(unix))]
+        let _ = part;
+    }
 }
 
 impl Deref for Bytes {

@@ -69,6 +69,11 @@ impl Tensors {
         &self.files[stored.file].1[stored.range.clone()]
     }
 
+    /// The same need not stay in memory any longer.
+    pub fn let_go(&self, stored: &Stored) {
+        self.files[stored.file].1.let_go(stored.range.clone());
+    }
+
     /// The file that holds a tensor.
     pub fn path_of(&self, stored: &Stored) -> PathBuf {
         self.files[stored.file].0.clone()

@@ -24,7 +24,9 @@ impl SimpleBackend for Weights {
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         let Some(stored) = self.0.get(name) else { bail!("tensor {name} is missing") };
         let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.kept_as) };
-        Tensor::from_raw_buffer(self.0.bytes(stored), stored_as, &stored.shape, device)?.to_dtype(dtype)
+        let tensor = Tensor::from_raw_buffer(self.0.bytes(stored), stored_as, &stored.shape, device)?;
+        self.0.let_go(stored);
+        tensor.to_dtype(dtype)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

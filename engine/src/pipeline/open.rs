@@ -123,7 +123,7 @@ fn load(
     let unet = take(&mut shelf.unets, component, models, sizes, config, UNet::new, || begin("U-Net"))?;
     let mut decoder = |component: &Component, name: &str| {
         let config = vae_config(component)?;
-        let build = |vb, _: &_| Autoencoder::new(vb, component.config());
+        let build = |vb, _: &_| Autoencoder::decoder(vb, component.config());
         take(&mut shelf.vaes, component, models, sizes, config, build, || begin(name))
     };
     let vae = decoder(folder.vae(), "decoder")?;

@@ -43,7 +43,7 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let network = UNet::new(builder("unet"), &config)?;
     let unet = Denoiser { digest: format!("random U-Net {num_stacks}"), network, config, parameters: unet_parameters };
     let config = AutoencoderConfig::Kl(KlConfig::default());
-    let network = Autoencoder::new(builder("vae"), &json!({}))?;
+    let network = Autoencoder::decoder(builder("vae"), &json!({}))?;
     let vae = Vae { digest: "random VAE".to_owned(), network, config, parameters: VAE_PARAMETERS };
     let config = AutoencoderConfig::Tiny(TinyConfig::default());
     let network = Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" }))?;

@@ -106,8 +106,8 @@ const EPS: f64 = 1e-6;
 /// The full autoencoder.
 #[derive(Debug)]
 pub struct AutoencoderKl {
-    encoder: Half,
-    quant: Option<Conv2d>,
+    /// With the convolution after it; `None` where only the decoder was asked for.
+    encoder: Option<(Half, Option<Conv2d>)>,
     post_quant: Option<Conv2d>,
     decoder: Half,
     latent_channels: usize,
@@ -133,17 +133,19 @@ struct PixelAttention {
 impl AutoencoderKl {
     /// Diffusers' names under `vb`.
     pub fn new(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
+        let encoder = Half::encoder(&vb.pp("encoder"), config)?;
+        let quant = pointwise(vb, "quant_conv", config.use_quant_conv, 2 * config.latent_channels)?;
+        Ok(Self { encoder: Some((encoder, quant)), ..Self::decoder(vb, config)? })
+    }
+
+    /// The same without the encoder, whose weights are not read.
+    pub fn decoder(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
-        let latent = config.latent_channels;
-        let quant = |name: &str, wanted: bool, channels| {
-            wanted.then(|| Conv2d::new(&vb.pp(name), channels, channels, 1)).transpose()
-        };
         Ok(Self {
-            encoder: Half::encoder(&vb.pp("encoder"), config)?,
-            quant: quant("quant_conv", config.use_quant_conv, 2 * latent)?,
-            post_quant: quant("post_quant_conv", config.use_post_quant_conv, latent)?,
+            encoder: None,
+            post_quant: pointwise(vb, "post_quant_conv", config.use_post_quant_conv, config.latent_channels)?,
             decoder: Half::decoder(&vb.pp("decoder"), config)?,
-            latent_channels: latent,
+            latent_channels: config.latent_channels,
         })
     }
 
@@ -171,7 +173,8 @@ impl AutoencoderKl {
 
     /// Pixels (B, 3, H, W) in −1 … 1 to the mean (B, C, h, w) of the latents' distribution.
     pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
-        let encoder = &self.encoder;
+        let (encoder, quant) =
+            self.encoder.as_ref().ok_or_else(|| candle_core::Error::msg("the encoder is not here"))?;
         let mut x = encoder.conv_in.forward(&channels_last(pixels)?)?;
         for (resnets, resample) in &encoder.levels {
             for resnet in resnets {
@@ -184,12 +187,16 @@ impl AutoencoderKl {
             }
         }
         let moments = encoder.finish(&encoder.forward_mid(&x, cancel)?, cancel)?;
-        let moments = match &self.quant {
+        let moments = match quant {
             Some(conv) => conv.forward(&moments)?,
             None => moments,
         };
         Ok(channels_first(&moments.narrow(3, 0, self.latent_channels)?)?)
     }
+}
+
+fn pointwise(vb: &VarBuilder, name: &str, wanted: bool, channels: usize) -> candle_core::Result<Option<Conv2d>> {
+    wanted.then(|| Conv2d::new(&vb.pp(name), channels, channels, 1)).transpose()
 }
 
 impl Half {

@@ -84,9 +84,23 @@ impl AutoencoderConfig {
 impl Autoencoder {
     /// Diffusers' names under `vb`; `config` is the parsed `config.json`, see [`AutoencoderConfig::from_json`].
     pub fn new(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
+        Self::build(vb, config, AutoencoderKl::new)
+    }
+
+    /// The same for [`Self::decode`] alone: the full one's encoder, 34 million parameters with Stable Diffusion, is not
+    /// read.
+    pub fn decoder(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
+        Self::build(vb, config, AutoencoderKl::decoder)
+    }
+
+    fn build(
+        vb: VarBuilder,
+        config: &serde_json::Value,
+        kl: impl FnOnce(&VarBuilder, &KlConfig) -> candle_core::Result<AutoencoderKl>,
+    ) -> candle_core::Result<Self> {
         let config = AutoencoderConfig::from_json(config).map_err(candle_core::Error::msg)?;
         let network = match &config {
-            AutoencoderConfig::Kl(config) => Network::Kl(Box::new(AutoencoderKl::new(&vb, config)?)),
+            AutoencoderConfig::Kl(config) => Network::Kl(Box::new(kl(&vb, config)?)),
             AutoencoderConfig::Tiny(config) => Network::Tiny(AutoencoderTiny::new(vb, config)?),
         };
         Ok(Self { network, config })

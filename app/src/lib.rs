@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod commands;
+pub mod record;
 
 mod panels;
 mod theme;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use instaflow::app;
 use instaflow::commands::{self, Arguments};
+use instaflow::record::Recording;
 use instaflow_engine::Recycler;
 
 /// Feature maps have up to a hundred megabytes, and every layer makes one.
@@ -12,13 +13,19 @@ use instaflow_engine::Recycler;
 static ALLOCATOR: Recycler = Recycler::new();
 
 fn main() -> ExitCode {
-    let result = match Arguments::try_parse() {
-        Err(error) => return commands::refuse(&error),
-        Ok(Arguments { command: Some(command), .. }) => commands::run(command),
-        Ok(Arguments { command: None, model }) => app::run(app::Options { open: model.open_request(), prompt: None }),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => commands::report(&error),
+    match Arguments::try_parse() {
+        Err(error) => commands::refuse(&error),
+        Ok(arguments) => run(arguments).map_or_else(|error| commands::report(&error), |()| ExitCode::SUCCESS),
     }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // A command says on stderr what it has to say; the window has its log.
+    let log = if arguments.command.is_none() { app::log_file() } else { None };
+    let _recording = Recording::start(log.as_deref(), arguments.trace())?;
+    if let Some(command) = arguments.command {
+        return commands::run(command);
+    }
+    let open = arguments.model.open_request();
+    app::run(app::Options { open, prompt: None }, arguments.repaint)
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crossbeam_channel::TryRecvError;
 use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Source, Task};
+use tracing::info_span;
 
 use super::jobs::Done;
 use super::{App, Opening, Question, Run, Sheet};
@@ -116,7 +117,10 @@ impl App {
         }
         match outcome {
             Outcome::Drawn(picture, seconds) => {
-                pane.show(ctx, picture);
+                if let Some(asked) = asked.filter(|_| lane == Lane::Live) {
+                    crate::record::mark("key to picture", asked, id.0);
+                }
+                info_span!("upload").in_scope(|| pane.show(ctx, picture));
                 // To the frame that shows it, which comes after the engine's own count.
                 pane.latency = Some(asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64()));
             }

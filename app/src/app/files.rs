@@ -45,12 +45,27 @@ pub(super) enum Job {
     Dropped(PathBuf),
 }
 
+impl Job {
+    /// For the trace.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Save(_) | Self::SaveQuick { .. } => "save",
+            Self::Animation(_) => "save animation",
+            Self::Output(_) => "output folder",
+            Self::Remember { .. } => "remember",
+            Self::Copy(_) => "copy",
+            Self::Dropped(_) => "read",
+        }
+    }
+}
+
 /// Works until nobody can give it more. `output` is where quick saves go until another folder is named.
 pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
     // On X11 and Wayland the program that copied must live to answer; this keeps the answer.
     let mut clipboard = None;
     let mut output = output.to_owned();
     for job in jobs {
+        let _span = tracing::info_span!("file", job = job.name()).entered();
         report.send(match job {
             Job::Output(folder) => {
                 output = folder;

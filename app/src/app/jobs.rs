@@ -79,7 +79,9 @@ impl Jobs {
         let report = Report { results: sender, wake: outside.wake };
         let worker = {
             let report = report.clone();
-            std::thread::spawn(move || files::run(&jobs, &outside.output, &report))
+            let builder = std::thread::Builder::new().name("files".to_owned());
+            let work = move || files::run(&jobs, &outside.output, &report);
+            builder.spawn(work).expect("the system gives a thread, without which nothing works")
         };
         Self {
             work: Some(work),
@@ -176,6 +178,7 @@ impl Jobs {
     pub fn measure(&self, student: Picture, teacher: Picture) {
         let report = self.report.clone();
         std::thread::spawn(move || {
+            let _span = tracing::info_span!("measure").entered();
             let distance = distance(&student, &teacher);
             let map = distance.as_ref().map(|distance| {
                 let size = [student.width as usize, student.height as usize];

@@ -8,11 +8,18 @@ use eframe::egui_wgpu::WgpuError;
 use eframe::{Error, NativeOptions};
 use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
+use tracing::info_span;
 
-use super::{App, Options, Outside, frames, state, system_dialog};
+use super::{App, Options, Outside, state, system_dialog};
+use crate::record;
 
-/// Opens the window and returns when it is closed.
-pub fn run(options: Options) -> anyhow::Result<()> {
+/// Where the window's log is, where it has one.
+pub fn log_file() -> Option<PathBuf> {
+    state::default_file().as_deref().map(record::log_file)
+}
+
+/// Opens the window and returns when it is closed. With `repaint` it draws frames without a pause.
+pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
     let state = state::default_file();
     let mut viewport = ViewportBuilder::default()
         .with_title("InstaFlow")
@@ -35,9 +42,32 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             move || wake()
         });
         let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), state, wake };
-        Ok(frames::watched(App::new(engine, options, outside)))
+        Ok(Box::new(Window { app: App::new(engine, options, outside), repaint }))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))
+}
+
+/// The window as eframe knows it.
+struct Window {
+    app: App,
+    repaint: bool,
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        let _span = info_span!("logic").entered();
+        self.app.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
+        // What eframe measures goes beyond this span: layout, tessellation, rasterising; not the wait for the screen.
+        let frame_before = f64::from(frame.info().cpu_usage.unwrap_or_default()) * 1e3;
+        let _span = info_span!("ui", frame_before).entered();
+        self.app.ui(ui);
+        if self.repaint {
+            ui.ctx().request_repaint();
+        }
+    }
 }
 
 /// Where quick save puts pictures: `Pictures/InstaFlow` in the home folder.

@@ -9,7 +9,6 @@ mod dialogs;
 mod drawing;
 mod events;
 mod files;
-mod frames;
 mod jobs;
 mod launch;
 mod measure;
@@ -39,7 +38,7 @@ pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};
 pub use controls::{CompareAs, Controls, Show, Theme};
 pub use dialogs::{Answer, Ask, Dialog, system_dialog};
-pub use launch::run;
+pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
 pub use pane::{Estimate, Pane, Run};
 pub use sheet::{STEPS, Sheet};
@@ -370,15 +369,5 @@ impl Drop for App {
     fn drop(&mut self) {
         // The file thread is waited for, and with it this.
         self.write_state();
-    }
-}
-
-impl eframe::App for App {
-    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        Self::logic(self, ctx);
-    }
-
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        Self::ui(self, ui);
     }
 }

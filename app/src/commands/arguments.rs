@@ -31,6 +31,14 @@ pub struct ModelArguments {
     pub dtype: Option<Precision>,
 }
 
+/// What to write down of the run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TraceArguments {
+    /// Write where the time goes to this new file, for ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+}
+
 impl ModelArguments {
     /// Opens all that is named, a single folder as a student.
     pub fn open_request(&self) -> OpenRequest {
@@ -77,6 +85,9 @@ pub(super) struct DrawArguments {
 
     #[command(flatten)]
     pub model: ModelArguments,
+
+    #[command(flatten)]
+    pub trace: TraceArguments,
 
     /// Euler steps, 1 to 50 [default: student 1, teacher 25]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]

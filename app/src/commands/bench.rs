@@ -6,7 +6,7 @@ use instaflow_engine::pipeline::{Models, Shapes};
 use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, Precision, Role, Settings, Timings};
 use serde_json::json;
 
-use super::arguments::{self, ModelArguments};
+use super::arguments::{self, ModelArguments, TraceArguments};
 use super::live::{self, Live};
 use super::progress::Progress;
 use super::{engine_error, say, wrong_use};
@@ -20,6 +20,9 @@ const PROMPT: &str = "a snowy mountain near a lake at sunset";
 pub struct Bench {
     #[command(flatten)]
     model: ModelArguments,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArguments,
 
     /// Time random weights of these shapes instead of a model; nothing is downloaded
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]

@@ -17,7 +17,7 @@ use super::{engine_error, say, wrong_use};
 #[command(after_help = EXAMPLES)]
 pub struct Compare {
     #[command(flatten)]
-    draw: DrawArguments,
+    pub(super) draw: DrawArguments,
 }
 
 const EXAMPLES: &str = "\

@@ -15,7 +15,7 @@ use super::{engine_error, say};
 #[command(after_help = EXAMPLES)]
 pub struct Generate {
     #[command(flatten)]
-    draw: DrawArguments,
+    pub(super) draw: DrawArguments,
 
     /// Draw with the teacher; a single folder in --model is then taken as the teacher
     #[arg(long)]

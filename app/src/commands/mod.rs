@@ -23,13 +23,14 @@ mod progress;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use instaflow_engine::threads::{self, Priority};
 
-use arguments::ModelArguments;
+use arguments::{ModelArguments, TraceArguments};
 
 /// Types a prompt, gets a picture: in a window, or by one of the commands below.
 ///
@@ -44,6 +45,28 @@ pub struct Arguments {
     /// What the window opens with.
     #[command(flatten)]
     pub model: ModelArguments,
+
+    /// What the window writes down of itself.
+    #[command(flatten)]
+    pub trace: TraceArguments,
+
+    /// Draw frames without a pause, to measure how many a second the window reaches.
+    #[arg(long, hide = true)]
+    pub repaint: bool,
+}
+
+impl Arguments {
+    /// Where a trace was asked for.
+    pub fn trace(&self) -> Option<&Path> {
+        let trace = match &self.command {
+            None => &self.trace,
+            Some(Command::Generate(arguments)) => &arguments.draw.trace,
+            Some(Command::Compare(arguments)) => &arguments.draw.trace,
+            Some(Command::Bench(arguments)) => &arguments.trace,
+            Some(Command::Info(_) | Command::Tokens(_) | Command::Models { .. }) => return None,
+        };
+        trace.trace.as_deref()
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -18,6 +18,7 @@ mod terms;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
 use instaflow_engine::protocol::Lane;
+use tracing::info_span;
 
 use crate::app::{App, Command, Show};
 use crate::theme::{palette, tokens};
@@ -29,15 +30,21 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let canvas = Frame::new().fill(palette(ui).canvas).inner_margin(Margin::same(tokens().spacing.gap as i8));
 
     // The order is that of Tab, too: menu, prompt, messages, side, pictures.
-    Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| menu::show(app, ui));
-    Panel::top("prompt").frame(field).show(ui, |ui| prompt::show(app, ui));
+    Panel::top("menu")
+        .frame(bar)
+        .show_separator_line(false)
+        .show(ui, |ui| info_span!("menu").in_scope(|| menu::show(app, ui)));
+    Panel::top("prompt").frame(field).show(ui, |ui| info_span!("prompt").in_scope(|| prompt::show(app, ui)));
     messages::show(app, ui);
-    Panel::bottom("status").frame(bar).show(ui, |ui| status::show(app, ui));
+    Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status::show(app, ui)));
     if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
         let panel = Panel::right("side").frame(side).resizable(false).exact_size(width);
-        panel.show(ui, |ui| egui::ScrollArea::vertical().show(ui, |ui| side::show(app, ui)));
+        panel.show(ui, |ui| {
+            egui::ScrollArea::vertical().show(ui, |ui| info_span!("side").in_scope(|| side::show(app, ui)))
+        });
     }
+    let pictures = info_span!("pictures").entered();
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| match app.controls.show {
         Show::Compare if app.comparing() => compare::show(app, ui),
         Show::Variations => sheet::variations(app, ui),
@@ -47,6 +54,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             canvas::show_live(app, ui, &name);
         }
     });
+    drop(pictures);
     question::show(app, ui.ctx());
     menu::show_shortcuts(app, ui.ctx());
     palette::show(app, ui.ctx());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
+use tracing::info_span;
 
 use super::embeddings::Key;
 use super::model::{Model, Vae};
@@ -144,6 +145,7 @@ fn embed(models: &Models, model: &Model, prompt: &str, timings: &mut Timings) ->
     if let Some(embedding) = models.embeddings().get(&key) {
         return Ok(embedding);
     }
+    let _span = info_span!("text encoder").entered();
     let ids = Tensor::new(key.ids.as_slice(), &models.device)?.unsqueeze(0)?;
     let embedding = model.text.network.forward(&ids)?;
     finite(&embedding, "text encoder")?;
@@ -163,6 +165,7 @@ fn predict(
     cancel: &Cancel,
 ) -> Result<Tensor> {
     let batch = context.dim(0)?;
+    let _span = info_span!("U-Net", t, batch).entered();
     // (B, C, h, w)
     let x = x.to_dtype(models.dtype)?.repeat((batch, 1, 1, 1))?;
     let timesteps = Tensor::full(((1.0 - t) * euler::NETWORK_TIME) as f32, batch, &models.device)?;
@@ -179,12 +182,14 @@ fn predict(
 
 /// RGB bytes of latents (1, C, h, w).
 fn decode(models: &Models, vae: &Vae, latents: &Tensor, cancel: &Cancel) -> Result<Arc<[u8]>> {
+    let _span = info_span!("decoder").entered();
     pixels::rgb(&vae.decode(&latents.to_dtype(models.dtype)?, cancel)?)
 }
 
 /// RGB bytes of an estimate: through a tiny decoder where there is one, by a linear map of Stable Diffusion's latents
 /// where there is none, and not at all where the latents are of another kind.
 fn preview(models: &Models, model: &Model, estimate: &Tensor, cancel: &Cancel) -> Result<Option<Arc<[u8]>>> {
+    let _span = info_span!("estimate").entered();
     match model.tiny_decoder() {
         Some(tiny) => decode(models, tiny, estimate, cancel).map(Some),
         None if model.vae.latent_channels() == SD_CHANNELS => {

@@ -100,11 +100,11 @@ impl Engine {
         let drawing = shared.clone();
         let counting = shared.clone();
         let threads = vec![
-            std::thread::spawn(move || {
+            spawn("engine", move || {
                 threads::compute_here(Priority::BelowWindow);
                 run::run(&drawing, open);
             }),
-            std::thread::spawn(move || counting.counter.run(&counting.outbox)),
+            spawn("counter", move || counting.counter.run(&counting.outbox)),
         ];
         Self { shared, events, threads }
     }
@@ -191,6 +191,12 @@ impl Shared {
         self.counter.close();
         self.changed.notify_all();
     }
+}
+
+/// A thread whose name debuggers and traces show.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).expect("the system gives a thread, without which nothing works")
 }
 
 /// A lock that a panic elsewhere does not take away: the data behind it is replaced as a whole or not at all.

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::info_span;
+
 use super::queue::{Done, Job, Work};
 use super::{Loaded, OnPart, Shared};
 use crate::protocol::{Event, Failure, JobId, OpenRequest, Outcome, Task};
@@ -34,6 +36,7 @@ pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPar
 
 fn open_one(shared: &Shared, id: JobId, open: impl FnOnce(&mut OnPart<'_>) -> Result<Loaded>) -> Option<Arc<Loaded>> {
     let task = Task::Open;
+    let _span = info_span!("open model", id = id.0).entered();
     shared.outbox.send(Event::Begin { id, task });
     let mut on_part = |done: u32, total: u32, part: &str| {
         shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: part.to_owned(), estimate: None });
@@ -55,6 +58,7 @@ fn open_one(shared: &Shared, id: JobId, open: impl FnOnce(&mut OnPart<'_>) -> Re
 
 fn draw_one(shared: &Shared, mut job: Job, model: Option<&Loaded>, cancel: &Cancel) {
     let (id, task) = (job.id, Task::Draw(job.lane));
+    let _span = info_span!("draw", lane = ?job.lane, id = id.0).entered();
     shared.outbox.send(Event::Begin { id, task });
     let done = loop {
         match draw_picture(shared, &job, model, cancel) {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::WIDTH;
 use crate::peak;
-use crate::simd::{Simd, Task};
+use crate::simd::{Simd, Task, prefetch};
 
 /// How a row's 32-bit words meet the packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,15 +128,21 @@ impl Block<'_> {
                         unsafe { S::store(wide.add(at), M::weights::<S>(weights.add(at * M::WEIGHT_BYTES))) }
                     }
                 }
+                // While these weights are multiplied, those that come after them in memory are brought near, a part with
+                // every tile: where rows are few, waiting for weights is a large part of the time.
+                let chunk = words * width * M::WEIGHT_BYTES;
+                let share = chunk.div_ceil(self.count.div_ceil(ROWS));
+                let step = share.div_ceil(words);
                 for first in (0..self.count).step_by(ROWS) {
+                    let ahead = (weights.wrapping_add(chunk + first / ROWS * share), step);
                     unsafe {
                         let rows = self.rows.as_ptr().add(tap * self.stride + first).cast::<[*const u8; ROWS]>();
                         let rows = (*rows).map(|row| row.cast::<f32>().wrapping_add(from));
                         let sums = self.sums.add(first * self.sums_row);
                         if widens {
-                            tile::<S, F32, ROWS, VECTORS>(rows, words, wide.cast(), sums, self.sums_row, add);
+                            tile::<S, F32, ROWS, VECTORS>(rows, words, wide.cast(), ahead, sums, self.sums_row, add);
                         } else {
-                            tile::<S, M, ROWS, VECTORS>(rows, words, weights, sums, self.sums_row, add);
+                            tile::<S, M, ROWS, VECTORS>(rows, words, weights, ahead, sums, self.sums_row, add);
                         }
                     }
                 }
@@ -222,6 +228,7 @@ unsafe fn tile<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(
     rows: [*const f32; ROWS],
     words: usize,
     weights: *const u8,
+    (mut ahead, step): (*const u8, usize),
     sums: *mut f32,
     sums_row: usize,
     add: bool,
@@ -242,6 +249,8 @@ unsafe fn tile<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(
                 *b = M::weights::<S>(weights.add(vector * S::LANES * M::WEIGHT_BYTES));
             }
             weights = weights.add(VECTORS * S::LANES * M::WEIGHT_BYTES);
+            prefetch(ahead);
+            ahead = ahead.wrapping_add(step);
             for (row, acc) in rows.iter().zip(&mut acc) {
                 let a = S::splat(row.add(word).read_unaligned());
                 for (acc, b) in acc.iter_mut().zip(&b) {

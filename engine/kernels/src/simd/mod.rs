@@ -186,6 +186,19 @@ impl Level {
     }
 }
 
+/// Has the cache line at an address brought near; any address will do, also one that is nobody's.
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing, and every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// e^x to about two units in the last place, for −80 … 88. Clamped beyond: what is smaller would soon be multiplied into
 /// the denormal numbers, which processors are a hundred times slower at.
 ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use instaflow_engine::png::read_settings;
-use instaflow_engine::protocol::{Decoder, Role, Settings};
+use instaflow_engine::protocol::{Decoder, Role, Sampler, Settings};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::TempDir;
 
@@ -155,7 +155,7 @@ fn the_png_tells_what_made_it() {
     let told = place.good(&["info", "a.png"]);
     let expected = format!(
         "Prompt: {prompt}\nModel: model\nDrawn by: student\nSeed: 4294967295\nSize: 64x128\nSteps: 1\n\
-         Guidance scale: 1\nDecoder: full\n"
+         Sampler: Euler flow\nGuidance scale: 1\nDecoder: full\n"
     );
     assert_eq!(told, expected);
 
@@ -306,7 +306,6 @@ fn wrong_use_of_generate_is_told_in_one_line() {
         (&["-o", "a.png", "--decoder", "none"], "full, tiny"),
         (&["-o", "a.png", "--device", "tpu"], "auto, cpu, cuda"),
         (&["-o", "a.png", "--dtype", "f64"], "f32, bf16, f16"),
-        (&["-o", "a.png", "--sampler", "ddim"], "ddim"),
         (&["-o", "a.png", "--sampler", "euler"], "dpmpp-2m"),
         (&["-o", "a.png", "--sede", "1"], "--seed"),
         (&["-o", "a.jpg"], ".png"),
@@ -384,6 +383,68 @@ fn compare_shows_student_teacher_and_difference() {
     place.bad(2, &[&["compare", "x", "-o", "b.png", "--teacher"], &pair[..]].concat(), "--teacher");
     place.bad(2, &[&["compare", "x", "-o", "b.png", "--size", "100x100"], &pair[..]].concat(), "multiple");
     place.bad(1, &["compare", "x", "-o", "b.png", "--model", "absent", "--teacher-model", &model], "absent");
+}
+
+/// The fixture's model as a folder of Stable Diffusion's kind.
+fn stable_diffusion(place: &Place) {
+    copy(&fixture("model"), &place.path("sd"));
+    let index = place.path("sd/model_index.json");
+    let text = fs::read_to_string(&index).expect("an index");
+    fs::write(index, text.replace("RectifiedFlowPipeline", "StableDiffusionPipeline")).expect("a test file");
+}
+
+#[test]
+fn stable_diffusion_is_drawn_with_its_own_samplers() {
+    let place = Place::new();
+    stable_diffusion(&place);
+    let noise = place.noise(1);
+    let draw = |name: &str, model: &str, more: &[&str]| {
+        let (output, latents) = (format!("{name}.png"), format!("{name}.safetensors"));
+        let files = ["--model", model, "--noise", &noise, "-o", &output, "--save-latents", &latents];
+        place.good(&[&["generate", PROMPT], &files[..], more].concat());
+        (tensor(&place.path(&latents), "latents").1, read_settings(&place.path(&output)).expect("settings").settings)
+    };
+    let expected = |name: &str| tensor(&fixture("expected.safetensors"), name).1;
+    let (latents, settings) = draw("own", "sd", &[]);
+    assert_close(&latents, &expected("sd_dpm_latents"), 1e-3);
+    assert_eq!((settings.sampler, settings.steps), (Some(Sampler::DpmPlusPlus2M), 25));
+    assert!((settings.guidance - 5.0).abs() < 1e-6);
+    let (latents, settings) = draw("ddim", "sd", &["--sampler", "ddim"]);
+    assert_close(&latents, &expected("sd_ddim_latents"), 1e-3);
+    assert_eq!(settings.sampler, Some(Sampler::Ddim));
+    // Asked for, a sampler goes before what the folder says, defaults and all.
+    let (latents, _) = draw("asked", &model(), &["--sampler", "dpmpp-2m"]);
+    assert_close(&latents, &expected("sd_dpm_latents"), 1e-3);
+    let (latents, _) = draw("flow", "sd", &["--sampler", "flow", "--steps", "8", "--guidance", "1"]);
+    assert_close(&latents, &expected("teacher_8_latents"), 1e-3);
+
+    let info = place.good(&["info", "own.png"]);
+    assert!(info.contains("Sampler: DPM++ 2M"), "{info}");
+    assert!(place.good(&["info", "sd"]).contains("DPM++ 2M"));
+    let object = json(&place.good(&["bench", "--model", "sd", "--runs", "1", "--json"]));
+    assert!(object["teacher_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
+}
+
+#[test]
+fn a_baseline_is_compared_beside_the_pair() {
+    let place = Place::new();
+    stable_diffusion(&place);
+    let model = model();
+    let pair = ["--model", &model, "--teacher-model", &model, "--baseline-model", "sd", "--steps", "3"];
+    let said =
+        place.good(&[&["compare", PROMPT, "-o", "a.png", "--save-latents", "l.safetensors"], &pair[..]].concat());
+    assert!(said.contains("student | teacher | baseline | difference"), "{said}");
+    assert!(said.contains("distance of student and baseline"), "{said}");
+    assert_eq!(dimensions(&place.path("a.png")), (4 * 128, 128));
+    assert_eq!(tensor(&place.path("l.safetensors"), "latents").0, [3, 4, 16, 16]);
+    let baseline = ["--model", "sd", "-o", "b.png", "--steps", "3", "--save-latents", "b.safetensors"];
+    place.good(&[&["generate", PROMPT], &baseline[..]].concat());
+    let (all, alone) =
+        (tensor(&place.path("l.safetensors"), "latents").1, tensor(&place.path("b.safetensors"), "latents").1);
+    assert_eq!(all[2 * alone.len()..], alone, "the same noise and the same defaults");
+    let object = json(&place.good(&["bench", "--baseline-model", "sd", "--model", &model, "--runs", "1", "--json"]));
+    assert!(object["baseline_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
+    place.bad(1, &[&["compare", "x", "-o", "c.png", "--baseline-model", "absent"], &pair[..4]].concat(), "absent");
 }
 
 #[test]

@@ -26,6 +26,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
-    let open = arguments.model.open_request();
+    let open = arguments.baseline.add_to(arguments.model.open_request());
     app::run(app::Options { open, prompt: None }, arguments.repaint)
 }

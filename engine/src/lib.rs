@@ -18,6 +18,8 @@ pub mod unet;
 
 pub mod flow;
 
+pub mod diffusion;
+
 pub mod vae;
 
 pub mod png;

@@ -10,6 +10,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+mod sampler;
+
+pub use sampler::Sampler;
+
 /// Numbers the requests of one engine; the sender chooses, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
@@ -24,6 +28,8 @@ pub enum Lane {
     Sheet,
     /// The teacher's picture of the same prompt.
     Teacher,
+    /// The baseline's picture of the same prompt.
+    Baseline,
     /// Frames of an animation, and whatever else goes into a file.
     Export,
     /// Kept pictures whose latents are decoded again.
@@ -32,10 +38,10 @@ pub enum Lane {
 
 impl Lane {
     /// All of them, first served first.
-    pub const ALL: [Self; 5] = [Self::Live, Self::Sheet, Self::Teacher, Self::Export, Self::Kept];
+    pub const ALL: [Self; 6] = [Self::Live, Self::Sheet, Self::Teacher, Self::Baseline, Self::Export, Self::Kept];
 }
 
-/// Which half of a pair draws.
+/// Which of the models that are open draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -43,6 +49,8 @@ pub enum Role {
     Student,
     /// The 2-rectified flow that it was distilled from.
     Teacher,
+    /// A third model to compare both with: the base flow, or Stable Diffusion.
+    Baseline,
 }
 
 /// Which decoder turns latents into pixels.
@@ -69,10 +77,13 @@ pub struct Settings {
     pub seed: u32,
     /// Pixels; `None` takes the model's own size.
     pub size: Option<(u32, u32)>,
-    /// Euler steps, 1 … 50.
+    /// Steps of the sampler, 1 … 50.
     pub steps: u32,
     /// Guidance scale; only > 1 is applied.
     pub guidance: f32,
+    /// How to step; `None` is the model's own way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<Sampler>,
     /// Which decoder makes the final picture.
     pub decoder: Decoder,
     /// A second prompt and seed to lie between.
@@ -118,6 +129,7 @@ impl Settings {
             size: None,
             steps: 1,
             guidance: 1.0,
+            sampler: None,
             decoder: Decoder::Full,
             blend: Blend::default(),
         }
@@ -125,7 +137,7 @@ impl Settings {
 
     /// The teacher's defaults: 25 steps, guidance 1.5 (paper, appendix; authors' pipeline).
     pub fn teacher(prompt: impl Into<String>) -> Self {
-        Self { role: Role::Teacher, steps: 25, guidance: 1.5, ..Self::student(prompt) }
+        Self::of(Role::Teacher, Sampler::Flow, prompt)
     }
 }
 
@@ -160,7 +172,7 @@ pub struct Picture {
     pub height: u32,
     /// `width * height * 3` bytes, rows from the top, RGB.
     pub rgb: Arc<[u8]>,
-    /// What made it; `size` is filled in.
+    /// What made it; `size` and `sampler` are filled in.
     pub settings: Settings,
     /// The model's name: its folder, or "Pocket".
     pub model: String,
@@ -176,14 +188,15 @@ pub struct Picture {
     pub latents: Option<Arc<Latents>>,
 }
 
-/// One Euler step of a run of several, seen from its end.
+/// One step of a run of several, seen from its end. Those of a diffusion model are in the coordinates of a rectified flow
+/// (see [`diffusion::rectified`](crate::diffusion::rectified)), and begin a little after its noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PathPoint {
     /// Time at the step's beginning, 0 = noise.
     pub t: f32,
     /// Root mean square of the velocity over the latent's values: ‖v‖/√d.
     pub speed: f32,
-    /// ‖(z_N − z_0) − v‖², summed over the latent's values: its mean over the steps is the straightness S.
+    /// ‖(z_N − z_0) − v‖², summed over the latent's values: its mean over time is the straightness S.
     pub deviation: f32,
 }
 
@@ -229,9 +242,12 @@ pub struct OpenRequest {
     pub model: Source,
     /// A single model folder as teacher; overrides a pair's own.
     pub teacher: Option<Source>,
+    /// A third model folder, to compare both with.
+    #[serde(default)]
+    pub baseline: Option<Source>,
     /// Take a single folder in `model` as the teacher, not as the student.
     pub as_teacher: bool,
-    /// An AutoencoderTiny folder for both.
+    /// An AutoencoderTiny folder for all of them; a baseline with other latents goes without.
     pub tiny_decoder: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceChoice,
@@ -244,6 +260,7 @@ impl Default for OpenRequest {
         Self {
             model: Source::Pocket,
             teacher: None,
+            baseline: None,
             as_teacher: false,
             tiny_decoder: None,
             device: DeviceChoice::Auto,
@@ -255,7 +272,7 @@ impl Default for OpenRequest {
 /// What the window asks of the engine.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Load a model; both lanes are emptied first. The old one stays where this fails.
+    /// Load a model; all lanes are emptied first. The old one stays where this fails.
     Open(JobId, OpenRequest),
     /// Draw one picture. Takes the place of whatever waits in its lane.
     Draw {
@@ -408,6 +425,8 @@ pub struct ModelSummary {
     pub student: Option<ModelCard>,
     /// The teacher, or `None`.
     pub teacher: Option<ModelCard>,
+    /// The baseline, or `None`.
+    pub baseline: Option<ModelCard>,
     /// For example "CPU, 2 threads" or "CUDA 0".
     pub device: String,
     /// In which arithmetic.
@@ -421,6 +440,8 @@ pub struct ModelCard {
     pub name: String,
     /// First ten hex digits of the weights' digest.
     pub hash: String,
+    /// How it is drawn unless asked otherwise: what its folder says it is.
+    pub sampler: Sampler,
     /// Its own picture size, width and height in pixels.
     pub size: (u32, u32),
     /// Both sides must be multiples of this.

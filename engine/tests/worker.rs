@@ -62,7 +62,7 @@ fn picture(settings: &Settings) -> Picture {
 }
 
 fn summary(name: &str) -> ModelSummary {
-    ModelSummary { student: None, teacher: None, device: name.to_owned(), precision: Precision::F32 }
+    ModelSummary { student: None, teacher: None, baseline: None, device: name.to_owned(), precision: Precision::F32 }
 }
 
 /// An engine on the studio, with a model open. Folders called "broken" fail to open.

@@ -237,6 +237,7 @@ impl App {
         let open = self.model.as_ref().and_then(|model| match settings.role {
             Role::Student => model.student.as_ref(),
             Role::Teacher => model.teacher.as_ref(),
+            Role::Baseline => model.baseline.as_ref(),
         });
         let same = open.is_some_and(|card| Some(&card.name) == restored.model.as_ref());
         self.notify(

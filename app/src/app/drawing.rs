@@ -20,7 +20,7 @@ impl App {
         };
         match role {
             Role::Student => plain,
-            Role::Teacher => Settings {
+            Role::Teacher | Role::Baseline => Settings {
                 role,
                 negative_prompt: controls.negative_prompt.clone(),
                 steps: controls.steps,

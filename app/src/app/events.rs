@@ -65,7 +65,7 @@ impl App {
                     self.sheet.drawing = Some(0);
                 }
             }
-            Event::Begin { id, task: Task::Draw(lane @ (Lane::Live | Lane::Teacher)) } => {
+            Event::Begin { id, task: Task::Draw(lane @ (Lane::Live | Lane::Teacher | Lane::Baseline)) } => {
                 let total = self.wanted(lane).steps;
                 let pane = self.pane_mut(lane);
                 pane.run = Some(Run { id, began: Instant::now(), done: 0, total });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision, Source};
+use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision, Sampler, Source};
 
 /// Which model, and where it computes.
 #[derive(Clone, Debug, Args)]
@@ -45,6 +45,7 @@ impl ModelArguments {
         OpenRequest {
             model: self.source(),
             teacher: self.teacher_model.clone().map(Source::Folder),
+            baseline: None,
             as_teacher: false,
             tiny_decoder: self.tiny_decoder.clone(),
             device: self.device,
@@ -70,6 +71,21 @@ impl ModelArguments {
     }
 }
 
+/// A third model beside student and teacher.
+#[derive(Clone, Debug, Args)]
+pub struct BaselineArguments {
+    /// Folder of a third model to compare both with: the base flow, or Stable Diffusion
+    #[arg(long, value_name = "DIR")]
+    pub baseline_model: Option<PathBuf>,
+}
+
+impl BaselineArguments {
+    /// The same request with this model in it.
+    pub fn add_to(&self, request: OpenRequest) -> OpenRequest {
+        OpenRequest { baseline: self.baseline_model.clone().map(Source::Folder), ..request }
+    }
+}
+
 /// Pictures of one command at most.
 pub(super) const MOST_PICTURES: u32 = 10_000;
 
@@ -89,11 +105,11 @@ pub(super) struct DrawArguments {
     #[command(flatten)]
     pub trace: TraceArguments,
 
-    /// Euler steps, 1 to 50 [default: student 1, teacher 25]
+    /// Steps, 1 to 50 [default: student 1, others 25]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub steps: Option<u32>,
 
-    /// Guidance scale, 0 or more; only above 1 has an effect [default: student 1, teacher 1.5]
+    /// Guidance scale, 0 or more; only above 1 has an effect [default: student 1, teacher 1.5, Stable Diffusion 5]
     #[arg(long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f32>,
 
@@ -118,9 +134,10 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true, value_parser = decoder(), hide_possible_values = true)]
     pub decoder: Decoder,
 
-    /// How to step from noise to picture; only flow (Euler) for now
-    #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = ["flow", "dpmpp-2m", "ddim"], hide_possible_values = true)]
-    pub sampler: Option<String>,
+    /// How to step from noise to picture: Euler along a flow, or one of Stable Diffusion's samplers
+    /// [default: what model_index.json says: flow, or dpmpp-2m for Stable Diffusion]
+    #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = sampler(), hide_possible_values = true)]
+    pub sampler: Option<Sampler>,
 
     /// Start from the tensor `noise` (N,C,h,w) of this file; sets size and count, and the seed then has no effect
     #[arg(long, value_name = "FILE.safetensors")]
@@ -153,6 +170,11 @@ pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
 
 pub(super) fn decoder() -> impl TypedValueParser<Value = Decoder> {
     PossibleValuesParser::new(["full", "tiny"]).map(|name| if name == "tiny" { Decoder::Tiny } else { Decoder::Full })
+}
+
+fn sampler() -> impl TypedValueParser<Value = Sampler> {
+    PossibleValuesParser::new(Sampler::ALL.map(Sampler::option))
+        .map(|name| Sampler::ALL.into_iter().find(|sampler| sampler.option() == name).unwrap_or_default())
 }
 
 pub(super) fn size(text: &str) -> Result<(u32, u32), String> {

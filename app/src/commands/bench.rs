@@ -6,7 +6,7 @@ use instaflow_engine::pipeline::{Models, Shapes};
 use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, Precision, Role, Settings, Timings};
 use serde_json::json;
 
-use super::arguments::{self, ModelArguments, TraceArguments};
+use super::arguments::{self, BaselineArguments, ModelArguments, TraceArguments};
 use super::live::{self, Live};
 use super::progress::Progress;
 use super::{engine_error, say, wrong_use};
@@ -24,9 +24,12 @@ pub struct Bench {
     #[command(flatten)]
     pub(super) trace: TraceArguments,
 
+    #[command(flatten)]
+    baseline: BaselineArguments,
+
     /// Time random weights of these shapes instead of a model; nothing is downloaded
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
-    #[arg(conflicts_with_all = ["model", "teacher_model", "tiny_decoder"])]
+    #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "tiny_decoder"])]
     random: Option<String>,
 
     /// Time the teacher's 25 steps; a single folder in --model is then taken as the teacher
@@ -74,8 +77,10 @@ struct Report {
     size: (u32, u32),
     /// Of one picture in one step; `total` is the median of the totals, not the sum of the other medians.
     one_step: Timings,
-    /// Of the teacher's picture, where it was timed.
-    teacher: Option<f64>,
+    /// Of the teacher's picture, where it was timed, and what with.
+    teacher: Option<(f64, Settings)>,
+    /// Of the baseline's.
+    baseline: Option<(f64, Settings)>,
     live: Option<Live>,
 }
 
@@ -100,23 +105,23 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     pictures.warm_up(&settings)?;
     let (one_step_runs, size) = pictures.time("timing one step", &settings)?;
 
-    let timed_teacher = if summary.teacher.is_some() {
-        Some(Role::Teacher)
-    } else {
-        // Random weights have no teacher of their own: its 25 steps take the same time with any weights.
-        arguments.teacher.then_some(role)
+    // With its own defaults; its first step warms up as well as all of them do.
+    let many_steps = |role: Role, card: &ModelCard, what: &str| -> anyhow::Result<(f64, Settings)> {
+        let own = Settings::of(Role::Teacher, card.sampler, PROMPT);
+        let timed =
+            Settings { role, size: settings.size, decoder: settings.decoder, sampler: Some(card.sampler), ..own };
+        pictures.warm_up(&Settings { steps: 1, ..timed.clone() })?;
+        Ok((median(pictures.time(what, &timed)?.0.iter().map(|t| t.total)), timed))
     };
-    let teacher = match timed_teacher {
-        Some(role) => {
-            let teachers =
-                Settings { role, size: settings.size, decoder: settings.decoder, ..Settings::teacher(PROMPT) };
-            // One guided step warms up as well as 25 do.
-            pictures.warm_up(&Settings { steps: 1, ..teachers.clone() })?;
-            Some(median(pictures.time("timing the teacher", &teachers)?.0.iter().map(|t| t.total)))
-        }
+    let teacher = match &summary.teacher {
+        Some(teacher) => Some(many_steps(Role::Teacher, teacher, "timing the teacher")?),
+        // Random weights have no teacher of their own: its 25 steps take the same time with any weights.
+        None if arguments.teacher => Some(many_steps(role, card, "timing the teacher")?),
         None => None,
     };
-    let mut report = Report { teacher, ..Report::new(card, &summary, size, &one_step_runs) };
+    let baseline = summary.baseline.as_ref();
+    let baseline = baseline.map(|card| many_steps(Role::Baseline, card, "timing the baseline")).transpose()?;
+    let mut report = Report { teacher, baseline, ..Report::new(card, &summary, size, &one_step_runs) };
     if let Some(prompt) = &arguments.live {
         report.live = Some(live::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
     }
@@ -138,6 +143,7 @@ impl Report {
                 total: median(runs.iter().map(|t| t.total)),
             },
             teacher: None,
+            baseline: None,
             live: None,
         }
     }
@@ -166,7 +172,8 @@ fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
 fn request(arguments: &Bench) -> instaflow_engine::protocol::OpenRequest {
     // With --teacher-model there are two folders, and --model's is the student.
     let as_teacher = arguments.teacher && arguments.model.teacher_model.is_none();
-    instaflow_engine::protocol::OpenRequest { as_teacher, ..arguments.model.open_request() }
+    let request = arguments.baseline.add_to(arguments.model.open_request());
+    instaflow_engine::protocol::OpenRequest { as_teacher, ..request }
 }
 
 fn one_step(arguments: &Bench, role: Role, prompt: &str) -> Settings {
@@ -229,8 +236,11 @@ fn as_json(report: &Report) -> serde_json::Value {
         "size": [report.size.0, report.size.1],
         "stages": {"text_encoder": t.text_encoder, "unet": t.unet, "decoder": t.decoder},
         "one_step_s": t.total,
-        "teacher_s": report.teacher,
+        "teacher_s": report.teacher.as_ref().map(|(seconds, _)| seconds),
     });
+    if let Some((seconds, _)) = &report.baseline {
+        object["baseline_s"] = json!(seconds);
+    }
     if let Some(live) = &report.live {
         object["live"] = json!({"p50_s": live.p50, "p95_s": live.p95, "drawn": live.drawn, "dropped": live.dropped});
     }
@@ -246,8 +256,11 @@ fn as_text(report: &Report) -> Vec<String> {
         format!("  decoder       {:8.3}", t.decoder),
         format!("  one step      {:8.3}   from prompt to pixels", t.total),
     ];
-    if let Some(seconds) = report.teacher {
-        lines.push(format!("  teacher       {seconds:8.3}   25 steps, guidance 1.5"));
+    for (name, timed) in [("teacher ", &report.teacher), ("baseline", &report.baseline)] {
+        let Some((seconds, with)) = timed else { continue };
+        let sampler = with.sampler.unwrap_or_default().name();
+        lines
+            .push(format!("  {name}      {seconds:8.3}   {} steps, guidance {}, {sampler}", with.steps, with.guidance));
     }
     if let Some(Live { p50, p95, drawn, dropped }) = &report.live {
         lines.push(format!("  live          {p50:8.3}   half of the pictures within this, from key to pixels"));

@@ -3,10 +3,10 @@
 use anyhow::ensure;
 use clap::Args;
 use instaflow_engine::pipeline::{Drawn, Models};
-use instaflow_engine::protocol::{Picture, Role, Settings};
+use instaflow_engine::protocol::{Picture, Role, Sampler, Settings};
 use instaflow_engine::{Cancel, png};
 
-use super::arguments::{DrawArguments, ModelArguments};
+use super::arguments::{BaselineArguments, DrawArguments, ModelArguments};
 use super::generate::in_short;
 use super::plan::Plan;
 use super::progress::Progress;
@@ -18,15 +18,20 @@ use super::{engine_error, say, wrong_use};
 pub struct Compare {
     #[command(flatten)]
     pub(super) draw: DrawArguments,
+
+    #[command(flatten)]
+    baseline: BaselineArguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   instaflow compare \"a snowy mountain near a lake at sunset\" -o both.png
   instaflow compare \"a lake\" -o both.png --model STUDENT_DIR --teacher-model TEACHER_DIR --seed 7
+  instaflow compare \"a lake\" -o three.png --model PAIR --baseline-model ~/models/stable-diffusion-v1-5
 
-The right third is the absolute difference of the two, channel by channel. The PNG carries the teacher's settings.
-Timings and distances are printed. --save-latents holds (2N,C,h,w): student, teacher, for each picture in turn.";
+The rightmost is the absolute difference of student and teacher, channel by channel; with --baseline-model, the baseline
+stands before it. The PNG carries the teacher's settings. Timings and distances are printed. --save-latents holds
+(2N,C,h,w): student, teacher, for each picture in turn, or (3N,C,h,w) with the baseline after them.";
 
 pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     let draw = &arguments.draw;
@@ -34,17 +39,20 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     check_pair(&draw.model)?;
 
     let progress = Progress::new();
-    let request = draw.model.open_request();
+    let request = arguments.baseline.add_to(draw.model.open_request());
     let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
-    let (Some(student), Some(_)) = (&summary.student, &summary.teacher) else {
+    let (Some(student), Some(teacher)) = (&summary.student, &summary.teacher) else {
         return Err(wrong_use(NO_PAIR));
     };
     // The same noise makes the same size; a teacher of another size follows the student.
     let size = if draw.noise.is_some() { draw.size } else { draw.size.or(Some(student.size)) };
+    let own = teacher.sampler;
 
-    let steps = 1 + u64::from(plan.settings(Role::Teacher, 0).steps);
+    let teachers_steps = u64::from(plan.settings(Role::Teacher, own, 0).steps);
+    let baselines = summary.baseline.as_ref().map(|card| baseline_settings(draw, card.sampler));
+    let steps = 1 + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
     progress.begin("drawing", steps * plan.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in plan.outputs.iter().enumerate() {
@@ -60,31 +68,55 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
                 )
                 .map_err(engine_error)
         };
-        let teachers = Settings { size, ..plan.settings(Role::Teacher, index) };
-        let students = Settings {
-            seed: teachers.seed,
-            size,
-            decoder: teachers.decoder,
-            ..Settings::student(teachers.prompt.as_str())
-        };
+        let teachers = Settings { size, ..plan.settings(Role::Teacher, own, index) };
+        let (seed, decoder) = (teachers.seed, teachers.decoder);
+        let students = Settings { seed, size, decoder, ..Settings::student(teachers.prompt.as_str()) };
         let student = one(&students, before)?;
         let teacher = one(&teachers, before + 1)?;
-        ensure!(
-            student.latents.shape == teacher.latents.shape,
-            "student and teacher work on latents of different shapes and cannot share their noise: open two that belong together"
-        );
-        png::save(output, &side_by_side(&student.picture, &teacher.picture), true, draw.force)?;
+        let shared = |drawn: &Drawn, who: &str| -> anyhow::Result<()> {
+            ensure!(
+                student.latents.shape == drawn.latents.shape && student.picture.rgb.len() == drawn.picture.rgb.len(),
+                "student and {who} work on latents of different shapes and cannot share their noise: open models that belong together"
+            );
+            Ok(())
+        };
+        shared(&teacher, "teacher")?;
+        let baseline = match &baselines {
+            Some(settings) => Some(one(&Settings { seed, size, ..settings.clone() }, before + 1 + teachers_steps)?),
+            None => None,
+        };
+        if let Some(baseline) = &baseline {
+            shared(baseline, "baseline")?;
+        }
+        let third = baseline.as_ref().map(|drawn| &drawn.picture);
+        png::save(output, &side_by_side(&student.picture, &teacher.picture, third), true, draw.force)?;
         progress.aside(|| {
-            say(format!("{}: student | teacher | difference", output.display()))?;
+            let panes = if third.is_some() { "baseline | difference" } else { "difference" };
+            say(format!("{}: student | teacher | {panes}", output.display()))?;
             say(format!("  student: {}", in_short(&student.picture)))?;
             say(format!("  teacher: {}", in_short(&teacher.picture)))?;
-            say(format!("  distance: {}", distances(&student, &teacher)))
+            say(format!("  distance: {}", distances(&student, &teacher)))?;
+            let Some(baseline) = &baseline else { return Ok(()) };
+            say(format!("  baseline: {}", in_short(&baseline.picture)))?;
+            say(format!("  distance of student and baseline: {}", distances(&student, baseline)))
         })?;
         if draw.save_latents.is_some() {
             latents.extend([student.latents, teacher.latents]);
+            latents.extend(baseline.map(|baseline| baseline.latents));
         }
     }
     plan.save_latents(latents)
+}
+
+/// The baseline's own defaults, with what concerns any model of many steps; a guidance scale means something else to each.
+fn baseline_settings(draw: &DrawArguments, own: Sampler) -> Settings {
+    let defaults = Settings::of(Role::Baseline, own, draw.prompt.as_str());
+    Settings {
+        negative_prompt: draw.negative.clone().unwrap_or_default(),
+        steps: draw.steps.unwrap_or(defaults.steps),
+        decoder: draw.decoder,
+        ..defaults
+    }
 }
 
 const NO_PAIR: &str = "compare needs a student and a teacher: give --model a pair, or add --teacher-model";
@@ -97,16 +129,18 @@ fn check_pair(model: &ModelArguments) -> anyhow::Result<()> {
     }
 }
 
-/// One picture of three panes; the settings are the teacher's, which say all that the student's say and more.
-fn side_by_side(student: &Picture, teacher: &Picture) -> Picture {
+/// One picture of three panes, or four; the settings are the teacher's, which say all that the student's say and more.
+fn side_by_side(student: &Picture, teacher: &Picture, baseline: Option<&Picture>) -> Picture {
     let row = student.width as usize * 3;
-    let mut rgb = Vec::with_capacity(student.rgb.len() * 3);
-    for (left, right) in student.rgb.chunks_exact(row).zip(teacher.rgb.chunks_exact(row)) {
+    let panes = if baseline.is_some() { 4 } else { 3 };
+    let mut rgb = Vec::with_capacity(student.rgb.len() * panes);
+    for (index, (left, right)) in student.rgb.chunks_exact(row).zip(teacher.rgb.chunks_exact(row)).enumerate() {
         rgb.extend_from_slice(left);
         rgb.extend_from_slice(right);
+        rgb.extend(baseline.iter().flat_map(|baseline| &baseline.rgb[index * row..(index + 1) * row]));
         rgb.extend(left.iter().zip(right).map(|(l, r)| l.abs_diff(*r)));
     }
-    Picture { width: student.width * 3, rgb: rgb.into(), latents: None, ..teacher.clone() }
+    Picture { width: student.width * panes as u32, rgb: rgb.into(), latents: None, ..teacher.clone() }
 }
 
 fn distances(student: &Drawn, teacher: &Drawn) -> String {
@@ -142,8 +176,13 @@ mod tests {
 
     #[test]
     fn panes_stand_side_by_side() {
-        let both = side_by_side(&picture(&[1, 2, 3, 10, 20, 30]), &picture(&[3, 2, 1, 10, 30, 20]));
+        let (student, teacher) = (picture(&[1, 2, 3, 10, 20, 30]), picture(&[3, 2, 1, 10, 30, 20]));
+        let both = side_by_side(&student, &teacher, None);
         assert_eq!((both.width, both.height), (3, 2));
         assert_eq!(*both.rgb, [1, 2, 3, 3, 2, 1, 2, 0, 2, 10, 20, 30, 10, 30, 20, 0, 10, 10]);
+        let three = side_by_side(&student, &teacher, Some(&picture(&[7, 7, 7, 8, 8, 8])));
+        assert_eq!((three.width, three.height), (4, 2));
+        assert_eq!(three.rgb[..12], [1, 2, 3, 3, 2, 1, 7, 7, 7, 2, 0, 2]);
+        assert_eq!(three.rgb[18..21], [8, 8, 8]);
     }
 }

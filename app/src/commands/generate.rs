@@ -27,6 +27,7 @@ Examples:
   instaflow generate \"a snowy mountain near a lake at sunset\" -o lake.png
   instaflow generate \"a lake\" -o lake.png --seed 7 --count 4      lake-001.png … lake-004.png, seeds 7 to 10
   instaflow generate \"a lake\" -o slow.png --teacher --steps 25 --guidance 1.5 --negative \"people\"
+  instaflow generate \"a lake\" -o sd.png --model ~/models/stable-diffusion-v1-5 --sampler ddim
   instaflow generate \"a lake\" -o big.png --model ~/models/instaflow_0_9B --size 512x512 --device cuda
 
 Each finished picture prints one line with its file, size, seed and seconds per stage. Pictures that were finished
@@ -34,19 +35,24 @@ before a failure stay.";
 
 pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let plan = Plan::new(&arguments.draw)?;
-    let role = if arguments.teacher { Role::Teacher } else { Role::Student };
-
     let progress = Progress::new();
     let request = arguments.draw.model.open_one(arguments.teacher);
     let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
     let models = models.map_err(engine_error)?;
+    let summary = models.summary();
+    // A folder of Stable Diffusion is no student, asked for or not.
+    let (role, card) = match &summary.student {
+        Some(card) if !arguments.teacher => (Role::Student, Some(card)),
+        _ => (Role::Teacher, summary.teacher.as_ref()),
+    };
+    let sampler = card.map(|card| card.sampler).unwrap_or_default();
 
-    let steps = u64::from(plan.settings(role, 0).steps);
+    let steps = u64::from(plan.settings(role, sampler, 0).steps);
     progress.begin("drawing", steps * plan.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in plan.outputs.iter().enumerate() {
         let before = index as u64 * steps;
-        let settings = plan.settings(role, index);
+        let settings = plan.settings(role, sampler, index);
         let noise = plan.noise(index);
         let drawn = models
             .draw(

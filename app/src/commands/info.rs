@@ -38,6 +38,7 @@ fn restored_lines(restored: &png::Restored) -> Vec<String> {
     let role = match settings.role {
         Role::Student => "student",
         Role::Teacher => "teacher",
+        Role::Baseline => "baseline",
     };
     lines.push(format!("Drawn by: {role}"));
     lines.push(format!("Seed: {}", settings.seed));
@@ -45,6 +46,9 @@ fn restored_lines(restored: &png::Restored) -> Vec<String> {
         lines.push(format!("Size: {width}x{height}"));
     }
     lines.push(format!("Steps: {}", settings.steps));
+    if let Some(sampler) = settings.sampler {
+        lines.push(format!("Sampler: {}", sampler.name()));
+    }
     lines.push(format!("Guidance scale: {}", settings.guidance));
     let decoder = match settings.decoder {
         Decoder::Full => "full",

@@ -30,7 +30,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use instaflow_engine::threads::{self, Priority};
 
-use arguments::{ModelArguments, TraceArguments};
+use arguments::{BaselineArguments, ModelArguments, TraceArguments};
 
 /// Types a prompt, gets a picture: in a window, or by one of the commands below.
 ///
@@ -45,6 +45,10 @@ pub struct Arguments {
     /// What the window opens with.
     #[command(flatten)]
     pub model: ModelArguments,
+
+    /// What it compares with beside that.
+    #[command(flatten)]
+    pub baseline: BaselineArguments,
 
     /// What the window writes down of itself.
     #[command(flatten)]
@@ -86,12 +90,13 @@ pub enum Command {
     Generate(generate::Generate),
     /// Draw student and teacher from the same noise, side by side with their difference.
     ///
-    /// --steps, --guidance and --negative are the teacher's; the student draws in one step without guidance.
+    /// --sampler, --guidance and --negative are the teacher's, --steps is the baseline's, too; the student draws in one step
+    /// without guidance. With --baseline-model a third model draws from the same noise.
     Compare(compare::Compare),
     /// Time a model stage by stage on this machine.
     ///
     /// Prints the medians in seconds, each run from prompt to RGB pixels with nothing cached. With a pair, or with
-    /// --teacher, the teacher's 25 steps with guidance are timed too.
+    /// --teacher, the teacher's 25 steps with guidance are timed too; with --baseline-model, the baseline's.
     Bench(bench::Bench),
     /// Show a PNG's settings, or a model folder's parts, sizes and problems.
     Info(info::Info),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use instaflow_engine::pipeline::Latents;
-use instaflow_engine::protocol::{Role, Settings};
+use instaflow_engine::protocol::{Role, Sampler, Settings};
 
 use super::arguments::{DrawArguments, MOST_PICTURES};
 use super::{engine_error, wrong_use};
@@ -20,10 +20,6 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Checks all that can be checked without the model.
     pub fn new(arguments: &'a DrawArguments) -> anyhow::Result<Self> {
-        if let Some(sampler) = arguments.sampler.as_deref().filter(|&sampler| sampler != "flow") {
-            let message = format!("the sampler {sampler} is not available yet: leave --sampler out, or give flow");
-            return Err(wrong_use(message));
-        }
         if !arguments.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
             let name = arguments.output.display();
             return Err(wrong_use(format!("{name} does not end in .png: pictures are saved as PNG files alone")));
@@ -59,21 +55,19 @@ impl<'a> Plan<'a> {
         Ok(Self { arguments, noise, outputs })
     }
 
-    /// Settings of picture `index`, the defaults of its `role` where nothing was asked for.
-    pub fn settings(&self, role: Role, index: usize) -> Settings {
+    /// Settings of picture `index`, the defaults of its `role` where nothing was asked for; `own` is its model's sampler.
+    pub fn settings(&self, role: Role, own: Sampler, index: usize) -> Settings {
         let arguments = self.arguments;
-        let prompt = arguments.prompt.as_str();
-        let defaults = match role {
-            Role::Student => Settings::student(prompt),
-            Role::Teacher => Settings::teacher(prompt),
-        };
+        let defaults = Settings::of(role, arguments.sampler.unwrap_or(own), arguments.prompt.as_str());
         Settings {
+            role,
             negative_prompt: arguments.negative.clone().unwrap_or_default(),
             // Modulo 2³², as 32 bits do by themselves.
             seed: arguments.seed.wrapping_add(index as u32),
             size: arguments.size,
             steps: arguments.steps.unwrap_or(defaults.steps),
             guidance: arguments.guidance.unwrap_or(defaults.guidance),
+            sampler: arguments.sampler,
             decoder: arguments.decoder,
             ..defaults
         }

@@ -162,12 +162,15 @@ fn sizes(card: &ModelCard) -> Vec<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use instaflow_engine::protocol::Sampler;
+
     use super::*;
 
     fn card(side: u32, size_multiple: u32) -> ModelCard {
         ModelCard {
             name: String::new(),
             hash: String::new(),
+            sampler: Sampler::Flow,
             size: (side, side),
             size_multiple,
             unet_parameters: 0,

@@ -6,7 +6,7 @@ use candle_core::DType;
 
 use super::component::Component;
 use super::files::Files;
-use super::model::{ModelFolder, check_pipeline, read_tokenizer};
+use super::model::{ModelFolder, pipeline, read_tokenizer};
 use super::pair::halves;
 use super::plan::Size;
 use crate::Result;
@@ -47,7 +47,7 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
 
 fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<String>) {
     let before = lines.len();
-    if let Err(error) = check_pipeline(files) {
+    if let Err(error) = pipeline(files) {
         lines.push(line("problem", &error.to_string()));
     }
     let own_or_theirs = |name: &str| {
@@ -75,6 +75,7 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
             let (channels, factor) = (model.latent_channels(), model.latent_factor() as u32);
             let latents = format!("latents {channels} × {} × {}", height / factor, width / factor);
             lines.push(line("pictures", &format!("{width} × {height}, {latents}")));
+            lines.push(line("sampler", model.sampler().name()));
             lines.push(line("hash", &model.hash()));
         }
         // What is wrong with one part was said there.

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::component::{Component, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
+use crate::diffusion::Schedule;
+use crate::protocol::Sampler;
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, Tokenizer};
 use crate::unet::UNetConfig;
@@ -14,8 +16,15 @@ use crate::{Error, Result};
 
 const INDEX: &str = "model_index.json";
 
-/// The pipelines that this engine draws: the authors' own name and the one of Diffusers' community pipeline.
-const FLOW_PIPELINES: [&str; 2] = ["RectifiedFlowPipeline", "InstaFlowPipeline"];
+const SCHEDULER: &str = "scheduler_config.json";
+
+/// The pipelines that this engine draws, and the sampler of each: the authors' own name, the one of Diffusers' community
+/// pipeline, and Stable Diffusion.
+const PIPELINES: [(&str, Sampler); 3] = [
+    ("RectifiedFlowPipeline", Sampler::Flow),
+    ("InstaFlowPipeline", Sampler::Flow),
+    ("StableDiffusionPipeline", Sampler::DpmPlusPlus2M),
+];
 
 const KL: &str = "AutoencoderKL";
 const TINY: &str = "AutoencoderTiny";
@@ -24,6 +33,8 @@ const TINY: &str = "AutoencoderTiny";
 #[derive(Debug)]
 pub struct ModelFolder {
     name: String,
+    sampler: Sampler,
+    scheduler: Files,
     tokenizer: Files,
     text_encoder: Arc<Component>,
     unet: Arc<Component>,
@@ -37,7 +48,7 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Opens the parts of a folder; those that it lacks are `fallback`'s. Checks that they belong together.
     pub fn open(files: &Files, fallback: Option<&Self>) -> Result<Self> {
-        check_pipeline(files)?;
+        let sampler = pipeline(files)?;
         if !files.folder("unet").exists() && fallback.is_none() {
             return Err(files.fault("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
         }
@@ -53,16 +64,19 @@ impl ModelFolder {
         let unet = part("unet", fallback.map(|it| &it.unet), &unet_classes)?;
         let vae = part("vae", fallback.map(|it| &it.vae), &[KL, TINY])?;
 
-        let own = files.folder("tokenizer");
-        let tokenizer = match fallback {
-            Some(theirs) if !own.exists() => theirs.tokenizer.clone(),
-            _ => own,
+        let own_or_theirs = |name: &str, theirs: Option<&Files>| {
+            let own = files.folder(name);
+            theirs.filter(|_| !own.exists()).cloned().unwrap_or(own)
         };
+        let tokenizer = own_or_theirs("tokenizer", fallback.map(|it| &it.tokenizer));
+        let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let mut model = Self {
             name: files.name(),
             latent_channels: latent_channels(&vae)?,
             latent_factor: latent_factor(&vae)?,
             sample_size: sample_size(&unet)?,
+            sampler,
+            scheduler,
             tokenizer,
             text_encoder,
             unet,
@@ -70,6 +84,9 @@ impl ModelFolder {
             vae_tiny: None,
         };
         model.check_channels()?;
+        if sampler.is_diffusion() {
+            model.schedule()?;
+        }
 
         let tiny = files.folder("vae_tiny");
         if tiny.exists() {
@@ -104,6 +121,20 @@ impl ModelFolder {
     /// Reads the tokenizer and checks that the text encoder knows all of its ids.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         read_tokenizer(&self.tokenizer, Some(self.text_encoder.config()))
+    }
+
+    /// How the folder says that it is drawn.
+    pub fn sampler(&self) -> Sampler {
+        self.sampler
+    }
+
+    /// Reads what the samplers of Stable Diffusion step on. Folders of flows have one, too, and are not drawn with it.
+    pub fn schedule(&self) -> Result<Schedule> {
+        let config = read_json(&self.scheduler, SCHEDULER)?.ok_or_else(|| {
+            let message = "does not exist, and Stable Diffusion's samplers need it: fetch the whole folder";
+            self.scheduler.fault(SCHEDULER, message)
+        })?;
+        Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))
     }
 
     /// A CLIPTextModel.
@@ -186,20 +217,15 @@ impl ModelFolder {
     }
 }
 
-/// Refuses a folder whose model_index.json names a pipeline of another kind. Without the file, it is taken for a flow.
-pub(super) fn check_pipeline(files: &Files) -> Result<()> {
+/// The sampler of the pipeline that model_index.json names. Without the file, a folder is taken for a flow.
+pub(super) fn pipeline(files: &Files) -> Result<Sampler> {
     let index = read_json(files, INDEX)?.unwrap_or_default();
-    match index["_class_name"].as_str() {
-        Some("StableDiffusionPipeline") => Err(files.fault(
-            INDEX,
-            "is of Stable Diffusion, which needs samplers that are not there yet: only rectified flows are drawn so far",
-        )),
-        Some(class) if !FLOW_PIPELINES.contains(&class) => Err(files.fault(
-            INDEX,
-            format!("is of a {class}: only rectified flows (RectifiedFlowPipeline) are drawn so far"),
-        )),
-        _ => Ok(()),
-    }
+    let Some(class) = index["_class_name"].as_str() else { return Ok(Sampler::Flow) };
+    let known = PIPELINES.iter().find(|(name, _)| *name == class);
+    known.map(|(_, sampler)| *sampler).ok_or_else(|| {
+        let names = PIPELINES.map(|(name, _)| name).join(", ");
+        files.fault(INDEX, format!("is of a {class}, which is not drawn here: known are {names}"))
+    })
 }
 
 /// Opens a component of one of these classes. A config that names none is left to the network's constructor.

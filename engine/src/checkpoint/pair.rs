@@ -1,4 +1,4 @@
-//! Students and teachers: which folder plays which part.
+//! Students, teachers and baselines: which folder plays which part.
 
 use std::sync::Arc;
 
@@ -9,48 +9,67 @@ use crate::Result;
 use crate::protocol::{OpenRequest, Source};
 use crate::text::Tokenizer;
 
-/// What a request opens; at least one of the two.
+/// What a request opens; at least student or teacher.
 #[derive(Debug)]
 pub struct Opened {
     /// The one-step model.
     pub student: Option<ModelFolder>,
     /// The model that it was distilled from.
     pub teacher: Option<ModelFolder>,
+    /// A third model to compare both with.
+    pub baseline: Option<ModelFolder>,
 }
 
 /// Opens what a request names: configs and headers, no weights. A pair is a folder with `student/` and `teacher/`,
-/// and what `student/` lacks is the teacher's. A single folder cannot say which it is: it is the student, or the
-/// teacher where `as_teacher` says so and no other teacher is named.
+/// and what `student/` lacks is the teacher's. A single folder of a flow cannot say which it is: it is the student, or
+/// the teacher where `as_teacher` says so and no other teacher is named. One of Stable Diffusion says that it is no
+/// student: it draws in many steps, and is the teacher.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
     let files = Files::open(&request.model)?;
     let mut opened = if let Some((student, teacher)) = halves(&files)? {
         let mut teacher = ModelFolder::open(&teacher, None)?;
         let mut student = ModelFolder::open(&student, Some(&teacher))?;
+        if student.sampler().is_diffusion() {
+            let message = "holds Stable Diffusion in student/, which draws in many steps: give a one-step flow there";
+            return Err(files.fault("", message));
+        }
         teacher.rename(files.name());
         student.rename(files.name());
-        Opened { student: Some(student), teacher: Some(teacher) }
+        Opened { student: Some(student), teacher: Some(teacher), baseline: None }
     } else {
-        let model = Some(ModelFolder::open(&files, None)?);
-        if request.as_teacher && request.teacher.is_none() {
-            Opened { student: None, teacher: model }
-        } else {
-            Opened { student: model, teacher: None }
+        let model = ModelFolder::open(&files, None)?;
+        let no_student = request.as_teacher || model.sampler().is_diffusion();
+        match (no_student, &request.teacher) {
+            (true, None) => Opened { student: None, teacher: Some(model), baseline: None },
+            (true, Some(_)) if model.sampler().is_diffusion() => {
+                let message = "is of Stable Diffusion, which is no student: open it as the teacher, or as the baseline";
+                return Err(files.fault("", message));
+            }
+            _ => Opened { student: Some(model), teacher: None, baseline: None },
         }
     };
-    if let Some(source) = &request.teacher {
-        let files = Files::open(source)?;
-        let teacher = halves(&files)?.map(|(_, teacher)| teacher);
-        let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None)?;
-        model.rename(files.name());
-        opened.teacher = Some(model);
-    }
+    opened.teacher = request.teacher.as_ref().map(open_many_steps).transpose()?.or(opened.teacher);
+    opened.baseline = request.baseline.as_ref().map(open_many_steps).transpose()?;
     if let Some(path) = &request.tiny_decoder {
         let tiny = Arc::new(ModelFolder::open_tiny(&Files::open_folder(path)?)?);
         for model in opened.student.iter_mut().chain(&mut opened.teacher) {
             model.set_vae_tiny(Arc::clone(&tiny))?;
         }
+        if let Some(baseline) = &mut opened.baseline {
+            // The baseline may have latents of its own; then it keeps its own decoders.
+            let _ = baseline.set_vae_tiny(tiny);
+        }
     }
     Ok(opened)
+}
+
+/// A single folder, or a pair's teacher, under the folder's own name.
+fn open_many_steps(source: &Source) -> Result<ModelFolder> {
+    let files = Files::open(source)?;
+    let teacher = halves(&files)?.map(|(_, teacher)| teacher);
+    let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None)?;
+    model.rename(files.name());
+    Ok(model)
 }
 
 /// The tokenizer of a model, or of a pair's student, without a look at any weights.

@@ -1,6 +1,6 @@
-//! One picture: prompt → embedding, seed → noise, Euler steps along the U-Net's velocity, latents → pixels.
+//! One picture: prompt → embedding, seed → noise, a sampler's steps over the U-Net's predictions, latents → pixels.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tracing::info_span;
 
 use super::embeddings::Key;
 use super::model::{Model, Vae};
-use super::{Drawn, Latents, Models, Step, blend, memory, path, pixels, settings as limits};
+use super::{Drawn, Latents, Models, Step, blend, memory, pixels, run, settings as limits};
 use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Timings};
 use crate::{Cancel, Error, Result};
@@ -43,7 +43,8 @@ pub(super) fn draw(
         None => Tensor::from_vec(blend::noise(settings, &shape), &shape, &models.device)?,
     };
 
-    let settings = Settings { size: Some((width, height)), ..settings.clone() };
+    let sampler = settings.sampler.unwrap_or(model.card.sampler);
+    let settings = Settings { size: Some((width, height)), sampler: Some(sampler), ..settings.clone() };
     let picture = |rgb: Arc<[u8]>, mut timings: Timings| {
         timings.total = begun.elapsed().as_secs_f64();
         let (model, model_hash) = (model.card.name.clone(), model.card.hash.clone());
@@ -52,26 +53,22 @@ pub(super) fn draw(
     };
 
     let in_unet = Cell::new(0.0);
-    let velocities = RefCell::new(Vec::new());
-    let mut velocity = |x: &Tensor, t: f64| -> Result<Tensor> {
+    let mut predict = |x: &Tensor, time: f64| -> Result<Tensor> {
         cancel.check()?;
         let begun = Instant::now();
         let guidance = guided.then_some(f64::from(settings.guidance));
-        let v = predict(models, model, x, t, &context, guidance, cancel)?;
+        let prediction = predict(models, model, x, time, &context, guidance, cancel)?;
         in_unet.set(in_unet.get() + begun.elapsed().as_secs_f64());
-        if settings.steps > 1 {
-            velocities.borrow_mut().push(v.clone());
-        }
-        Ok(v)
+        Ok(prediction)
     };
-    let mut watch = |progress: euler::Progress<'_>| -> Result<()> {
-        let rgb = if settings.steps > 1 { preview(models, model, progress.estimate, cancel)? } else { None };
+    let mut watch = |done: usize, total: usize, estimate: &Tensor| -> Result<()> {
+        let rgb = if total > 1 { preview(models, model, estimate, cancel)? } else { None };
         let timings = Timings { unet: in_unet.get(), ..timings };
         let estimate = rgb.map(|rgb| picture(rgb, timings));
-        observer(Step { done: progress.done as u32, total: progress.total as u32, estimate });
+        observer(Step { done: done as u32, total: total as u32, estimate });
         Ok(())
     };
-    let end = euler::sample(&start, settings.steps as usize, &mut velocity, &mut watch)?;
+    let end = run::run(model, sampler, &start, settings.steps as usize, &mut predict, &mut watch)?;
     timings.unet = in_unet.get();
 
     let in_decoder = Instant::now();
@@ -79,7 +76,7 @@ pub(super) fn draw(
     timings.decoder = in_decoder.elapsed().as_secs_f64();
     let mut picture = picture(rgb, timings);
     picture.straightness = end.straightness;
-    picture.path = path::points(&start, &end.latents, &velocities.into_inner())?;
+    picture.path = end.path;
     Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
 }
 
@@ -154,30 +151,31 @@ fn embed(models: &Models, model: &Model, prompt: &str, timings: &mut Timings) ->
     Ok(embedding)
 }
 
-/// The velocity at x (1, C, h, w) and time t (0 = noise, 1 = image), in f32; guided where there is a scale.
+/// The network's prediction (a velocity, or a noise) at x (1, C, h, w) and one of its times (1000 = noise, 0 = image), in
+/// f32; guided where there is a scale.
 fn predict(
     models: &Models,
     model: &Model,
     x: &Tensor,
-    t: f64,
+    time: f64,
     context: &Tensor,
     guidance: Option<f64>,
     cancel: &Cancel,
 ) -> Result<Tensor> {
     let batch = context.dim(0)?;
-    let _span = info_span!("U-Net", t, batch).entered();
+    let _span = info_span!("U-Net", time, batch).entered();
     // (B, C, h, w)
     let x = x.to_dtype(models.dtype)?.repeat((batch, 1, 1, 1))?;
-    let timesteps = Tensor::full(((1.0 - t) * euler::NETWORK_TIME) as f32, batch, &models.device)?;
-    let v = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
-    let v = match guidance {
-        None => v,
+    let timesteps = Tensor::full(time as f32, batch, &models.device)?;
+    let prediction = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
+    let prediction = match guidance {
+        None => prediction,
         // The negative prompt comes first.
-        Some(scale) => euler::guided(&v.narrow(0, 1, 1)?, &v.narrow(0, 0, 1)?, scale)?,
+        Some(scale) => euler::guided(&prediction.narrow(0, 1, 1)?, &prediction.narrow(0, 0, 1)?, scale)?,
     };
     // Copying to the host also waits for a GPU: the time until here is the network's own.
-    finite(&v, "U-Net")?;
-    Ok(v)
+    finite(&prediction, "U-Net")?;
+    Ok(prediction)
 }
 
 /// RGB bytes of latents (1, C, h, w).

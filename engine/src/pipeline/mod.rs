@@ -1,6 +1,7 @@
 //! A prompt in, a picture out, on the calling thread: what the worker and the command line are built on.
 //!
-//! [`Models`] holds what is open: a student, a teacher, or both; parts with equal content are in memory once.
+//! [`Models`] holds what is open: a student, a teacher, or both, and perhaps a baseline; parts with equal content are in
+//! memory once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,12 +25,14 @@ mod open;
 mod path;
 mod pixels;
 mod random;
+mod run;
 mod settings;
 
-/// A student, a teacher, or both, loaded and ready to draw.
+/// A student, a teacher, or both, and perhaps a baseline, loaded and ready to draw.
 pub struct Models {
     student: Option<Model>,
     teacher: Option<Model>,
+    baseline: Option<Model>,
     choice: DeviceChoice,
     device: Device,
     /// For people: "CPU, 2 threads".
@@ -47,14 +50,14 @@ pub enum Shapes {
     InstaFlow17b,
 }
 
-/// One Euler step is done.
+/// One step is done.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Steps done.
     pub done: u32,
     /// Steps in all.
     pub total: u32,
-    /// The flow's prediction of the final picture; `None` in a run of one step, or where no preview can be made.
+    /// The model's prediction of the final picture; `None` in a run of one step, or where no preview can be made.
     pub estimate: Option<Picture>,
 }
 
@@ -97,6 +100,7 @@ impl Models {
         ModelSummary {
             student: self.student.as_ref().map(|model| model.card.clone()),
             teacher: self.teacher.as_ref().map(|model| model.card.clone()),
+            baseline: self.baseline.as_ref().map(|model| model.card.clone()),
             device: self.device_name.clone(),
             precision: device::precision(self.dtype),
         }
@@ -111,7 +115,7 @@ impl Models {
     }
 
     /// Draws one picture. `noise` (1, C, h, w) takes the place of the seed's and decides the size. `observer` is told
-    /// after every Euler step. Once cancelled, this ends with [`Error::Cancelled`] at the next network block.
+    /// after every step. Once cancelled, this ends with [`Error::Cancelled`] at the next network block.
     pub fn draw(
         &self,
         settings: &Settings,
@@ -140,15 +144,16 @@ impl Models {
     fn empty(choice: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = device::open(choice)?;
         let dtype = device::dtype(&device, precision)?;
-        Ok(Self { student: None, teacher: None, choice, device, device_name, dtype, embeddings: Mutex::default() })
+        let (student, teacher, baseline, embeddings) = (None, None, None, Mutex::default());
+        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings })
     }
 
     /// No model yet, on the same device.
     fn emptied(&self, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = (self.device.clone(), self.device_name.clone());
         let dtype = device::dtype(&device, precision)?;
-        let embeddings = Mutex::default();
-        Ok(Self { student: None, teacher: None, choice: self.choice, device, device_name, dtype, embeddings })
+        let (student, teacher, baseline, embeddings) = (None, None, None, Mutex::default());
+        Ok(Self { student, teacher, baseline, choice: self.choice, device, device_name, dtype, embeddings })
     }
 
     fn model(&self, role: Role) -> Result<&Model> {
@@ -157,6 +162,7 @@ impl Models {
                 (&self.student, "only a teacher is open: open a student as well, or draw with the teacher")
             }
             Role::Teacher => (&self.teacher, "no teacher is open: open a pair, or a second folder as the teacher"),
+            Role::Baseline => (&self.baseline, "no baseline is open: open a third folder as the baseline"),
         };
         model.as_ref().ok_or_else(|| Error::Setting(sentence.to_owned()))
     }

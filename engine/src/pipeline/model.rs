@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::protocol::ModelCard;
+use crate::diffusion::Schedule;
+use crate::protocol::{ModelCard, Sampler};
 use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
@@ -18,6 +19,8 @@ pub(super) struct Model {
     pub(super) vae: Arc<Vae>,
     /// An AutoencoderTiny beside `vae`.
     pub(super) tiny: Option<Arc<Vae>>,
+    /// What the samplers of Stable Diffusion step on, or why they cannot.
+    pub(super) schedule: Result<Schedule, String>,
 }
 
 /// A loaded network with the config that made it.
@@ -38,6 +41,7 @@ impl Model {
     pub(super) fn new(
         name: String,
         hash: String,
+        (sampler, schedule): (Sampler, Result<Schedule, String>),
         tokenizer: Tokenizer,
         text: Arc<Text>,
         unet: Arc<Denoiser>,
@@ -49,6 +53,7 @@ impl Model {
         let card = ModelCard {
             name,
             hash,
+            sampler,
             size: (pixels(columns), pixels(rows)),
             size_multiple: pixels(unet.config.latent_multiple()),
             unet_parameters: unet.parameters,
@@ -56,7 +61,7 @@ impl Model {
             has_tiny_decoder: tiny.is_some(),
             token_limit: tokenizer.limit(),
         };
-        Self { card, tokenizer, text, unet, vae, tiny }
+        Self { card, tokenizer, text, unet, vae, tiny, schedule }
     }
 
     /// The decoder that is cheap enough for every step: the one beside the VAE, or the VAE where it is tiny itself.

@@ -29,7 +29,7 @@ pub(super) fn open(
     let mut shelf = previous.map(|previous| Shelf::of(previous, &models)).unwrap_or_default();
 
     let mut sizes = HashMap::new();
-    for folder in opened.student.iter().chain(&opened.teacher) {
+    for folder in opened.student.iter().chain(&opened.teacher).chain(&opened.baseline) {
         check(folder, &models, &mut sizes)?;
     }
     let missing = sizes.iter().filter(|(digest, _)| !shelf.holds(digest));
@@ -47,6 +47,8 @@ pub(super) fn open(
         opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
     models.teacher =
         opened.teacher.map(|folder| load(&folder, "teacher", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+    models.baseline =
+        opened.baseline.map(|folder| load(&folder, "baseline", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
     progress(total, total, "");
     Ok(models)
 }
@@ -66,7 +68,7 @@ impl Shelf {
         if previous.dtype != models.dtype || !previous.device.same_device(&models.device) {
             return shelf;
         }
-        for model in previous.student.iter().chain(&previous.teacher) {
+        for model in previous.student.iter().chain(&previous.teacher).chain(&previous.baseline) {
             shelf.texts.push(model.text.clone());
             shelf.unets.push(model.unet.clone());
             shelf.vaes.push(model.vae.clone());
@@ -128,7 +130,8 @@ fn load(
     };
     let vae = decoder(folder.vae(), "decoder")?;
     let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
-    Ok(Model::new(folder.name().to_owned(), folder.hash(), tokenizer, text, unet, vae, tiny))
+    let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
+    Ok(Model::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny))
 }
 
 /// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded.

@@ -8,7 +8,7 @@ use super::model::{Denoiser, Model, Text, Vae};
 use super::{Models, Shapes, memory};
 use crate::Result;
 use crate::checkpoint;
-use crate::protocol::{DeviceChoice, Precision};
+use crate::protocol::{DeviceChoice, Precision, Sampler};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
@@ -50,7 +50,9 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let tiny = Vae { digest: "random tiny VAE".to_owned(), network, config, parameters: TINY_PARAMETERS };
     let hash = "random".to_owned();
     let tokenizer = tokenizer(&name)?;
-    models.student = Some(Model::new(name, hash, tokenizer, text.into(), unet.into(), vae.into(), Some(tiny.into())));
+    let stepping = (Sampler::Flow, Err("random weights have no schedule".to_owned()));
+    let tiny = Some(tiny.into());
+    models.student = Some(Model::new(name, hash, stepping, tokenizer, text.into(), unet.into(), vae.into(), tiny));
     Ok(models)
 }
 

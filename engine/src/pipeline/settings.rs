@@ -4,7 +4,7 @@ use super::Latents;
 use crate::protocol::{ModelCard, Settings};
 use crate::{Error, Result};
 
-/// Most Euler steps of one picture.
+/// Most steps of one picture.
 const MAX_STEPS: u32 = 50;
 
 /// Longest side of a picture, in pixels. Noise is drawn in the host's memory whatever the device is, and not every
@@ -77,6 +77,7 @@ mod tests {
         ModelCard {
             name: "tiny".to_owned(),
             hash: String::new(),
+            sampler: crate::protocol::Sampler::Flow,
             size: (128, 128),
             size_multiple: 64,
             unet_parameters: 0,

@@ -5,7 +5,7 @@
 //! `instaflow` chunk has no such limit; this one is for other programs and their pictures.
 
 use super::Restored;
-use crate::protocol::{Blend, Decoder, Picture, Role, Settings};
+use crate::protocol::{Blend, Decoder, Picture, Role, Sampler, Settings};
 
 const NEGATIVE: &str = "Negative prompt: ";
 const STEPS: &str = "Steps: ";
@@ -17,9 +17,10 @@ pub(super) fn format(picture: &Picture) -> String {
     let negative = if negative_prompt.is_empty() { String::new() } else { format!("{NEGATIVE}{negative_prompt}\n") };
     let hash = quoted(&picture.model_hash);
     let model = quoted(&picture.model);
+    let sampler = picture.settings.sampler.unwrap_or_default().name();
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "{prompt}\n{negative}{STEPS}{steps}, Sampler: Euler flow, CFG scale: {guidance}, Seed: {seed}, \
+        "{prompt}\n{negative}{STEPS}{steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, \
          Size: {width}x{height}, Model hash: {hash}, Model: {model}, Version: instaflow {version}"
     )
 }
@@ -57,6 +58,8 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         size,
         steps,
         guidance,
+        // One that is not there is left to the model.
+        sampler: Sampler::ALL.into_iter().find(|sampler| field("Sampler") == Some(sampler.name())),
         decoder: Decoder::Full,
         blend: Blend::default(),
     };
@@ -124,6 +127,19 @@ mod tests {
         check("Negative prompt: dog\nSteps: 4, Seed: 1", "", "dog", (4, 1.0, 1), None);
         check("Steps: 4, Model: \"a, b: \\\"c\\\"\", Seed: 9", "", "", (4, 1.0, 9), Some("a, b: \"c\""));
         check("only words, Steps: 7, Seed: 3", "only words, Steps: 7, Seed: 3", "", (1, 1.0, 0), None);
+    }
+
+    #[test]
+    fn samplers_go_by_the_names_of_other_programs() {
+        for (name, sampler) in [
+            ("DPM++ 2M", Some(Sampler::DpmPlusPlus2M)),
+            ("DDIM", Some(Sampler::Ddim)),
+            ("Euler flow", Some(Sampler::Flow)),
+            ("Euler a", None),
+        ] {
+            let found = parse(&format!("x\nSteps: 25, Sampler: {name}, CFG scale: 5, Seed: 1")).expect(name);
+            assert_eq!(found.settings.sampler, sampler, "{name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! A diffusion's path in the coordinates of a rectified flow, so that both can be laid beside each other.
+//!
+//! Stable Diffusion's x = α·image + σ·noise keeps its variance, and so bends even between one image and one noise. Divided
+//! by α + σ it is the rectified flow's interpolation,
+//!
+//! ```text
+//! z = x / (α + σ) = t·image + (1 − t)·noise,   t = α / (α + σ),
+//! ```
+//!
+//! and the diffusion's probability flow becomes the rectified flow's own ODE `dz/dt = E[image − noise | z]`, which is
+//! `image(x) − ε(x)` in the network's predictions: the same trajectories from the same noise to the same image, with another
+//! time and scale (Liu et al., 2022, arXiv 2209.03003, on its nonlinear extension; Lipman et al., arXiv 2210.02747, section
+//! 4.1). One step of DDIM is exactly one Euler step of it, of length t' − t. Where no noise is left of x, z = x.
+
+use candle_core::Tensor;
+
+use super::Level;
+use crate::Result;
+
+/// The rectified flow's time at a level: 0 is noise, 1 an image without noise.
+pub fn time(level: Level) -> f64 {
+    level.alpha / (level.alpha + level.sigma)
+}
+
+/// Where x stands in the rectified flow's coordinates.
+pub fn position(x: &Tensor, level: Level) -> Result<Tensor> {
+    Ok((x / (level.alpha + level.sigma))?)
+}
+
+/// The velocity there, of the predicted image and noise.
+pub fn velocity(image: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
+    Ok((image - epsilon)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use serde_json::json;
+
+    use super::super::{Schedule, ddim, dpm};
+    use super::*;
+
+    fn tensor(values: [f32; 4]) -> Result<Tensor> {
+        Ok(Tensor::new(&[[[values]]], &Device::Cpu)?)
+    }
+
+    fn schedule() -> Schedule {
+        let config = json!({ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+            "timestep_spacing": "leading", "set_alpha_to_one": false });
+        Schedule::from_json(&config).expect("Stable Diffusion's own")
+    }
+
+    fn off(a: &Tensor, b: &Tensor) -> Result<f32> {
+        Ok((a - b)?.abs()?.max_all()?.to_scalar()?)
+    }
+
+    /// A model of one single image: the noise in x is known exactly, so that the way from a noise is the straight line to
+    /// the image, although x itself bends.
+    #[test]
+    fn the_way_to_a_single_image_is_straight() -> Result<()> {
+        let (image, noise) = (tensor([0.5, -1.0, 2.0, 0.0])?, tensor([1.5, 0.25, -0.75, 1.0])?);
+        let schedule = schedule();
+        for is_dpm in [false, true] {
+            let knots = if is_dpm { schedule.dpm(10) } else { schedule.ddim(10) };
+            let sample = if is_dpm { dpm::sample } else { ddim::sample };
+            // Begun on the line, not at pure noise, which no x of a diffusion is.
+            let first = knots.levels[0];
+            let start = ((&image * first.alpha)? + (&noise * first.sigma)?)?;
+            let mut epsilon = |x: &Tensor, step: usize| -> Result<Tensor> {
+                let level = knots.levels[step];
+                Ok(((x - (&image * level.alpha)?)? / level.sigma)?)
+            };
+            let straight = (&image - &noise)?;
+            let mut seen = Vec::new();
+            let mut observer = |step: super::super::Step<'_>| -> Result<()> {
+                let t = time(step.level);
+                let line = ((&image * t)? + (&noise * (1.0 - t))?)?;
+                assert!(off(&position(step.x, step.level)?, &line)? < 1e-4, "at t = {t}");
+                assert!(off(&velocity(step.estimate, step.epsilon)?, &straight)? < 1e-4, "at t = {t}");
+                seen.push(t);
+                Ok(())
+            };
+            let end: Tensor = sample(&start, &knots, &mut epsilon, &mut observer)?;
+            let last = knots.levels[10];
+            let line = ((&image * last.alpha)? + (&noise * last.sigma)?)?;
+            assert!(off(&end, &line)? < 1e-4);
+            assert_eq!(seen.len(), 10);
+            assert!(seen.windows(2).all(|pair| pair[0] < pair[1]) && seen[0] > 0.0 && seen[9] < 1.0, "{seen:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_step_of_ddim_is_an_euler_step() -> Result<()> {
+        let schedule = schedule();
+        let knots = schedule.ddim(6);
+        let noise = tensor([1.5, 0.25, -0.75, 1.0])?;
+        // Any network will do.
+        let network = |x: &Tensor, step: usize| -> Result<Tensor> { Ok((x.sin()? + (step as f64 * 0.1))?) };
+        let mut z = position(&noise, knots.levels[0])?;
+        let mut step_at = 0;
+        let mut observer = |step: super::super::Step<'_>| -> Result<()> {
+            assert!(off(&position(step.x, step.level)?, &z)? < 1e-4, "before step {step_at}");
+            let dt = time(knots.levels[step_at + 1]) - time(step.level);
+            z = (&z + (velocity(step.estimate, step.epsilon)? * dt)?)?;
+            step_at += 1;
+            Ok(())
+        };
+        let end = ddim::sample(&noise, &knots, &mut |x, step| network(x, step), &mut observer)?;
+        assert!(off(&position(&end, knots.levels[6])?, &z)? < 1e-4);
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! How much noise an x of Stable Diffusion holds at which time, and at which times a run of N steps stops: what
+//! `scheduler/scheduler_config.json` says, in the arithmetic of Diffusers. Read another key here; whatever would change
+//! the steps and is not known is refused.
+
+use candle_core::Tensor;
+use serde_json::Value;
+
+use crate::Result;
+
+/// Times that the network was trained at: 0 is nearly an image, the last nearly noise.
+const TIMES: usize = 1000;
+
+/// Highest `steps_offset`: with at most 50 steps no time then lies behind the last.
+const MOST_OFFSET: u64 = 10;
+
+/// The schedulers of Diffusers whose configs mean the same here.
+const CLASSES: [&str; 12] = [
+    "PNDMScheduler",
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "LMSDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+];
+
+/// Switches of theirs that change the steps in ways that are not followed here.
+const REFUSED: [&str; 9] = [
+    "clip_sample",
+    "thresholding",
+    "rescale_betas_zero_snr",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "use_lu_lambdas",
+    "use_flow_sigmas",
+    "euler_at_final",
+];
+
+/// A model's schedule: `x_t = α_t·image + σ_t·noise` with α² + σ² = 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// ᾱ_t = α_t², the image's share of the variance, at each time.
+    alphas_cumprod: Vec<f64>,
+    prediction: Prediction,
+    ddim_spacing: Spacing,
+    dpm_spacing: Spacing,
+    steps_offset: usize,
+    /// Whether DDIM ends at an image without noise, not at time 0.
+    set_alpha_to_one: bool,
+    /// Whether DPM-Solver++ ends at time 0, not at an image without noise.
+    ends_at_least_sigma: bool,
+}
+
+/// What the network predicts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Prediction {
+    /// The noise ε.
+    Epsilon,
+    /// v = α·ε − σ·image (Salimans & Ho, 2022, arXiv 2202.00512).
+    V,
+}
+
+/// Which of the trained times a run stops at ("Common Diffusion Noise Schedules …", arXiv 2305.08891, table 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Spacing {
+    Linspace,
+    Leading,
+    Trailing,
+}
+
+/// How much image and noise an x holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// The image's factor α.
+    pub alpha: f64,
+    /// The noise's factor σ.
+    pub sigma: f64,
+}
+
+/// Where a run stops.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knots {
+    /// The time that the network is given before each step.
+    pub times: Vec<f64>,
+    /// The level at each of these times, and at the end: one more.
+    pub levels: Vec<Level>,
+}
+
+impl Schedule {
+    /// Reads a `scheduler_config.json`. The error is a sentence without its subject, the file.
+    pub fn from_json(config: &Value) -> Result<Self, String> {
+        if let Some(class) = config["_class_name"].as_str().filter(|class| !CLASSES.contains(class)) {
+            return Err(format!(
+                "is of a {class}, whose steps are not known here: give Stable Diffusion's PNDMScheduler"
+            ));
+        }
+        for key in REFUSED {
+            if config[key].as_bool() == Some(true) {
+                return Err(format!("has {key} = true, which is not followed here: set it to false to draw without"));
+            }
+        }
+        if !config["trained_betas"].is_null() {
+            return Err(
+                "has trained_betas, which are not read here: give beta_start, beta_end and beta_schedule".into()
+            );
+        }
+        let times = whole(config, "num_train_timesteps", TIMES as u64)?;
+        if times != TIMES as u64 {
+            return Err(format!("has num_train_timesteps = {times}: Stable Diffusion has {TIMES}"));
+        }
+        let steps_offset = whole(config, "steps_offset", 0)?;
+        if steps_offset > MOST_OFFSET {
+            return Err(format!("has steps_offset = {steps_offset}: 0 to {MOST_OFFSET} are known"));
+        }
+        // How another scheduler spaces its steps says nothing of these two: they then keep their own way in Diffusers.
+        let spacing = one_of(config, "timestep_spacing", &SPACINGS)?;
+        let spacing_of = |class: &str| spacing.filter(|_| config["_class_name"].as_str() == Some(class));
+        Ok(Self {
+            alphas_cumprod: alphas_cumprod(config)?,
+            prediction: one_of(config, "prediction_type", &PREDICTIONS)?.unwrap_or(Prediction::Epsilon),
+            ddim_spacing: spacing_of("DDIMScheduler").unwrap_or(Spacing::Leading),
+            dpm_spacing: spacing_of("DPMSolverMultistepScheduler").unwrap_or(Spacing::Linspace),
+            steps_offset: steps_offset as usize,
+            set_alpha_to_one: config["set_alpha_to_one"].as_bool().unwrap_or(true),
+            ends_at_least_sigma: one_of(config, "final_sigmas_type", &[("zero", false), ("sigma_min", true)])?
+                .unwrap_or(false),
+        })
+    }
+
+    /// Where `steps` steps of DDIM stop.
+    pub fn ddim(&self, steps: usize) -> Knots {
+        let times = match self.ddim_spacing {
+            Spacing::Leading => backwards(steps, |step| step * (TIMES / steps) + self.steps_offset),
+            Spacing::Linspace => backwards(steps, |step| linspace(step, steps)),
+            Spacing::Trailing => trailing(steps),
+        };
+        let end = if self.set_alpha_to_one { 1.0 } else { self.alphas_cumprod[0] };
+        self.knots(times, Level::of(end))
+    }
+
+    /// Where `steps` steps of DPM-Solver++ stop.
+    pub fn dpm(&self, steps: usize) -> Knots {
+        // One more than there are steps, and the least of them left out.
+        let mut times = match self.dpm_spacing {
+            Spacing::Leading => backwards(steps + 1, |step| step * (TIMES / (steps + 1)) + self.steps_offset),
+            Spacing::Linspace => backwards(steps + 1, |step| linspace(step, steps + 1)),
+            Spacing::Trailing => trailing(steps),
+        };
+        times.truncate(steps);
+        let end = if self.ends_at_least_sigma { self.alphas_cumprod[0] } else { 1.0 };
+        self.knots(times, Level::of(end))
+    }
+
+    /// The noise in x (B, C, h, w) at this level, of what the network predicts there.
+    pub fn epsilon(&self, x: &Tensor, prediction: &Tensor, level: Level) -> Result<Tensor> {
+        match self.prediction {
+            Prediction::Epsilon => Ok(prediction.clone()),
+            Prediction::V => Ok(((prediction * level.alpha)? + (x * level.sigma)?)?),
+        }
+    }
+
+    fn knots(&self, times: Vec<usize>, end: Level) -> Knots {
+        let levels = times.iter().map(|time| Level::of(self.alphas_cumprod[*time])).chain([end]).collect();
+        Knots { times: times.into_iter().map(|time| time as f64).collect(), levels }
+    }
+}
+
+impl Level {
+    /// The level where the image has this share of the variance.
+    pub fn of(alpha_cumprod: f64) -> Self {
+        Self { alpha: alpha_cumprod.sqrt(), sigma: (1.0 - alpha_cumprod).sqrt() }
+    }
+
+    /// λ = ln(α/σ), half the logarithm of the signal-to-noise ratio; infinite where no noise is left.
+    pub fn lambda(self) -> f64 {
+        (self.alpha / self.sigma).ln()
+    }
+
+    /// The image that is left of x without the noise ε: (x − σ·ε)/α.
+    pub fn image(self, x: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
+        Ok(((x - (epsilon * self.sigma)?)? / self.alpha)?)
+    }
+}
+
+const PREDICTIONS: [(&str, Prediction); 2] = [("epsilon", Prediction::Epsilon), ("v_prediction", Prediction::V)];
+
+const SPACINGS: [(&str, Spacing); 3] =
+    [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
+
+/// ᾱ_t = ∏(1 − β), where β or its root grows evenly with time.
+fn alphas_cumprod(config: &Value) -> Result<Vec<f64>, String> {
+    // What a config leaves out is Diffusers' default.
+    let (start, end) = (number(config, "beta_start", 0.0001)?, number(config, "beta_end", 0.02)?);
+    if !(0.0 < start && start <= end && end < 1.0) {
+        return Err(format!("has beta_start = {start} and beta_end = {end}: both lie between 0 and 1, in this order"));
+    }
+    let rooted = one_of(config, "beta_schedule", &[("linear", false), ("scaled_linear", true)])?.unwrap_or(false);
+    let beta = |time: usize| {
+        let part = time as f64 / (TIMES - 1) as f64;
+        let between = |start: f64, end: f64| start + (end - start) * part;
+        if rooted { between(start.sqrt(), end.sqrt()).powi(2) } else { between(start, end) }
+    };
+    let product = |left: &mut f64, time: usize| {
+        *left *= 1.0 - beta(time);
+        Some(*left)
+    };
+    Ok((0..TIMES).scan(1.0, product).collect())
+}
+
+/// Times of ascending steps, the noisiest first.
+fn backwards(steps: usize, time: impl Fn(usize) -> usize) -> Vec<usize> {
+    (0..steps).rev().map(time).collect()
+}
+
+/// Time `step` of `count` from 0 to the last, rounded as NumPy rounds.
+fn linspace(step: usize, count: usize) -> usize {
+    let apart = (TIMES - 1) as f64 / count.saturating_sub(1).max(1) as f64;
+    (step as f64 * apart).round_ties_even() as usize
+}
+
+/// From the last time down, evenly, with 0 left out.
+fn trailing(steps: usize) -> Vec<usize> {
+    let apart = TIMES as f64 / steps as f64;
+    (0..steps).map(|step| (TIMES as f64 - step as f64 * apart).round_ties_even() as usize - 1).collect()
+}
+
+fn number(config: &Value, key: &str, default: f64) -> Result<f64, String> {
+    match &config[key] {
+        Value::Null => Ok(default),
+        value => value.as_f64().ok_or_else(|| format!("has {key} = {value}, where a number is expected")),
+    }
+}
+
+fn whole(config: &Value, key: &str, default: u64) -> Result<u64, String> {
+    match &config[key] {
+        Value::Null => Ok(default),
+        value => value.as_u64().ok_or_else(|| format!("has {key} = {value}, where a whole number is expected")),
+    }
+}
+
+/// The value that goes by this name; `None` where the config says nothing.
+fn one_of<T: Copy>(config: &Value, key: &str, known: &[(&str, T)]) -> Result<Option<T>, String> {
+    if config[key].is_null() {
+        return Ok(None);
+    }
+    let found = known.iter().find(|(name, _)| config[key].as_str() == Some(name)).map(|(_, value)| *value);
+    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.map(Some).ok_or_else(|| format!("has {key} = {}: known are {}", config[key], names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config() -> Value {
+        json!({
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+            "set_alpha_to_one": false, "trained_betas": null, "timestep_spacing": "leading"
+        })
+    }
+
+    /// ᾱ of Stable Diffusion 1.5 at its first and last time: 0.9991 and 0.0047 are the numbers that its noise is known by
+    /// (arXiv 2305.08891 speaks of the last: a signal-to-noise ratio of 0.0047).
+    #[test]
+    fn stable_diffusions_noise_is_what_is_known_of_it() {
+        let schedule = Schedule::from_json(&config()).unwrap();
+        let (first, last) = (schedule.alphas_cumprod[0], schedule.alphas_cumprod[TIMES - 1]);
+        assert!((first - (1.0 - 0.00085)).abs() < 1e-12, "{first}");
+        assert!((last - 0.0047).abs() < 5e-5, "{last}");
+        assert!(schedule.alphas_cumprod.windows(2).all(|pair| pair[0] > pair[1]));
+    }
+
+    #[test]
+    fn runs_stop_where_diffusers_does() {
+        let schedule = |class: &str, spacing: &str| {
+            let mut config = config();
+            (config["_class_name"], config["timestep_spacing"]) = (class.into(), spacing.into());
+            Schedule::from_json(&config).unwrap()
+        };
+        let ddim = |spacing| schedule("DDIMScheduler", spacing).ddim(4).times;
+        assert_eq!(ddim("leading"), [751.0, 501.0, 251.0, 1.0]);
+        assert_eq!(ddim("linspace"), [999.0, 666.0, 333.0, 0.0]);
+        assert_eq!(ddim("trailing"), [999.0, 749.0, 499.0, 249.0]);
+        let dpm = |spacing| schedule("DPMSolverMultistepScheduler", spacing).dpm(4).times;
+        assert_eq!(dpm("leading"), [801.0, 601.0, 401.0, 201.0]);
+        assert_eq!(dpm("linspace"), [999.0, 749.0, 500.0, 250.0]);
+        assert_eq!(dpm("trailing"), ddim("trailing"));
+        let other = schedule("PNDMScheduler", "trailing");
+        assert_eq!((other.ddim(4).times, other.dpm(4).times), (ddim("leading"), dpm("linspace")));
+        for steps in 1..=50 {
+            for spacing in ["leading", "linspace", "trailing"] {
+                let ddim = schedule("DDIMScheduler", spacing).ddim(steps);
+                for knots in [ddim, schedule("DPMSolverMultistepScheduler", spacing).dpm(steps)] {
+                    assert_eq!((knots.times.len(), knots.levels.len()), (steps, steps + 1));
+                    assert!(knots.times.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", knots.times);
+                    assert!(knots.levels.windows(2).all(|pair| pair[0].alpha <= pair[1].alpha));
+                }
+            }
+        }
+        assert!((other.dpm(4).levels[4].alpha - 1.0).abs() < 1e-12);
+        assert!(other.ddim(4).levels[4].sigma > 0.02, "set_alpha_to_one is off");
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        for (key, value, words) in [
+            ("_class_name", json!("LCMScheduler"), "LCMScheduler"),
+            ("beta_schedule", json!("squaredcos_cap_v2"), "known are linear, scaled_linear"),
+            ("beta_start", json!("much"), "where a number is expected"),
+            ("beta_end", json!(1.5), "between 0 and 1"),
+            ("prediction_type", json!("sample"), "known are epsilon, v_prediction"),
+            ("timestep_spacing", json!(7), "known are linspace"),
+            ("steps_offset", json!(11), "0 to 10"),
+            ("steps_offset", json!(-1), "whole number"),
+            ("num_train_timesteps", json!(100), "has 1000"),
+            ("trained_betas", json!([0.1]), "trained_betas"),
+            ("clip_sample", json!(true), "clip_sample = true"),
+            ("rescale_betas_zero_snr", json!(true), "rescale_betas_zero_snr"),
+        ] {
+            let mut config = config();
+            config[key] = value;
+            let error = Schedule::from_json(&config).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(Schedule::from_json(&json!({})).is_ok(), "Diffusers' defaults");
+    }
+
+    #[test]
+    fn a_velocity_prediction_gives_the_noise_back() -> Result<()> {
+        let mut config = config();
+        config["prediction_type"] = "v_prediction".into();
+        let schedule = Schedule::from_json(&config).unwrap();
+        let level = schedule.ddim(4).levels[1];
+        let tensor = |value: f32| Tensor::full(value, (1, 1, 1, 2), &candle_core::Device::Cpu);
+        let (image, noise) = (tensor(0.75)?, tensor(-1.25)?);
+        let x = ((&image * level.alpha)? + (&noise * level.sigma)?)?;
+        let v = ((&noise * level.alpha)? - (&image * level.sigma)?)?;
+        let epsilon = schedule.epsilon(&x, &v, level)?;
+        let off = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a - b)?.abs()?.max_all()?.to_scalar()?) };
+        assert!(off(&epsilon, &noise)? < 1e-6);
+        assert!(off(&level.image(&x, &epsilon)?, &image)? < 1e-5);
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Stable Diffusion's samplers, held to what Diffusers gives for the fixture's model; and the mistakes in a scheduler's
+//! config that are refused before any work.
+
+use std::path::{Path, PathBuf};
+
+use instaflow_engine::pipeline::{Latents, Models, Step};
+use instaflow_engine::protocol::{OpenRequest, Picture, Role, Sampler, Settings, Source};
+use instaflow_engine::{Cancel, Error};
+use safetensors::SafeTensors;
+use tempfile::TempDir;
+
+const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake under sunshine.";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(name)
+}
+
+/// The fixture's model as a folder that calls itself Stable Diffusion; `edit` changes its scheduler's config.
+fn stable_diffusion(edit: impl FnOnce(&mut serde_json::Value)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture("model"), folder.path());
+    let change = |name: &str, edit: &mut dyn FnMut(&mut serde_json::Value)| {
+        let path = folder.path().join(name);
+        let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        edit(&mut json);
+        std::fs::write(&path, json.to_string()).unwrap();
+    };
+    change("model_index.json", &mut |index| index["_class_name"] = "StableDiffusionPipeline".into());
+    let mut edit = Some(edit);
+    change("scheduler/scheduler_config.json", &mut |config| edit.take().unwrap()(config));
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn expected(name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(fixture("expected.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    let values = view.data().chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
+    (view.shape().to_vec(), values)
+}
+
+/// Row 0 of the noise that every reference run starts from.
+fn noise() -> Latents {
+    let (shape, values) = expected("noise");
+    Latents { shape: shape.try_into().unwrap(), values }.picture(0).unwrap()
+}
+
+fn open(request: &OpenRequest) -> Models {
+    Models::open(request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
+}
+
+fn folder(folder: &TempDir) -> Source {
+    Source::Folder(folder.path().to_owned())
+}
+
+/// Draws, and gives how far the latents are from a reference's, as a share of its largest value.
+fn deviation(models: &Models, settings: &Settings, name: &str) -> (f32, Picture) {
+    let drawn = models.draw(settings, Some(&noise()), &mut |_| {}, &Cancel::default()).unwrap();
+    let (_, wanted) = expected(name);
+    let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let off = drawn.latents.values.iter().zip(&wanted).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest;
+    println!("{name}: latents off by {off:e} of the largest");
+    (off, drawn.picture)
+}
+
+#[test]
+fn the_samplers_are_diffusers() {
+    let models = open(&OpenRequest { model: Source::Folder(fixture("model")), ..OpenRequest::default() });
+    for (sampler, name, other) in [
+        (Sampler::DpmPlusPlus2M, "sd_dpm_latents", "sd_ddim_latents"),
+        (Sampler::Ddim, "sd_ddim_latents", "sd_dpm_latents"),
+    ] {
+        // The folder calls itself a flow; asked for, the sampler goes before that.
+        let settings =
+            Settings { role: Role::Student, sampler: Some(sampler), ..Settings::of(Role::Student, sampler, PROMPT) };
+        assert_eq!(settings.steps, 25);
+        let (off, picture) = deviation(&models, &settings, name);
+        // The reference allows 1e-2, as its random network amplifies rounding; this arithmetic is closer than that.
+        assert!(off < 1e-4, "{name}: latents off by {off} of the largest");
+        assert_eq!(picture.settings.sampler, Some(sampler));
+        let (off, _) = deviation(&models, &settings, other);
+        assert!(off > 1e-1, "the two samplers end at different latents, else this would prove nothing: {off}");
+    }
+}
+
+#[test]
+fn a_folder_of_stable_diffusion_is_drawn_as_one() {
+    let sd = stable_diffusion(|_| {});
+    let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
+    let summary = models.summary();
+    assert!(summary.student.is_none(), "it is no student");
+    let card = summary.teacher.unwrap();
+    assert_eq!(card.sampler, Sampler::DpmPlusPlus2M);
+    let settings = Settings::of(Role::Teacher, card.sampler, PROMPT);
+    let (off, picture) = deviation(&models, &settings, "sd_dpm_latents");
+    assert!(off < 1e-4, "latents off by {off} of the largest");
+    assert_eq!(picture.path.len(), 25);
+    assert!(picture.straightness.is_some_and(|s| s.is_finite() && s > 0.0));
+    let times: Vec<f32> = picture.path.iter().map(|point| point.t).collect();
+    assert!(times[0] > 0.0 && times.windows(2).all(|pair| pair[0] < pair[1]) && times[24] < 1.0, "{times:?}");
+}
+
+#[test]
+fn a_baseline_is_a_third_model_that_shares_its_parts() {
+    let sd = stable_diffusion(|_| {});
+    let request = OpenRequest {
+        model: Source::Folder(fixture("model")),
+        teacher: Some(Source::Folder(fixture("model"))),
+        baseline: Some(folder(&sd)),
+        tiny_decoder: Some(fixture("vae_tiny")),
+        ..OpenRequest::default()
+    };
+    let mut loaded = Vec::new();
+    let models = Models::open(&request, &mut |_, _, part| loaded.push(part.to_owned())).unwrap();
+    let once = ["student: text encoder", "student: U-Net", "student: decoder", "student: tiny decoder", ""];
+    assert_eq!(loaded, once, "equal parts are loaded once");
+    let baseline = models.summary().baseline.unwrap();
+    assert!(baseline.has_tiny_decoder);
+
+    let settings = Settings { steps: 3, ..Settings::of(Role::Baseline, baseline.sampler, PROMPT) };
+    let mut steps = Vec::new();
+    let mut observer = |step: Step| {
+        assert!(step.estimate.is_some_and(|estimate| estimate.width == 128), "an estimate after every step");
+        steps.push((step.done, step.total));
+    };
+    let picture = models.draw(&settings, None, &mut observer, &Cancel::default()).unwrap().picture;
+    assert_eq!(steps, [(1, 3), (2, 3), (3, 3)]);
+    assert_eq!((picture.settings.role, picture.settings.sampler), (Role::Baseline, Some(Sampler::DpmPlusPlus2M)));
+
+    let alone = open(&OpenRequest { baseline: None, ..request });
+    let error = alone.draw(&settings, None, &mut |_| {}, &Cancel::default()).unwrap_err();
+    assert!(matches!(&error, Error::Setting(message) if message.contains("no baseline is open")), "{error}");
+}
+
+#[test]
+fn one_step_has_no_path() {
+    // One step of either sampler leads to the image that the network sees in the noise, and has no path to speak of.
+    let models = open(&OpenRequest { model: Source::Folder(fixture("model")), ..OpenRequest::default() });
+    for sampler in [Sampler::DpmPlusPlus2M, Sampler::Ddim] {
+        let settings = Settings { sampler: Some(sampler), ..Settings::student(PROMPT) };
+        let picture = models.draw(&settings, Some(&noise()), &mut |_| {}, &Cancel::default()).unwrap().picture;
+        assert!(picture.path.is_empty() && picture.straightness.is_none());
+    }
+}
+
+#[test]
+fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
+    let check = |sd: &TempDir, words: &str| {
+        let error = Models::open(&OpenRequest { model: folder(sd), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
+        let message = error.expect(words).to_string();
+        let file = sd.path().join("scheduler/scheduler_config.json");
+        assert!(message.starts_with(&format!("{}: ", file.display())) && message.contains(words), "{message}");
+        assert_eq!(message.lines().count(), 1);
+    };
+    check(&stable_diffusion(|config| config["beta_schedule"] = "squaredcos_cap_v2".into()), "scaled_linear");
+    check(&stable_diffusion(|config| config["prediction_type"] = "sample".into()), "v_prediction");
+    check(&stable_diffusion(|config| config["_class_name"] = "LCMScheduler".into()), "LCMScheduler");
+    let without = stable_diffusion(|_| {});
+    std::fs::remove_dir_all(without.path().join("scheduler")).unwrap();
+    check(&without, "fetch the whole folder");
+
+    // A flow opens without a scheduler, and says so only when it is asked to step as a diffusion.
+    let flow = tempfile::tempdir().unwrap();
+    copy(&fixture("model"), flow.path());
+    std::fs::remove_dir_all(flow.path().join("scheduler")).unwrap();
+    let models = open(&OpenRequest { model: folder(&flow), ..OpenRequest::default() });
+    assert!(models.draw(&Settings::student(PROMPT), None, &mut |_| {}, &Cancel::default()).is_ok());
+    let settings = Settings { sampler: Some(Sampler::Ddim), ..Settings::student(PROMPT) };
+    let error = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).unwrap_err().to_string();
+    assert!(error.contains("cannot be drawn with DDIM") && error.contains("scheduler_config.json"), "{error}");
+}
+
+#[test]
+fn stable_diffusion_is_no_student() {
+    let sd = stable_diffusion(|_| {});
+    let request =
+        OpenRequest { model: folder(&sd), teacher: Some(Source::Folder(fixture("model"))), ..OpenRequest::default() };
+    let error = Models::open(&request, &mut |_, _, _| {}).err().expect("refused").to_string();
+    assert!(error.contains("no student"), "{error}");
+    let pair = tempfile::tempdir().unwrap();
+    copy(sd.path(), &pair.path().join("student"));
+    copy(&fixture("model"), &pair.path().join("teacher"));
+    let error = Models::open(&OpenRequest { model: folder(&pair), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
+    let error = error.expect("refused").to_string();
+    assert!(error.contains("student/"), "{error}");
+}

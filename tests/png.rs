@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use instaflow_engine::Error;
-use instaflow_engine::png::{Restored, encode, read_settings, save, save_quick};
+use instaflow_engine::png::{Pattern, Restored, encode, read_settings, save, save_quick};
 use instaflow_engine::protocol::{Blend, Decoder, Picture, Role, Settings, Timings};
 use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 use tempfile::TempDir;
@@ -172,8 +172,9 @@ fn quick_saves_never_meet() {
     let folder = TempDir::new().expect("a folder");
     let prompt = "../a \"lake\": 😀\0 at/sunset ".repeat(500);
     // More than fit into the seconds that this takes, so that names are met again.
+    let new = folder.path().join("new");
     let paths: Vec<PathBuf> =
-        (0..30).map(|_| save_quick(&folder.path().join("new"), &picture(&prompt), true).expect("saved")).collect();
+        (0..30).map(|_| save_quick(&new, &Pattern::default(), &picture(&prompt), true).expect("saved")).collect();
     for path in &paths {
         let parts: Vec<_> = path.strip_prefix(folder.path()).expect("inside").iter().collect();
         assert_eq!(parts.len(), 3, "new/YYYY-MM-DD/name: {}", path.display());
@@ -187,6 +188,18 @@ fn quick_saves_never_meet() {
     let mut different = paths.clone();
     different.dedup();
     assert_eq!(different.len(), 30);
+}
+
+#[test]
+fn numbers_count_up_and_gaps_are_filled() {
+    let folder = TempDir::new().expect("a folder");
+    let pattern = Pattern::parse("lake/{model} {n}").expect("a pattern");
+    let save = || save_quick(folder.path(), &pattern, &picture("x"), true).expect("saved");
+    let names: Vec<_> = (0..3).map(|_| save()).collect();
+    let expected = ["001", "002", "003"].map(|n| folder.path().join("lake").join(format!("my_model_a_b {n}.png")));
+    assert_eq!(names, expected);
+    fs::remove_file(&names[1]).expect("it is there");
+    assert_eq!((save(), save()), (expected[1].clone(), folder.path().join("lake").join("my_model_a_b 004.png")));
 }
 
 /// A PNG of one pixel with these chunks before it, and whatever `write` adds after.

@@ -24,6 +24,9 @@ pub struct JobId(pub u64);
 pub enum Lane {
     /// Follows the keyboard; waits behind nothing else.
     Live,
+    /// Latents that are decoded again, for a file that somebody waits for: served early, but nothing gives way to it,
+    /// for the teacher would have to begin anew.
+    Kept,
     /// Several pictures beside the live one: variations of it, or the teacher in few and in many steps.
     Sheet,
     /// The teacher's picture of the same prompt.
@@ -32,13 +35,11 @@ pub enum Lane {
     Baseline,
     /// Frames of an animation, and whatever else goes into a file.
     Export,
-    /// Kept pictures whose latents are decoded again.
-    Kept,
 }
 
 impl Lane {
     /// All of them, first served first.
-    pub const ALL: [Self; 6] = [Self::Live, Self::Sheet, Self::Teacher, Self::Baseline, Self::Export, Self::Kept];
+    pub const ALL: [Self; 6] = [Self::Live, Self::Kept, Self::Sheet, Self::Teacher, Self::Baseline, Self::Export];
 }
 
 /// Which of the models that are open draws.
@@ -274,6 +275,8 @@ impl Default for OpenRequest {
 pub enum Request {
     /// Load a model; all lanes are emptied first. The old one stays where this fails.
     Open(JobId, OpenRequest),
+    /// Stop opening a model; the one that was open stays open.
+    StopOpening,
     /// Draw one picture. Takes the place of whatever waits in its lane.
     Draw {
         /// The sender's number.
@@ -342,7 +345,7 @@ pub enum Event {
         id: JobId,
         /// What kind.
         task: Task,
-        /// Steps done (parts, while loading).
+        /// Steps done (while loading: mebibytes of weights).
         done: u32,
         /// Steps in all.
         total: u32,

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use instaflow_engine::Error;
 use instaflow_engine::checkpoint::{self, Component, Files, ModelFolder, Opened};
 use instaflow_engine::protocol::{OpenRequest, Source};
 use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
+use instaflow_engine::{Cancel, Error};
 use tempfile::TempDir;
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -102,7 +102,7 @@ fn tensors_are_read_in_the_asked_type() {
     let (name, expected) = ("conv_in.weight", &expected["conv_in.weight"]);
     assert_eq!(expected.dtype(), DType::F16, "the fixture is stored in 16 bits");
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        let tensor = model.unet().builder(dtype, &Device::Cpu).get(expected.shape(), name).unwrap();
+        let tensor = model.unet().builder(dtype, &Device::Cpu, &Cancel::default()).get(expected.shape(), name).unwrap();
         assert_eq!(tensor.dtype(), dtype);
         let values = |tensor: &Tensor| {
             let flat = tensor.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap().flatten_all().unwrap();
@@ -110,8 +110,8 @@ fn tensors_are_read_in_the_asked_type() {
         };
         assert_eq!(values(&tensor), values(expected));
     }
-    assert!(model.unet().builder(DType::F32, &Device::Cpu).get((1, 2), name).is_err());
-    assert!(model.unet().builder(DType::F32, &Device::Cpu).get((1, 2), "nowhere").is_err());
+    assert!(model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()).get((1, 2), name).is_err());
+    assert!(model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()).get((1, 2), "nowhere").is_err());
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_network_loads_as_it_was_checked() {
     let model = open(&fixture("model")).unwrap();
     let config: UNetConfig = model.unet().parse().unwrap();
     check_unet(model.unet()).unwrap();
-    UNet::new(model.unet().builder(DType::F32, &Device::Cpu), &config).unwrap();
+    UNet::new(model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()), &config).unwrap();
     let stacked = Component::open(&Files::open_folder(&fixture("stacked_unet")).unwrap()).unwrap();
     assert_eq!(stacked.class(), Some("StackedUNet2DConditionModel"));
     check_unet(&stacked).unwrap();
@@ -494,7 +494,7 @@ fn files_inside_the_binary_are_read_alike() {
     assert_eq!(embedded.digest(), on_disk.digest());
     let name = "decoder.layers.0.weight";
     let read = |component: &Component| {
-        let tensor = component.builder(DType::F32, &Device::Cpu).get_unchecked(name).unwrap();
+        let tensor = component.builder(DType::F32, &Device::Cpu, &Cancel::default()).get_unchecked(name).unwrap();
         tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     assert_eq!(read(&embedded), read(&on_disk));

@@ -345,6 +345,55 @@ fn opening_empties_both_lanes_and_gives_way_to_a_newer_opening() {
 }
 
 #[test]
+fn opening_can_be_stopped_and_the_model_that_was_open_draws_on() {
+    let studio = Arc::new(Studio::default());
+    let engine = engine(&studio);
+    open(&engine, 1, "endless");
+    until(&engine, begins(1));
+    engine.send(Request::StopOpening);
+    assert_eq!(story(&until(&engine, ends(1))), [("dropped", 1)]);
+    draw(&engine, 2, Lane::Live, "lake");
+    assert_eq!(story(&until(&engine, ends(2))), [("begin", 2), ("drawn", 2)]);
+    engine.send(Request::StopOpening);
+    draw(&engine, 3, Lane::Live, "slow");
+    until(&engine, begins(3));
+    engine.send(Request::StopOpening);
+    studio.door.store(true, Ordering::SeqCst);
+    assert_eq!(story(&until(&engine, ends(3))), [("drawn", 3)], "nothing else is stopped");
+}
+
+#[test]
+fn nothing_gives_way_to_decoding_again_but_it_comes_next() {
+    let studio = Arc::new(Studio::default());
+    let engine = engine(&studio);
+    draw(&engine, 1, Lane::Sheet, "slow");
+    until(&engine, begins(1));
+    draw(&engine, 2, Lane::Teacher, "lake");
+    let latents = Arc::new(Latents { shape: [1, 1, 1, 1], values: vec![0.0] });
+    engine.send(Request::Decode { id: JobId(3), settings: Settings::student("x"), latents, asked: Instant::now() });
+    studio.door.store(true, Ordering::SeqCst);
+    let events = until(&engine, ends(2));
+    assert_eq!(story(&events), [("drawn", 1), ("begin", 3), ("drawn", 3), ("begin", 2), ("drawn", 2)]);
+}
+
+#[test]
+fn a_stopped_opening_of_real_weights_is_no_failure() {
+    let model = Source::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model"));
+    let request = OpenRequest { model, ..OpenRequest::default() };
+    let cancel = Cancel::default();
+    let mut parts = Vec::new();
+    let stop = &mut |done: u32, total: u32, part: &str| {
+        assert!(done <= total, "{done} of {total}");
+        parts.push(part.to_owned());
+        // Asked again before the first tensor.
+        cancel.cancel();
+    };
+    let result = instaflow_engine::pipeline::Models::open_reusing(None, &request, stop, &cancel);
+    assert!(result.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(parts, ["student: text encoder"]);
+}
+
+#[test]
 fn without_a_model_a_sentence_says_so() {
     let engine = closed_engine(&Arc::default());
     draw(&engine, 1, Lane::Live, "lake");

@@ -61,6 +61,11 @@ impl Window {
 
     /// A window that opens `request` and remembers what was in this folder.
     pub fn in_folder(request: OpenRequest, folder: TempDir) -> Self {
+        Self::on(Engine::spawn(|| ()), request, folder)
+    }
+
+    /// A window on an engine of the test's own.
+    pub fn on(engine: Engine, request: OpenRequest, folder: TempDir) -> Self {
         let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
         let asked: Arc<Mutex<Vec<Ask>>> = Arc::default();
         let dialog: Dialog = {
@@ -76,7 +81,7 @@ impl Window {
             state: Some(folder.path().join("window.json")),
             wake: Arc::new(|| ()),
         };
-        let app = App::new(Engine::spawn(|| ()), Options { open: request, prompt: None }, outside);
+        let app = App::new(engine, Options { open: request, prompt: None }, outside);
         let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(40).build_ui_state(
             |ui, app: &mut App| {
                 app.logic(ui.ctx());

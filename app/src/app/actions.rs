@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use instaflow_engine::png::Restored;
+use instaflow_engine::png::{Pattern, Restored};
 use instaflow_engine::protocol::{OpenRequest, Request, Role, Source};
 
 use crate::theme::tokens;
 
-use super::{App, Command, CompareAs, Focus, Opening, Palette, Show, Theme, View};
+use super::decodes::Then;
+use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, Show, Stop, Theme, View};
 
 /// Said where a dialog is asked for while one is open.
 const DIALOG_OPEN: &str = "A file dialog is open already";
@@ -36,7 +37,13 @@ impl App {
                 }
                 self.draw_now(ctx);
             }
-            Command::Stop => self.stop(),
+            Command::Stop => {
+                self.stop();
+                // Without a model there would be nothing at all; its own button stops that, too.
+                if self.opening.is_some() && self.model.is_some() {
+                    self.stop_work(Stop::Opening);
+                }
+            }
             Command::Live => controls.live = !controls.live,
             Command::Picture => controls.show = Show::Picture,
             // The keys that lead there lead back, too.
@@ -72,6 +79,11 @@ impl App {
             Command::ThemeSystem => controls.theme = Theme::System,
             Command::ThemeLight => controls.theme = Theme::Light,
             Command::ThemeDark => controls.theme = Theme::Dark,
+            Command::Log => {
+                if let Some(log) = self.log.clone() {
+                    self.jobs.read_log(log);
+                }
+            }
             Command::Shortcuts => self.show_shortcuts = !self.show_shortcuts,
         }
         ctx.request_repaint();
@@ -92,6 +104,7 @@ impl App {
             Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
                 Some("There is no picture yet.")
             }
+            Command::Log if self.log.is_none() => Some("There is no folder for a log."),
             Command::Draw if self.model.is_none() => Some("No model is open."),
             Command::Stop if !self.is_busy() => Some("Nothing is being drawn."),
             _ => None,
@@ -152,15 +165,32 @@ impl App {
         self.jobs.set_output(self.output_folder().to_owned());
     }
 
-    /// Takes every setting of the program back to its default.
-    pub(crate) fn reset_settings(&mut self, ctx: &egui::Context) {
-        self.controls = self.controls.with_default_settings();
-        self.set_output(None);
+    /// Takes the pattern that was typed, where it is one.
+    pub(crate) fn take_pattern(&mut self) {
+        if let Ok(pattern) = Pattern::parse(&self.pattern_typed) {
+            self.controls.pattern = self.pattern_typed.trim().to_owned();
+            self.jobs.set_pattern(pattern);
+        }
+    }
+
+    /// Shows a file or folder in another program.
+    pub(crate) fn show_outside(&self, path: PathBuf) {
+        self.jobs.show_outside(path);
+    }
+
+    /// Takes some pages of the program's settings back to their defaults.
+    pub(crate) fn reset_settings(&mut self, ctx: &egui::Context, pages: &[Page]) {
+        for page in pages {
+            self.controls = self.controls.with_defaults(*page);
+        }
+        self.set_output(self.controls.output.clone());
+        self.pattern_typed.clone_from(&self.controls.pattern);
+        self.take_pattern();
         ctx.set_zoom_factor(self.controls.scale);
         let default = OpenRequest::default();
         let wanted =
             OpenRequest { device: default.device, precision: default.precision, ..self.open_request().clone() };
-        if wanted != *self.open_request() {
+        if pages.contains(&Page::Drawing) && wanted != *self.open_request() {
             self.open(wanted);
         }
     }
@@ -199,8 +229,8 @@ impl App {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
-            Command::QuickSave => self.jobs.save_quick(picture, self.controls.metadata),
-            _ => self.jobs.copy(picture),
+            Command::QuickSave => self.deliver(picture, Then::SaveQuick),
+            _ => self.deliver(picture, Then::Copy),
         }
     }
 
@@ -219,7 +249,10 @@ impl App {
         self.controls.prompt = settings.prompt;
         self.controls.seed = settings.seed;
         self.controls.size = settings.size;
-        self.controls.decoder = settings.decoder;
+        // A file decoded in full is no word against a faster decoder on screen.
+        if settings.decoder != self.file_decoder() {
+            self.controls.decoder = settings.decoder;
+        }
         match settings.blend.prompt {
             Some(toward) => (self.controls.second_prompt, self.controls.prompt_mix) = (toward.to, toward.by),
             None => self.controls.second_prompt.clear(),
@@ -253,8 +286,10 @@ impl App {
 
     pub(super) fn open(&mut self, request: OpenRequest) {
         let id = self.new_id();
+        self.write_undecoded();
         self.stop();
-        self.opening = Some(Opening { id, request: request.clone(), done: 0, total: 0, what: String::new() });
+        let what = String::new();
+        self.opening = Some(Opening { id, request: request.clone(), done: 0, total: 0, what, began: None });
         self.engine.send(Request::Open(id, request));
     }
 

@@ -42,7 +42,7 @@ impl App {
 
     /// The frames from the beginning of each way that is in use to its end.
     fn frames(&self) -> Vec<Settings> {
-        let live = self.wanted(Lane::Live);
+        let live = Settings { decoder: self.file_decoder(), ..self.wanted(Lane::Live) };
         let controls = &self.controls;
         let words = Some(controls.second_prompt.clone()).filter(|words| !words.trim().is_empty());
         let seed = (controls.seed_mix > 0.0).then_some(controls.second_seed);

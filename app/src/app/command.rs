@@ -79,6 +79,8 @@ pub enum Command {
     ThemeDark,
     /// List all shortcuts.
     Shortcuts,
+    /// Show the log.
+    Log,
 }
 
 /// The menus, in order; `None` is a separating line.
@@ -145,7 +147,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 5] = [
             Some(Command::ThemeDark),
         ],
     ),
-    ("Help", &[Some(Command::Palette), Some(Command::Shortcuts)]),
+    ("Help", &[Some(Command::Palette), Some(Command::Shortcuts), None, Some(Command::Log)]),
 ];
 
 impl Command {
@@ -189,6 +191,7 @@ impl Command {
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
             Self::Shortcuts => "Keyboard shortcuts",
+            Self::Log => "Show log…",
         }
     }
 
@@ -232,6 +235,7 @@ impl Command {
             Self::ThemeLight => "Dark text on light ground.",
             Self::ThemeDark => "Light text on dark ground.",
             Self::Shortcuts => "List every command with its keys.",
+            Self::Log => "Show what happened: models opened, failures with their causes, times. No prompts.",
         }
     }
 
@@ -278,6 +282,7 @@ impl Command {
             Self::ThemeLight => (Modifiers::NONE, Key::F7),
             Self::ThemeDark => (Modifiers::NONE, Key::F8),
             Self::Shortcuts => (Modifiers::NONE, Key::F1),
+            Self::Log => (Modifiers::NONE, Key::F9),
         };
         Some(KeyboardShortcut::new(modifiers, key))
     }

@@ -3,8 +3,11 @@
 
 use std::path::PathBuf;
 
+use instaflow_engine::png::{DEFAULT_PATTERN, Pattern};
 use instaflow_engine::protocol::{Decoder, Settings};
 use serde::{Deserialize, Serialize};
+
+use super::Page;
 
 /// What stands on the canvas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +100,10 @@ pub struct Controls {
     pub steps: u32,
     /// The teacher's guidance scale, 1 … 4.
     pub guidance: f32,
-    /// Which decoder makes final pictures.
+    /// Which decoder makes final pictures on screen.
     pub decoder: Decoder,
+    /// Which decoder makes pictures for files: the full one, or the one on screen.
+    pub file_decoder: Decoder,
     /// Frames of an exported animation, there and back not counted.
     pub frames: u32,
     /// Frames a second of an exported animation.
@@ -109,6 +114,8 @@ pub struct Controls {
     pub metadata: bool,
     /// Where quick save puts pictures; `None` is the pictures folder.
     pub output: Option<PathBuf>,
+    /// The name that quick save gives a picture in there; see [`instaflow_engine::png::Pattern`].
+    pub pattern: String,
     /// Whether the panel at the side is shown.
     pub show_side: bool,
     /// Light or dark.
@@ -140,11 +147,13 @@ impl Default for Controls {
             steps: teacher.steps,
             guidance: teacher.guidance,
             decoder: Decoder::Full,
+            file_decoder: Decoder::Full,
             frames: 24,
             frame_rate: 12,
             pause: 0.4,
             metadata: true,
             output: None,
+            pattern: DEFAULT_PATTERN.to_owned(),
             show_side: true,
             theme: Theme::System,
             scale: 1.0,
@@ -153,20 +162,23 @@ impl Default for Controls {
 }
 
 impl Controls {
-    /// The same with the program's settings as they were at the first start; prompts, seeds and views stay.
+    /// The same with a page of the program's settings as they were at the first start; prompts, seeds and views stay.
     #[must_use]
-    pub fn with_default_settings(&self) -> Self {
+    pub(crate) fn with_defaults(&self, page: Page) -> Self {
         let default = Self::default();
-        Self {
-            decoder: default.decoder,
-            frames: default.frames,
-            frame_rate: default.frame_rate,
-            pause: default.pause,
-            metadata: default.metadata,
-            output: default.output,
-            theme: default.theme,
-            scale: default.scale,
-            ..self.clone()
+        let mine = self.clone();
+        match page {
+            Page::Drawing => Self { decoder: default.decoder, file_decoder: default.file_decoder, ..mine },
+            Page::Live => Self { live: default.live, pause: default.pause, seed_locked: default.seed_locked, ..mine },
+            Page::Files => Self {
+                frames: default.frames,
+                frame_rate: default.frame_rate,
+                metadata: default.metadata,
+                output: default.output,
+                pattern: default.pattern,
+                ..mine
+            },
+            Page::Looks => Self { theme: default.theme, scale: default.scale, ..mine },
         }
     }
 
@@ -186,6 +198,9 @@ impl Controls {
         self.steps = self.steps.clamp(1, 50);
         self.frames = self.frames.clamp(2, 120);
         self.frame_rate = self.frame_rate.clamp(1, 60);
+        if Pattern::parse(&self.pattern).is_err() {
+            self.pattern = default.pattern;
+        }
         self.variations = if self.variations <= 4 { 4 } else { 9 };
         self
     }
@@ -197,10 +212,11 @@ mod tests {
 
     #[test]
     fn a_file_of_another_version_is_read_and_held() {
-        let odd = r#"{ "prompt": "lake", "steps": 9000, "guidance": -3.0, "variations": 7, "colour": "red" }"#;
+        let odd = r#"{ "prompt": "lake", "steps": 9000, "guidance": -3.0, "variations": 7, "pattern": "../{x}", "colour": "red" }"#;
         let controls: Controls = serde_json::from_str(odd).expect("unknown and absent fields are no error");
         let controls = controls.held();
         assert_eq!((controls.prompt.as_str(), controls.steps, controls.variations), ("lake", 50, 9));
+        assert_eq!(controls.pattern, DEFAULT_PATTERN);
         assert!(controls.guidance.abs() < f32::EPSILON);
         assert_eq!(Controls::default().held(), Controls::default());
     }

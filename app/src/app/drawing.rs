@@ -14,7 +14,7 @@ impl App {
         let plain = Settings {
             seed: controls.seed,
             size: controls.size,
-            decoder: controls.decoder,
+            decoder: self.live_decoder(),
             blend: self.blend(),
             ..Settings::student(controls.prompt.clone())
         };

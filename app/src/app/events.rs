@@ -6,8 +6,11 @@ use crossbeam_channel::TryRecvError;
 use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Source, Task};
 use tracing::info_span;
 
+use super::decodes::Then;
+use super::details::describe;
+use super::files::SaveAs;
 use super::jobs::Done;
-use super::{App, Opening, Question, Run, Sheet};
+use super::{App, LogView, Opening, Question, Run, Sheet};
 
 impl App {
     /// Takes in everything the engine has said since the last frame.
@@ -35,7 +38,13 @@ impl App {
         while let Some(done) = self.jobs.next() {
             match done {
                 Done::Folder { path, as_teacher } => self.open_folder(path, as_teacher),
-                Done::SaveAs(save) => self.jobs.save(*save),
+                Done::SaveAs(save) => {
+                    let SaveAs { path, picture, overwrite, .. } = *save;
+                    self.deliver(picture, Then::SaveAs(path, overwrite));
+                }
+                Done::Log { path, text } => {
+                    self.log_view = Some(LogView { path, lines: text.lines().map(str::to_owned).collect() });
+                }
                 Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
                 Done::Copied => self.notify(ctx, "Picture copied".to_owned()),
                 Done::Settings { file, restored } => {
@@ -62,7 +71,7 @@ impl App {
         match event {
             Event::Begin { id, task: Task::Draw(Lane::Sheet) } => {
                 if self.sheet.latest == Some(id) && self.sheet.drawing.is_none() {
-                    self.sheet.drawing = Some(0);
+                    (self.sheet.drawing, self.sheet.began) = (Some(0), Some(Instant::now()));
                 }
             }
             Event::Begin { id, task: Task::Draw(lane @ (Lane::Live | Lane::Teacher | Lane::Baseline)) } => {
@@ -80,7 +89,8 @@ impl App {
             | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export | Lane::Kept), .. } => {}
             Event::Progress { id, task: Task::Open, done, total, what, .. } => {
                 if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
-                    *opening = Opening { id, request: opening.request.clone(), done, total, what };
+                    let began = opening.began.or_else(|| (total > 0).then(Instant::now));
+                    *opening = Opening { id, request: opening.request.clone(), done, total, what, began };
                 }
             }
             Event::Progress { id, task: Task::Draw(lane), done, total, estimate, .. } => {
@@ -95,7 +105,7 @@ impl App {
                 }
             }
             Event::End { id, task: Task::Draw(lane), outcome } => self.end_drawing(ctx, id, lane, outcome),
-            Event::End { id, task: Task::Open, outcome } => self.end_opening(id, outcome),
+            Event::End { id, task: Task::Open, outcome } => self.end_opening(ctx, id, outcome),
             Event::Tokens(count) => self.tokens = count,
         }
     }
@@ -111,6 +121,9 @@ impl App {
         if lane == Lane::Export {
             return self.end_export(ctx, id, outcome);
         }
+        if lane == Lane::Kept {
+            return self.end_decode(ctx, id, outcome);
+        }
         let pane = self.pane_mut(lane);
         if pane.run.as_ref().is_some_and(|run| run.id == id) {
             pane.run = None;
@@ -122,7 +135,11 @@ impl App {
                 }
                 info_span!("upload").in_scope(|| pane.show(ctx, picture));
                 // To the frame that shows it, which comes after the engine's own count.
-                pane.latency = Some(asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64()));
+                let latency = asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64());
+                pane.latency = Some(latency);
+                if lane == Lane::Live {
+                    self.tally.add(latency);
+                }
             }
             Outcome::Failed(failure) => self.complain(failure, None),
             Outcome::Unchanged => pane.show_last(ctx),
@@ -144,10 +161,14 @@ impl App {
         }
     }
 
-    fn end_opening(&mut self, id: JobId, outcome: Outcome) {
+    fn end_opening(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
         let Some(opening) = self.opening.take_if(|opening| opening.id == id) else { return };
         match outcome {
             Outcome::Opened(model) => {
+                self.tally.log();
+                for card in model.student.iter().chain(&model.teacher) {
+                    tracing::info!(device = model.device, precision = ?model.precision, "open: {}", describe(card));
+                }
                 let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);
                 self.controls.size = self.controls.size.filter(|size| Some(*size) != native);
                 if self.model.is_some() {
@@ -175,9 +196,22 @@ impl App {
                     }
                 };
                 self.complain(failure, Some(advice));
+                self.draw_on();
             }
-            Outcome::Drawn(..) | Outcome::Unchanged | Outcome::Dropped => {}
+            Outcome::Drawn(..) | Outcome::Unchanged | Outcome::Dropped => {
+                tracing::info!("opening a model was stopped");
+                let what = if self.model.is_some() { "the model that was open stays open" } else { "no model is open" };
+                self.notify(ctx, format!("Loading was stopped: {what}"));
+                self.draw_on();
+            }
         }
+    }
+
+    /// Takes up again what was stopped for another model's sake.
+    fn draw_on(&mut self) {
+        self.live.sent = None;
+        self.teacher.sent = None;
+        self.sheet = Sheet::default();
     }
 }
 

@@ -2,12 +2,17 @@
 //! person. Add a kind of file to [`Job`].
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
-use instaflow_engine::png;
+use instaflow_engine::png::{self, Pattern};
 use instaflow_engine::protocol::{Failure, Picture};
 
 use super::jobs::{Done, Report};
+use crate::record;
+
+/// Bytes of the log that are shown.
+const LOG_SHOWN: u64 = 256 << 10;
 
 /// A picture and where the person wants it.
 pub(super) struct SaveAs {
@@ -40,18 +45,26 @@ pub(super) enum Job {
     SaveQuick { picture: Picture, metadata: bool },
     Animation(Animation),
     Output(PathBuf),
+    Pattern(Pattern),
+    Log(PathBuf),
     Remember { path: PathBuf, state: String },
     Copy(Picture),
     Dropped(PathBuf),
 }
 
 impl Job {
+    /// Whether it writes what the person asked for.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Save(_) | Self::SaveQuick { .. } | Self::Animation(_))
+    }
+
     /// For the trace.
     fn name(&self) -> &'static str {
         match self {
             Self::Save(_) | Self::SaveQuick { .. } => "save",
             Self::Animation(_) => "save animation",
-            Self::Output(_) => "output folder",
+            Self::Output(_) | Self::Pattern(_) => "output folder",
+            Self::Log(_) => "read the log",
             Self::Remember { .. } => "remember",
             Self::Copy(_) => "copy",
             Self::Dropped(_) => "read",
@@ -64,13 +77,29 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
     // On X11 and Wayland the program that copied must live to answer; this keeps the answer.
     let mut clipboard = None;
     let mut output = output.to_owned();
+    let mut pattern = Pattern::default();
     for job in jobs {
+        let writes = job.writes();
         let _span = tracing::info_span!("file", job = job.name()).entered();
         report.send(match job {
             Job::Output(folder) => {
                 output = folder;
                 continue;
             }
+            Job::Pattern(chosen) => {
+                pattern = chosen;
+                continue;
+            }
+            Job::Log(path) => match record::tail(&path, LOG_SHOWN) {
+                Ok(text) => Done::Log { path, text },
+                Err(error) => Done::Failed {
+                    failure: Failure {
+                        message: format!("The log could not be read from {}.", path.display()),
+                        causes: vec![error.to_string()],
+                    },
+                    advice: Some("It is begun when the window opens: start InstaFlow again to have one."),
+                },
+            },
             Job::Remember { path, state } => match write_state(&path, &state) {
                 Ok(()) => continue,
                 Err(error) => Done::Failed {
@@ -81,7 +110,7 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                     advice: Some("The window works on; its next start will not know what stands in it now."),
                 },
             },
-            Job::Animation(animation) => match save_animation(&output, &animation) {
+            Job::Animation(animation) => match save_animation(&output, &pattern, &animation) {
                 Ok(path) => Done::Saved(path),
                 Err(error) => Done::Failed {
                     failure: Failure::from(&error),
@@ -94,7 +123,7 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                     Err(error) => save_failed(&error),
                 }
             }
-            Job::SaveQuick { picture, metadata } => match png::save_quick(&output, &picture, metadata) {
+            Job::SaveQuick { picture, metadata } => match png::save_quick(&output, &pattern, &picture, metadata) {
                 Ok(path) => Done::Saved(path),
                 Err(error) => save_failed(&error),
             },
@@ -122,6 +151,9 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                 },
             },
         });
+        if writes {
+            report.writing.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -130,7 +162,7 @@ fn save_failed(error: &instaflow_engine::Error) -> Done {
     Done::Failed { failure: Failure::from(error), advice: Some(advice) }
 }
 
-fn save_animation(output: &Path, animation: &Animation) -> instaflow_engine::Result<PathBuf> {
+fn save_animation(output: &Path, pattern: &Pattern, animation: &Animation) -> instaflow_engine::Result<PathBuf> {
     let Animation { frames, rate, metadata, target } = animation;
     // There and back again, without the ends twice: it runs on without a jump.
     let back = frames.iter().rev().skip(1).take(frames.len().saturating_sub(2));
@@ -139,7 +171,7 @@ fn save_animation(output: &Path, animation: &Animation) -> instaflow_engine::Res
         Target::Path(path, overwrite) => {
             png::save_animation(path, &frames, *rate, *metadata, *overwrite).map(|()| path.clone())
         }
-        Target::Output => png::save_animation_quick(output, &frames, *rate, *metadata),
+        Target::Output => png::save_animation_quick(output, pattern, &frames, *rate, *metadata),
     }
 }
 

@@ -3,13 +3,15 @@
 //! One thread writes, reads and copies, in order ([`super::files`]); it is waited for when the window closes, so that a
 //! picture just saved is saved. Each dialog has a thread of its own, because a person may leave it open.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use instaflow_engine::png::Restored;
+use instaflow_engine::png::{Pattern, Restored};
 use instaflow_engine::protocol::{Failure, Picture};
 
 use super::Outside;
@@ -18,8 +20,13 @@ use super::files::{self, Animation, Job, SaveAs, Target};
 use super::measure::{Distance, distance};
 use crate::theme;
 
+/// Files that are written sooner are not worth a word.
+const WORTH_TELLING: Duration = Duration::from_millis(300);
+
 /// What a job brought.
 pub(super) enum Done {
+    /// The end of the log.
+    Log { path: PathBuf, text: String },
     /// A folder to open as a model.
     Folder { path: PathBuf, as_teacher: bool },
     /// Where to write the picture.
@@ -60,6 +67,8 @@ pub(super) struct Jobs {
     worker: Option<JoinHandle<()>>,
     results: Receiver<Done>,
     report: Report,
+    /// Since when files are being written.
+    writing_since: Cell<Option<Instant>>,
     dialog: Dialog,
     dialog_open: Arc<AtomicBool>,
 }
@@ -68,6 +77,8 @@ pub(super) struct Jobs {
 #[derive(Clone)]
 pub(super) struct Report {
     results: Sender<Done>,
+    /// Files that are yet to be written.
+    pub writing: Arc<AtomicUsize>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -76,7 +87,7 @@ impl Jobs {
     pub fn new(outside: Outside) -> Self {
         let (work, jobs) = unbounded();
         let (sender, results) = unbounded();
-        let report = Report { results: sender, wake: outside.wake };
+        let report = Report { results: sender, writing: Arc::default(), wake: outside.wake };
         let worker = {
             let report = report.clone();
             let builder = std::thread::Builder::new().name("files".to_owned());
@@ -88,6 +99,7 @@ impl Jobs {
             worker: Some(worker),
             results,
             report,
+            writing_since: Cell::new(None),
             dialog: outside.dialog,
             dialog_open: Arc::default(),
         }
@@ -154,6 +166,51 @@ impl Jobs {
         self.push(Job::Output(folder));
     }
 
+    /// Names what is saved from now on otherwise.
+    pub fn set_pattern(&self, pattern: Pattern) {
+        self.push(Job::Pattern(pattern));
+    }
+
+    /// Reads the end of the log.
+    pub fn read_log(&self, path: PathBuf) {
+        self.push(Job::Log(path));
+    }
+
+    /// Shows a file or folder with what the desktop has for it.
+    pub fn show_outside(&self, path: PathBuf) {
+        let report = self.report.clone();
+        std::thread::spawn(move || {
+            let program = match std::env::consts::OS {
+                "windows" => "explorer",
+                "macos" => "open",
+                _ => "xdg-open",
+            };
+            if let Err(error) =
+                std::process::Command::new(program).arg(&path).spawn().and_then(|mut child| child.wait())
+            {
+                let message = format!("No other program could be asked to show {}.", path.display());
+                let causes = vec![format!("{program}: {error}")];
+                let advice = Some("Open it yourself. On Debian, the package xdg-utils has what is missing.");
+                report.send(Done::Failed { failure: Failure { message, causes }, advice });
+            }
+        });
+    }
+
+    /// How many files are being written, where that takes long enough to be told.
+    pub fn writing(&self) -> usize {
+        let count = self.report.writing.load(Ordering::Relaxed);
+        if count == 0 {
+            self.writing_since.set(None);
+        }
+        let long = self.writing_since.get().is_some_and(|since| since.elapsed() > WORTH_TELLING);
+        if long { count } else { 0 }
+    }
+
+    /// Whether anything is being written.
+    pub fn is_writing(&self) -> bool {
+        self.report.writing.load(Ordering::Relaxed) > 0
+    }
+
     /// Writes the window's state.
     pub fn remember(&self, path: PathBuf, state: String) {
         self.push(Job::Remember { path, state });
@@ -197,6 +254,10 @@ impl Jobs {
     }
 
     fn push(&self, job: Job) {
+        if job.writes() {
+            self.report.writing.fetch_add(1, Ordering::Relaxed);
+            self.writing_since.set(Some(self.writing_since.get().unwrap_or_else(Instant::now)));
+        }
         if self.work.as_ref().is_none_or(|work| work.send(job).is_err()) {
             self.report.fail("Files can no longer be written: start InstaFlow again.", None);
         }

@@ -10,7 +10,7 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
-use super::{App, Options, Outside, state, system_dialog};
+use super::{App, Options, Outside, details, state, system_dialog};
 use crate::record;
 
 /// Where the window's log is, where it has one.
@@ -42,7 +42,9 @@ pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
             move || wake()
         });
         let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), state, wake };
-        Ok(Box::new(Window { app: App::new(engine, options, outside), repaint }))
+        let mut app = App::new(engine, options, outside);
+        app.introduce(details::graphics(creation));
+        Ok(Box::new(Window { app, repaint }))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))
 }

@@ -5,6 +5,8 @@ mod actions;
 mod animation;
 mod command;
 mod controls;
+mod decodes;
+mod details;
 mod dialogs;
 mod drawing;
 mod events;
@@ -17,7 +19,9 @@ mod parts;
 mod poster;
 mod sheet;
 mod state;
+mod tally;
 mod view;
+mod work;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,14 +29,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use egui::TextureOptions;
+use instaflow_engine::png::Pattern;
 use instaflow_engine::protocol::{
     Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
 
 pub(crate) use actions::is_narrow;
+pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
-pub(crate) use parts::{Apart, Focus, LiveState, Message, Notice, Opening, Page, Palette, Question};
+pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
+
+pub(crate) use work::{Stop, Work, time_left};
 
 pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};
@@ -94,6 +102,11 @@ pub struct App {
     /// Whether the panel at the side was asked for in a window too narrow for it.
     pub(crate) side_unfolded: bool,
     pub(crate) show_settings: bool,
+    /// The file name pattern as it is typed, which need not be one.
+    pub(crate) pattern_typed: String,
+    pub(crate) log_view: Option<LogView>,
+    /// Whether an error's details are copied with the prompt.
+    pub(crate) details_with_prompt: bool,
     pub(crate) settings_page: Page,
     /// The command palette, while it is open.
     pub(crate) palette: Option<Palette>,
@@ -104,6 +117,12 @@ pub struct App {
     engine: Engine,
     engine_ended: bool,
     jobs: jobs::Jobs,
+    decodes: decodes::Decodes,
+    tally: tally::Tally,
+    /// Program and system, and the graphics adapter: for whoever is told of an error.
+    program: String,
+    graphics: String,
+    log: Option<PathBuf>,
     /// What is open, for 'Open as teacher…'.
     opened: OpenRequest,
     /// Which lane's each job on its way is, and when it was asked for.
@@ -131,7 +150,7 @@ impl App {
         let mut app = Self {
             memory: state::Memory::new(outside.state.clone(), state),
             output: outside.output.clone(),
-            controls,
+            log: outside.state.as_deref().map(crate::record::log_file),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
             sheet: Sheet::default(),
@@ -149,6 +168,10 @@ impl App {
             show_shortcuts: false,
             side_unfolded: false,
             show_settings: false,
+            pattern_typed: controls.pattern.clone(),
+            controls,
+            log_view: None,
+            details_with_prompt: false,
             settings_page: Page::default(),
             palette: None,
             focus: Some(Focus::Prompt),
@@ -156,6 +179,10 @@ impl App {
             engine,
             engine_ended: false,
             jobs: jobs::Jobs::new(outside),
+            decodes: decodes::Decodes::default(),
+            tally: tally::Tally::default(),
+            program: details::program(),
+            graphics: String::new(),
             opened: open.clone(),
             under_way: HashMap::new(),
             next_id: 0,
@@ -167,6 +194,7 @@ impl App {
         if let Some(folder) = app.controls.output.clone() {
             app.jobs.set_output(folder);
         }
+        app.jobs.set_pattern(app.pattern());
         if let Some(message) = complaint {
             app.complain(Failure { message, causes: Vec::new() }, Some("The window starts as it first did."));
         }
@@ -204,6 +232,7 @@ impl App {
             self.notice = None;
         }
         let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
+        let modal = modal || self.log_view.is_some();
         let busy_elsewhere = modal || egui::Popup::is_any_open(ctx);
         if !busy_elsewhere {
             self.asked.extend(Command::pressed(ctx));
@@ -218,6 +247,9 @@ impl App {
         }
         self.follow(ui.ctx());
         self.remember(ui.ctx());
+        if self.jobs.is_writing() {
+            ui.ctx().request_repaint_after(std::time::Duration::from_millis(200));
+        }
     }
 
     /// What the person has set.
@@ -354,9 +386,17 @@ impl App {
 
     /// Shows an error; the same one twice is shown once.
     pub(crate) fn complain(&mut self, failure: Failure, advice: Option<&'static str>) {
+        tracing::warn!(causes = ?failure.causes, "{}", failure.message);
         if !self.messages.iter().any(|message| message.failure == failure) {
-            self.messages.push(Message { failure, advice });
+            let (at, settings) = (jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string(), self.settings_now());
+            self.messages.push(Message { failure, advice, at, settings });
         }
+    }
+
+    /// Where pictures go that are saved without being asked for a name, inside the output folder.
+    pub(crate) fn pattern(&self) -> Pattern {
+        // What is kept was understood when it was typed.
+        Pattern::parse(&self.controls.pattern).unwrap_or_default()
     }
 
     fn new_id(&mut self) -> JobId {
@@ -367,7 +407,9 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        // The file thread is waited for, and with it this.
+        self.tally.log();
+        // The file thread is waited for, and with it these.
+        self.write_undecoded();
         self.write_state();
     }
 }

@@ -1,10 +1,12 @@
 //! What the window's state is made of, beside what the person has set and what the lanes show.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use egui::TextureHandle;
 use instaflow_engine::png::Restored;
-use instaflow_engine::protocol::{Failure, JobId, OpenRequest, Picture};
+use instaflow_engine::protocol::{Failure, JobId, OpenRequest, Picture, Settings};
 
 use super::Distance;
 
@@ -52,6 +54,8 @@ pub(crate) struct Opening {
     pub done: u32,
     pub total: u32,
     pub what: String,
+    /// Since when weights are read.
+    pub began: Option<Instant>,
 }
 
 /// Something that went wrong; stays until dismissed.
@@ -59,6 +63,16 @@ pub(crate) struct Message {
     pub failure: Failure,
     /// What to do next, where the failure's own sentence cannot know.
     pub advice: Option<&'static str>,
+    /// When, in local time.
+    pub at: String,
+    /// What was set then.
+    pub settings: Settings,
+}
+
+/// The end of the log, as it was when it was asked for.
+pub(crate) struct LogView {
+    pub path: PathBuf,
+    pub lines: Vec<String>,
 }
 
 /// A short remark that goes away by itself.
@@ -86,6 +100,7 @@ pub(crate) enum Focus {
 pub(crate) enum Page {
     #[default]
     Drawing,
+    Live,
     Files,
     Looks,
 }

@@ -17,6 +17,8 @@ pub struct Sheet {
     pub cells: Vec<Pane>,
     /// Which cell is being drawn.
     pub drawing: Option<usize>,
+    /// Since when the first of them is.
+    pub began: Option<Instant>,
     /// What the cells show or wait for.
     pub wanted: Vec<Settings>,
     /// The last request's number.

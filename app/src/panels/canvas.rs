@@ -7,6 +7,7 @@ use egui::{
 };
 use instaflow_engine::protocol::{Lane, Picture};
 
+use super::work;
 use crate::app::{App, Command, Focus, View};
 use crate::theme::{palette, tokens};
 
@@ -65,6 +66,7 @@ pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
     };
     let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
     paint(app, ui, rect, rect, texture, size_of(picture), current);
+    work::foot(app, ui, app.view.place(rect, size_of(picture)).intersect(rect), lane);
 }
 
 /// A picture placed in `rect` and cut off at `clip`.
@@ -143,7 +145,8 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
 /// What stands where no picture is yet.
 fn empty(app: &App, ui: &Ui, rect: Rect) {
     let (headline, detail) = if app.opening.is_some() {
-        ("Loading the model", "")
+        // What stands there is told by the card on it.
+        ("", "")
     } else if app.model.is_none() {
         ("No model is open", "Open a model folder or a pair with Ctrl+O, or drop the folder here.")
     } else if app.live.run.is_some() {

@@ -5,9 +5,14 @@ use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
 use crate::app::App;
 use crate::theme::palette;
 
+/// What 'Copy details' copies.
+const DETAILS: &str = "Copy this error with its causes, the program's version, the system, the device, the models and the \
+                       settings, for a report.";
+
 /// A strip under the prompt for each message.
 pub fn show(app: &mut App, ui: &mut Ui) {
-    let mut dismissed = None;
+    let (mut dismissed, mut copied) = (None, None);
+    let mut with_prompt = app.details_with_prompt;
     let (ink, fill, border) = (palette(ui).error, palette(ui).error_fill, palette(ui).border);
     for (index, message) in app.messages.iter().enumerate() {
         let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 8));
@@ -19,6 +24,13 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 if button.clicked() {
                     dismissed = Some(index);
                 }
+                let copy = ui.button("Copy details").on_hover_text(DETAILS);
+                if copy.accessible_name(format!("Copy details: {}", message.failure.message)).clicked() {
+                    copied = Some(index);
+                }
+                ui.checkbox(&mut with_prompt, RichText::new("with prompt").small())
+                    .accessible_name(format!("Copy details with the prompt: {}", message.failure.message))
+                    .on_hover_text("Whether the prompts are among the details.");
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {
                     ui.add(
                         egui::Label::new(RichText::new(sentence(&message.failure.message)).color(ink))
@@ -34,6 +46,11 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 });
             });
         });
+    }
+    app.details_with_prompt = with_prompt;
+    if let Some(message) = copied.and_then(|index| app.messages.get(index)) {
+        ui.ctx().copy_text(app.details(message, with_prompt));
+        app.notify(ui.ctx(), "Details copied".to_owned());
     }
     if let Some(index) = dismissed {
         app.messages.remove(index);

@@ -3,6 +3,7 @@
 
 mod canvas;
 mod compare;
+mod log;
 mod menu;
 mod messages;
 mod numbers;
@@ -15,6 +16,7 @@ mod sheet;
 mod side;
 mod status;
 mod terms;
+mod work;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
 use instaflow_engine::protocol::Lane;
@@ -44,8 +46,22 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             egui::ScrollArea::vertical().show(ui, |ui| info_span!("side").in_scope(|| side::show(app, ui)))
         });
     }
-    let pictures = info_span!("pictures").entered();
-    CentralPanel::no_frame().frame(canvas).show(ui, |ui| match app.controls.show {
+    let span = info_span!("pictures").entered();
+    CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
+        let area = ui.available_rect_before_wrap();
+        pictures(app, ui);
+        work::card(app, ui, area);
+    });
+    drop(span);
+    question::show(app, ui.ctx());
+    menu::show_shortcuts(app, ui.ctx());
+    palette::show(app, ui.ctx());
+    settings::show(app, ui.ctx());
+    log::show(app, ui.ctx());
+}
+
+fn pictures(app: &mut App, ui: &mut Ui) {
+    match app.controls.show {
         Show::Compare if app.comparing() => compare::show(app, ui),
         Show::Variations => sheet::variations(app, ui),
         Show::Steps if app.no_teacher().is_none() => sheet::steps(app, ui),
@@ -53,12 +69,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             let name = format!("{} picture", compare::lane_name(app, Lane::Live));
             canvas::show_live(app, ui, &name);
         }
-    });
-    drop(pictures);
-    question::show(app, ui.ctx());
-    menu::show_shortcuts(app, ui.ctx());
-    palette::show(app, ui.ctx());
-    settings::show(app, ui.ctx());
+    }
 }
 
 /// A button for a command, with the command's own name and hint.

@@ -1,13 +1,14 @@
 //! The bar at the bottom: model, device, what goes on, and how long the last picture took.
 
-use egui::{Align, Label, Layout, ProgressBar, RichText, Ui};
-use instaflow_engine::protocol::{Lane, Precision, Timings};
+use egui::{Align, Label, Layout, RichText, Ui};
+use instaflow_engine::protocol::{Lane, Timings};
 
-use crate::app::{App, duration};
+use super::work;
+use crate::app::{App, duration, precision};
 use crate::theme::palette;
 
 /// The bar.
-pub fn show(app: &App, ui: &mut Ui) {
+pub fn show(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
         ui.visuals_mut().override_text_color = Some(palette(ui).muted);
@@ -46,37 +47,21 @@ fn model(app: &App, ui: &mut Ui) {
         }
     });
     ui.separator();
-    let precision = match model.precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16",
-        Precision::F16 => "f16",
-    };
-    ui.label(format!("{}, {precision}", model.device));
+    ui.label(format!("{}, {}", model.device, precision(model.precision)));
 }
 
-fn activity(app: &App, ui: &mut Ui) {
-    if let Some(opening) = &app.opening {
-        let part = if opening.total > 0 { opening.done as f32 / opening.total as f32 } else { 0.0 };
-        ui.add(ProgressBar::new(part).desired_width(120.0).desired_height(6.0));
-        let what = if opening.what.is_empty() { "the model" } else { &opening.what };
-        ui.label(format!("Loading {what} ({} of {})", opening.done, opening.total));
-    } else if let Some(notice) = &app.notice {
-        ui.add(Label::new(RichText::new(&notice.text).color(ui.visuals().widgets.active.text_color())).truncate());
-    } else if let Some(export) = &app.export {
-        let (done, total, left) = export.progress();
-        ui.add(ProgressBar::new(done as f32 / total as f32).desired_width(120.0).desired_height(6.0));
-        let left = left.map_or(String::new(), |seconds| format!(", {seconds:.0} s left"));
-        ui.label(format!("Animation, {done} of {total} frames{left}"));
-    } else if app.sheet.drawing.is_some() && app.live.run.is_none() {
-        ui.label("Drawing more");
-    } else if app.live.run.is_some() {
-        ui.label("Drawing");
-    } else if app.teacher.run.is_some() {
-        ui.label("Teacher is drawing");
-    } else if !app.controls.live {
-        ui.label("Live is off: Enter draws");
-    } else if app.model.is_some() {
-        ui.label("Ready");
+fn activity(app: &mut App, ui: &mut Ui) {
+    let loud = ui.visuals().widgets.active.text_color();
+    // A remark stands before work for its few seconds: it answers what was just done.
+    match &app.notice {
+        Some(notice) => {
+            ui.add(Label::new(RichText::new(&notice.text).color(loud)).truncate());
+        }
+        None => {
+            if !work::line(app, ui) {
+                ui.label(app.idle_words());
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::files::{CONFIG_LIMIT, Files};
 use super::plan::{Plan, Size};
 use super::tensors::Tensors;
 use super::weights::Weights;
-use crate::{Error, Result};
+use crate::{Cancel, Error, Result};
 
 const CONFIG: &str = "config.json";
 
@@ -100,9 +100,11 @@ impl Component {
         }
     }
 
-    /// Its tensors, read and converted one at a time as they are asked for. [`Self::check`] comes first.
-    pub fn builder(&self, dtype: DType, device: &Device) -> VarBuilder<'static> {
-        VarBuilder::from_backend(Box::new(Weights(Arc::clone(&self.tensors))), dtype, device.clone())
+    /// Its tensors, read and converted one at a time as they are asked for, until that is cancelled. [`Self::check`]
+    /// comes first.
+    pub fn builder(&self, dtype: DType, device: &Device, cancel: &Cancel) -> VarBuilder<'static> {
+        let weights = Weights { tensors: Arc::clone(&self.tensors), cancel: cancel.clone() };
+        VarBuilder::from_backend(Box::new(weights), dtype, device.clone())
     }
 
     /// 32 hex digits, equal for equal contents: parts that two models share are loaded once. Made of the config, the

@@ -7,10 +7,15 @@ use candle_nn::Init;
 use candle_nn::var_builder::SimpleBackend;
 
 use super::tensors::Tensors;
+use crate::Cancel;
 
 /// Reads every tensor in its stored type and converts it on the device: beside the network itself, memory holds one
 /// tensor at a time.
-pub(super) struct Weights(pub Arc<Tensors>);
+pub(super) struct Weights {
+    pub tensors: Arc<Tensors>,
+    /// Asked before every tensor, and told after it.
+    pub cancel: Cancel,
+}
 
 impl SimpleBackend for Weights {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
@@ -22,14 +27,17 @@ impl SimpleBackend for Weights {
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let Some(stored) = self.0.get(name) else { bail!("tensor {name} is missing") };
+        self.cancel.check().map_err(candle_core::Error::wrap)?;
+        let Some(stored) = self.tensors.get(name) else { bail!("tensor {name} is missing") };
         let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.kept_as) };
-        let tensor = Tensor::from_raw_buffer(self.0.bytes(stored), stored_as, &stored.shape, device)?;
-        self.0.let_go(stored);
-        tensor.to_dtype(dtype)
+        let tensor = Tensor::from_raw_buffer(self.tensors.bytes(stored), stored_as, &stored.shape, device)?;
+        self.tensors.let_go(stored);
+        let tensor = tensor.to_dtype(dtype)?;
+        self.cancel.has_read(tensor.elem_count() * dtype.size_in_bytes());
+        Ok(tensor)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.0.get(name).is_some()
+        self.tensors.get(name).is_some()
     }
 }

@@ -71,12 +71,12 @@ pub struct Drawn {
 }
 
 impl Models {
-    /// Opens what is asked for. `progress` is told before each part that is loaded: parts done, parts in all, its name.
+    /// Opens what is asked for. `progress` is told before each part that is loaded: mebibytes done and in all, its name.
     pub fn open(request: &OpenRequest, progress: &mut dyn FnMut(u32, u32, &str)) -> Result<Self> {
         Self::open_reusing(None, request, progress, &Cancel::default())
     }
 
-    /// Like [`Models::open`], taking parts with equal content over from `previous` and stopping between two parts once
+    /// Like [`Models::open`], taking parts with equal content over from `previous` and stopping between two tensors once
     /// cancelled.
     pub fn open_reusing(
         previous: Option<&Self>,

@@ -33,15 +33,15 @@ pub(super) fn open(
         check(folder, &models, &mut sizes)?;
     }
     let missing = sizes.iter().filter(|(digest, _)| !shelf.holds(digest));
-    let bytes = missing.clone().map(|(_, size)| size.bytes).sum();
+    let bytes = missing.map(|(_, size)| size.bytes).sum();
     memory::check_parameters(&models, bytes, "this model")?;
 
-    let (mut done, total) = (0, missing.count() as u32);
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20) as u32;
+    let total = mebibytes(bytes);
     let mut begin = |part: &str| {
         cancel.check()?;
-        progress(done, total, part);
-        done += 1;
-        Ok(())
+        progress(mebibytes(cancel.bytes_read()).min(total), total, part);
+        Ok(cancel.clone())
     };
     models.student =
         opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
@@ -112,7 +112,7 @@ fn load(
     models: &Models,
     sizes: &HashMap<String, Size>,
     shelf: &mut Shelf,
-    begin: &mut dyn FnMut(&str) -> Result<()>,
+    begin: &mut dyn FnMut(&str) -> Result<Cancel>,
 ) -> Result<Model> {
     let tokenizer = folder.tokenizer()?;
     let mut begin = |part: &str| begin(&format!("{role}: {part}"));
@@ -134,7 +134,8 @@ fn load(
     Ok(Model::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny))
 }
 
-/// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded.
+/// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded, and says
+/// what may stop it.
 fn take<N, C>(
     shelf: &mut Vec<Arc<Part<N, C>>>,
     component: &Component,
@@ -142,14 +143,18 @@ fn take<N, C>(
     sizes: &HashMap<String, Size>,
     config: C,
     build: impl FnOnce(VarBuilder<'static>, &C) -> candle_core::Result<N>,
-    begin: impl FnOnce() -> Result<()>,
+    begin: impl FnOnce() -> Result<Cancel>,
 ) -> Result<Arc<Part<N, C>>> {
     let digest = component.digest();
     if let Some(part) = shelf.iter().find(|part| part.digest == digest) {
         return Ok(part.clone());
     }
-    begin()?;
-    let network = build(component.builder(models.dtype, &models.device), &config)?;
+    let cancel = begin()?;
+    let _span = tracing::info_span!("load", part = %component.path().display()).entered();
+    let network = build(component.builder(models.dtype, &models.device, &cancel), &config);
+    // Being stopped reaches us as an error of the tensor library.
+    cancel.check()?;
+    let network = network?;
     let parameters = sizes.get(digest).map_or(0, |size| size.parameters);
     let part = Arc::new(Part { digest: digest.to_owned(), network, config, parameters });
     shelf.push(part.clone());

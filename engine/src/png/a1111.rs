@@ -18,10 +18,12 @@ pub(super) fn format(picture: &Picture) -> String {
     let hash = quoted(&picture.model_hash);
     let model = quoted(&picture.model);
     let sampler = picture.settings.sampler.unwrap_or_default().name();
+    // A1111's name for an AutoencoderTiny.
+    let decoder = if picture.settings.decoder == Decoder::Tiny { "VAE Decoder: TAESD, " } else { "" };
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "{prompt}\n{negative}{STEPS}{steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, \
-         Size: {width}x{height}, Model hash: {hash}, Model: {model}, Version: instaflow {version}"
+         Size: {width}x{height}, Model hash: {hash}, Model: {model}, {decoder}Version: instaflow {version}"
     )
 }
 

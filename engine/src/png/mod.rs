@@ -14,9 +14,12 @@ mod read;
 
 mod a1111;
 
+mod pattern;
+
 pub use animation::encode_animation;
 pub use encode::encode;
 pub use file::{save, save_animation, save_animation_quick, save_quick};
+pub use pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
 pub use read::{Restored, read_settings};
 
 use serde::{Deserialize, Serialize};

@@ -39,7 +39,7 @@ mod run;
 /// a prompt that contains its value panics inside the job.
 pub const PLANT_PANIC: &str = "INSTAFLOW_PLANT_PANIC";
 
-/// Told after each loaded part: parts done, parts in all, the next part's name.
+/// Told before each part is loaded: mebibytes done and in all, the part's name.
 pub type OnPart<'a> = dyn FnMut(u32, u32, &str) + 'a;
 
 /// Draws one picture.

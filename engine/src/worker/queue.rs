@@ -110,6 +110,12 @@ impl Queue {
                 }
                 ends
             }
+            Request::StopOpening => {
+                if let Some(running) = self.running.as_mut().filter(|running| running.task == Task::Open) {
+                    running.end(Fate::Drop);
+                }
+                self.open.take().map(|(id, _)| dropped(id, Task::Open)).into_iter().collect()
+            }
             Request::Draw { id, lane, settings, asked } => {
                 self.place(Job { id, lane, series: vec![settings], latents: None, next: 0, asked }, now)
             }
@@ -232,7 +238,7 @@ impl Queue {
                     running.end(Fate::Drop);
                 }
             }
-            Some(running) if matches!(running.task, Task::Draw(other) if other > lane) => {
+            Some(running) if lane != Lane::Kept && matches!(running.task, Task::Draw(other) if other > lane) => {
                 // A job that is stale already stays so.
                 let fate = if running.fate == Fate::Drop { Fate::Drop } else { Fate::Wait };
                 running.end(fate);

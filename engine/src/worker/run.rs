@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::info_span;
 
 use super::queue::{Done, Job, Work};
@@ -21,7 +22,7 @@ pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPar
                 shared.outbox.send(Event::End { id, task: Task::Draw(lane), outcome: Outcome::Unchanged });
             }
             Work::Open(id, request, cancel) => {
-                let opened = open_one(shared, id, |on_part| open(&request, on_part, &cancel));
+                let opened = open_one(shared, id, &cancel, |on_part| open(&request, on_part, &cancel));
                 if let Some(loaded) = opened {
                     shared.counter.set_model(loaded.clone());
                     model = Some(loaded);
@@ -34,14 +35,47 @@ pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPar
     }
 }
 
-fn open_one(shared: &Shared, id: JobId, open: impl FnOnce(&mut OnPart<'_>) -> Result<Loaded>) -> Option<Arc<Loaded>> {
+/// Between two reports of how much of a model is read.
+const REPORT: Duration = Duration::from_millis(100);
+
+fn open_one(
+    shared: &Shared,
+    id: JobId,
+    cancel: &Cancel,
+    open: impl FnOnce(&mut OnPart<'_>) -> Result<Loaded>,
+) -> Option<Arc<Loaded>> {
     let task = Task::Open;
     let _span = info_span!("open model", id = id.0).entered();
     shared.outbox.send(Event::Begin { id, task });
-    let mut on_part = |done: u32, total: u32, part: &str| {
+    let tell = |done: u32, total: u32, part: &str| {
         shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: part.to_owned(), estimate: None });
     };
-    let result = catch_unwind(AssertUnwindSafe(|| open(&mut on_part)));
+    // A part may take many seconds: another thread tells meanwhile how far it is.
+    let (parts, reading) = bounded::<(u32, String)>(1);
+    let result = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut now = None;
+            loop {
+                match reading.recv_timeout(REPORT) {
+                    Ok(part) => now = Some(part),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Some((total, part)) = &now {
+                            tell(((cancel.bytes_read() >> 20) as u32).min(*total), *total, part);
+                        }
+                    }
+                }
+            }
+        });
+        let mut on_part = |done: u32, total: u32, part: &str| {
+            tell(done, total, part);
+            // Where the other thread is late, a report is missed.
+            let _ = parts.try_send((total, part.to_owned()));
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| open(&mut on_part)));
+        drop(parts);
+        result
+    });
     shared.queue().opened(matches!(result, Ok(Ok(_))));
     let (loaded, outcome) = match result {
         Ok(Ok(loaded)) => {

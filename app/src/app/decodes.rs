@@ -1,0 +1,122 @@
+//! Pictures on their way into a file or onto the clipboard. What was drawn with the tiny decoder is decoded again with
+//! the full one first, from the latents it came from, where the settings say so. The engine's lane holds one such job
+//! at a time: whatever wants latents decoded waits here for its turn. Add where a picture goes to [`Then`].
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use instaflow_engine::protocol::{Decoder, JobId, Lane, Outcome, Picture, Request, Settings};
+
+use super::App;
+use super::files::SaveAs;
+
+/// Where a picture goes.
+pub(super) enum Then {
+    /// To this path; whether a file there may be replaced, which the dialog has asked.
+    SaveAs(PathBuf, bool),
+    /// Into the output folder.
+    SaveQuick,
+    /// Onto the clipboard.
+    Copy,
+}
+
+/// What waits to be decoded.
+#[derive(Default)]
+pub(super) struct Decodes {
+    waiting: VecDeque<(Picture, Then)>,
+    /// The first of them, once it was sent.
+    running: Option<(JobId, Instant)>,
+}
+
+impl Decodes {
+    /// How many wait, the one under way included.
+    pub fn count(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl App {
+    /// The decoder that files are made with.
+    pub(crate) fn file_decoder(&self) -> Decoder {
+        match self.controls.file_decoder {
+            Decoder::Full => Decoder::Full,
+            Decoder::Tiny => self.live_decoder(),
+        }
+    }
+
+    /// The decoder of what is on screen: a tiny one only where there is one.
+    pub(crate) fn live_decoder(&self) -> Decoder {
+        let has_tiny = self.live_card().is_some_and(|card| card.has_tiny_decoder);
+        if has_tiny { self.controls.decoder } else { Decoder::Full }
+    }
+
+    /// Sends a picture where it goes, decoded in full first where that is wanted.
+    pub(super) fn deliver(&mut self, picture: Picture, then: Then) {
+        let lacks = self.controls.file_decoder == Decoder::Full && picture.settings.decoder == Decoder::Tiny;
+        // Another model's decoder would make another picture of the latents.
+        let is_open = self.model.as_ref().is_some_and(|model| {
+            let mut cards = model.student.iter().chain(&model.teacher);
+            cards.any(|card| card.hash == picture.model_hash)
+        });
+        if lacks && is_open && picture.latents.is_some() && !self.engine_ended {
+            self.decodes.waiting.push_back((picture, then));
+            self.decode_next();
+        } else {
+            self.write(picture, then);
+        }
+    }
+
+    /// The decoding under way has ended.
+    pub(super) fn end_decode(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
+        if self.decodes.running.take_if(|(running, _)| *running == id).is_none() {
+            return;
+        }
+        let Some((shown, then)) = self.decodes.waiting.pop_front() else { return };
+        match outcome {
+            Outcome::Drawn(decoded, _) => {
+                let Picture { timings, straightness, path, .. } = shown;
+                self.write(Picture { timings, straightness, path, ..decoded }, then);
+            }
+            Outcome::Failed(failure) => {
+                self.complain(failure, Some("The picture went out as it is on screen: decoded with the tiny decoder."));
+                self.write(shown, then);
+            }
+            Outcome::Dropped | Outcome::Unchanged | Outcome::Opened(_) => {
+                self.decodes.waiting.clear();
+                self.notify(ctx, "Stopped: nothing was saved".to_owned());
+            }
+        }
+        self.decode_next();
+    }
+
+    /// Writes what still waits as it is on screen: the model goes, or the window does.
+    pub(super) fn write_undecoded(&mut self) {
+        self.decodes.running = None;
+        while let Some((shown, then)) = self.decodes.waiting.pop_front() {
+            self.write(shown, then);
+        }
+    }
+
+    fn decode_next(&mut self) {
+        if self.decodes.running.is_some() {
+            return;
+        }
+        let Some((picture, _)) = self.decodes.waiting.front() else { return };
+        let Some(latents) = picture.latents.clone() else { return };
+        let settings = Settings { decoder: Decoder::Full, ..picture.settings.clone() };
+        let (id, asked) = (self.new_id(), Instant::now());
+        self.decodes.running = Some((id, asked));
+        self.under_way.insert(id, (Lane::Kept, asked));
+        self.engine.send(Request::Decode { id, settings, latents, asked });
+    }
+
+    fn write(&mut self, picture: Picture, then: Then) {
+        let metadata = self.controls.metadata;
+        match then {
+            Then::SaveAs(path, overwrite) => self.jobs.save(SaveAs { path, picture, metadata, overwrite }),
+            Then::SaveQuick => self.jobs.save_quick(picture, metadata),
+            Then::Copy => self.jobs.copy(picture),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Everything under way that a person may wait for: what it is, how far it is, how long it takes still, and how it is
+//! stopped. The status bar and the panes show it from here alone. Add a kind of work to [`App::work`].
+
+use std::time::Instant;
+
+use instaflow_engine::protocol::{Lane, Request};
+
+use super::{App, LiveState};
+
+/// Something under way.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Work {
+    /// What, in a few words, with its place: "Teacher, step 3 of 25".
+    pub what: String,
+    /// How far, 0 … 1; `None` where nobody can know.
+    pub part: Option<f32>,
+    /// Seconds left, once some of it was measured.
+    pub left: Option<f64>,
+    /// How it is stopped; `None` where that would gain nothing.
+    pub stop: Option<Stop>,
+}
+
+/// What can be stopped by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The opening of a model; the one before stays.
+    Opening,
+    /// Whatever a lane draws.
+    Lane(Lane),
+}
+
+impl Stop {
+    /// What its button is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "Stop loading",
+            Self::Lane(Lane::Kept) => "Stop saving",
+            Self::Lane(Lane::Export) => "Stop the animation",
+            Self::Lane(Lane::Sheet) => "Stop the other pictures",
+            Self::Lane(Lane::Teacher) => "Stop the teacher",
+            Self::Lane(_) => "Stop drawing",
+        }
+    }
+}
+
+/// A picture that takes longer than this shows how far it is.
+const LONG: f64 = 1.5;
+
+impl App {
+    /// What is under way, what a person waits for most first.
+    pub(crate) fn work(&self) -> Vec<Work> {
+        let mut work = Vec::new();
+        work.extend(self.opening_work());
+        let waiting = self.decodes.count();
+        if waiting > 0 {
+            let what = match waiting {
+                1 => "Decoding a picture for its file".to_owned(),
+                _ => format!("Decoding {waiting} pictures for their files"),
+            };
+            work.push(Work { what, part: None, left: None, stop: Some(Stop::Lane(Lane::Kept)) });
+        }
+        match self.jobs.writing() {
+            0 => {}
+            1 => work.push(Work { what: "Writing a file".to_owned(), part: None, left: None, stop: None }),
+            many => work.push(Work { what: format!("Writing {many} files"), part: None, left: None, stop: None }),
+        }
+        if let Some(export) = &self.export {
+            let (done, total, left) = export.progress();
+            work.push(Work {
+                what: format!("Animation, {done} of {total} frames"),
+                part: Some(done as f32 / total.max(1) as f32),
+                left,
+                stop: Some(Stop::Lane(Lane::Export)),
+            });
+        }
+        work.extend(self.lane_work(Lane::Live));
+        if let Some(done) = self.sheet.drawing {
+            let total = self.sheet.wanted.len();
+            work.push(Work {
+                what: format!("{} of {total} other pictures", done.min(total)),
+                part: Some(done as f32 / total.max(1) as f32),
+                left: self.sheet.began.and_then(|began| left(began, done as f64, total as f64)),
+                stop: Some(Stop::Lane(Lane::Sheet)),
+            });
+        }
+        work.extend(self.lane_work(Lane::Teacher));
+        work
+    }
+
+    /// Stops one thing and nothing else.
+    pub(crate) fn stop_work(&mut self, stop: Stop) {
+        match stop {
+            Stop::Opening => self.engine.send(Request::StopOpening),
+            Stop::Lane(lane) => {
+                match lane {
+                    Lane::Teacher => self.teacher_due = None,
+                    Lane::Sheet => (self.sheet.due, self.sheet.drawing) = (None, None),
+                    _ => {}
+                }
+                self.engine.send(Request::Stop(lane));
+            }
+        }
+    }
+
+    fn opening_work(&self) -> Option<Work> {
+        let opening = self.opening.as_ref()?;
+        let (done, total) = (f64::from(opening.done), f64::from(opening.total));
+        let what = match opening.total {
+            0 => "Looking at the model".to_owned(),
+            _ => format!("Loading {}, {} of {}", opening.what, size(opening.done), size(opening.total)),
+        };
+        // Without one there would be none to draw with: the first is stopped by its button alone.
+        Some(Work {
+            what,
+            part: (total > 0.0).then(|| (done / total) as f32),
+            left: opening.began.and_then(|began| left(began, done, total)),
+            stop: Some(Stop::Opening),
+        })
+    }
+
+    /// A run of many steps by its steps; one of a single long step by how long the one before it took.
+    fn lane_work(&self, lane: Lane) -> Option<Work> {
+        let pane = self.pane(lane);
+        let run = pane.run.as_ref()?;
+        let who = if lane == Lane::Live { "Drawing" } else { "Teacher" };
+        let stop = Some(Stop::Lane(lane));
+        if run.total > 1 {
+            let what = format!("{who}, step {} of {}", run.done, run.total);
+            let part = Some(run.done as f32 / run.total as f32);
+            return Some(Work { what, part, left: run.seconds_left(), stop });
+        }
+        let before = pane.picture.as_ref().map(|picture| picture.timings.total).filter(|seconds| *seconds > LONG)?;
+        let gone = run.began.elapsed().as_secs_f64();
+        let part = Some((gone / before).min(0.98) as f32);
+        Some(Work { what: who.to_owned(), part, left: Some((before - gone).max(0.0)), stop })
+    }
+
+    /// What stands in the status bar while nothing long is under way.
+    pub(crate) fn idle_words(&self) -> &'static str {
+        match self.live_state() {
+            _ if self.engine_ended => "The drawing engine has ended",
+            _ if self.model.is_none() => "No model",
+            LiveState::Draws => "Drawing",
+            LiveState::Off => "Live is off: Enter draws",
+            LiveState::Waits => "Waiting for the end of the word",
+            LiveState::Rests => "Ready",
+        }
+    }
+}
+
+/// Seconds left of what has come as far as `done` of `total`: nothing before a twentieth and half a second are measured.
+fn left(began: Instant, done: f64, total: f64) -> Option<f64> {
+    let gone = began.elapsed().as_secs_f64();
+    (gone >= 0.5 && done >= total / 20.0 && done > 0.0).then(|| gone / done * (total - done))
+}
+
+/// Mebibytes, or gibibytes where they are many.
+fn size(mebibytes: u32) -> String {
+    if mebibytes < 1024 { format!("{mebibytes} MiB") } else { format!("{:.1} GiB", f64::from(mebibytes) / 1024.0) }
+}
+
+/// Seconds left, as a person reads them.
+pub(crate) fn time_left(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "less than 1 s left".to_owned(),
+        s if s < 90.0 => format!("{s:.0} s left"),
+        s if s < 5400.0 => format!("{:.0} min left", s / 60.0),
+        s => format!("{:.1} h left", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn time_is_estimated_from_what_was_measured() {
+        let ago = |seconds: f64| Instant::now() - Duration::from_secs_f64(seconds);
+        assert_eq!(left(ago(0.1), 50.0, 100.0), None, "too soon");
+        assert_eq!(left(ago(9.0), 1.0, 100.0), None, "too little");
+        let seconds = left(ago(10.0), 25.0, 100.0).expect("a quarter in 10 seconds");
+        assert!((seconds - 30.0).abs() < 0.1, "{seconds}");
+        for (seconds, words) in
+            [(0.2, "less than 1 s left"), (31.4, "31 s left"), (600.0, "10 min left"), (9000.0, "2.5 h left")]
+        {
+            assert_eq!(time_left(seconds), words);
+        }
+        assert_eq!((size(900), size(3482)), ("900 MiB".to_owned(), "3.4 GiB".to_owned()));
+    }
+}

@@ -1,5 +1,6 @@
 //! The window's settings, long work, errors and log, by the accessible names of their controls.
 
+#[allow(dead_code, reason = "each file of tests uses what it needs")]
 #[path = "support/window.rs"]
 mod support;
 
@@ -290,8 +291,8 @@ fn the_log_is_shown_or_it_is_said_why_not() {
     window.wait("a message", |app| app.errors().next().is_some());
     assert!(window.errors()[0].contains("The log could not be read"), "{:?}", window.errors());
 
-    let lines: String = (0..2000).map(|n| format!("2026-03-01 12:00:00.000 INFO  line {n}\n")).collect();
-    std::fs::write(window.folder().join("instaflow.log"), lines).expect("a folder that can be written");
+    let lines: Vec<_> = (0..2000).map(|n| format!("2026-03-01 12:00:00.000 INFO  line {n}")).collect();
+    std::fs::write(window.folder().join("instaflow.log"), lines.join("\n")).expect("a folder that can be written");
     for theme in [Key::F7, Key::F8] {
         window.key_press(theme);
         window.key_press(Key::F9);

@@ -56,7 +56,7 @@ impl App {
         let lacks = self.controls.file_decoder == Decoder::Full && picture.settings.decoder == Decoder::Tiny;
         // Another model's decoder would make another picture of the latents.
         let is_open = self.model.as_ref().is_some_and(|model| {
-            let mut cards = model.student.iter().chain(&model.teacher);
+            let mut cards = model.student.iter().chain(&model.teacher).chain(&model.baseline);
             cards.any(|card| card.hash == picture.model_hash)
         });
         if lacks && is_open && picture.latents.is_some() && !self.engine_ended {

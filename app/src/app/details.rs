@@ -76,7 +76,8 @@ impl App {
         }
         if let Some(model) = &self.model {
             lines.push(("Device", format!("{}, {}", model.device, precision(model.precision))));
-            for (role, card) in [("Student", &model.student), ("Teacher", &model.teacher)] {
+            let cards = [("Student", &model.student), ("Teacher", &model.teacher), ("Baseline", &model.baseline)];
+            for (role, card) in cards {
                 lines.extend(card.as_ref().map(|card| (role, describe(card))));
             }
         } else {

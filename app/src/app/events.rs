@@ -166,7 +166,7 @@ impl App {
         match outcome {
             Outcome::Opened(model) => {
                 self.tally.log();
-                for card in model.student.iter().chain(&model.teacher) {
+                for card in model.student.iter().chain(&model.teacher).chain(&model.baseline) {
                     tracing::info!(device = model.device, precision = ?model.precision, "open: {}", describe(card));
                 }
                 let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);

@@ -38,6 +38,7 @@ impl Stop {
             Self::Lane(Lane::Export) => "Stop the animation",
             Self::Lane(Lane::Sheet) => "Stop the other pictures",
             Self::Lane(Lane::Teacher) => "Stop the teacher",
+            Self::Lane(Lane::Baseline) => "Stop the baseline",
             Self::Lane(_) => "Stop drawing",
         }
     }
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn time_is_estimated_from_what_was_measured() {
-        let ago = |seconds: f64| Instant::now() - Duration::from_secs_f64(seconds);
+        let ago = |seconds: f64| Instant::now().checked_sub(Duration::from_secs_f64(seconds)).expect("a running clock");
         assert_eq!(left(ago(0.1), 50.0, 100.0), None, "too soon");
         assert_eq!(left(ago(9.0), 1.0, 100.0), None, "too little");
         let seconds = left(ago(10.0), 25.0, 100.0).expect("a quarter in 10 seconds");

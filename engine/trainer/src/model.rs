@@ -76,7 +76,10 @@ impl Model {
 /// however they are split, in f32.
 fn read(component: &Component, build: impl FnOnce(VarBuilder) -> candle_core::Result<()>) -> Result<Tensors> {
     let taken = Arc::new(Mutex::new(Tensors::new()));
-    let note = Note { from: component.builder(DType::F32, &Device::Cpu), taken: Arc::clone(&taken) };
+    let note = Note {
+        from: component.builder(DType::F32, &Device::Cpu, &instaflow_engine::Cancel::default()),
+        taken: Arc::clone(&taken),
+    };
     build(VarBuilder::from_backend(Box::new(note), DType::F32, Device::Cpu))?;
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(std::mem::take(&mut *taken))

@@ -450,7 +450,7 @@ fn the_path_is_scrubbed_with_the_arrows() {
     window.settle();
     assert!(window.query_by_label_contains("step 1 of 25").is_some());
     assert!(window.query_by_label("Estimate at t = 0.00").is_some());
-    let first = window.state().seen_teacher().expect("an estimate").clone();
+    let first = window.state().seen(Lane::Teacher).expect("an estimate").clone();
     assert_ne!(first.rgb, last.rgb);
     let apart = window.state().distance().expect("measured").clone();
     assert_eq!(Some(apart), instaflow::app::distance(window.picture(Lane::Live), &first), "of what is seen");
@@ -459,7 +459,7 @@ fn the_path_is_scrubbed_with_the_arrows() {
     assert!(window.query_by_label_contains("step 2 of 25").is_some());
     window.press("Back to the picture");
     window.settle();
-    assert_eq!(window.state().seen_teacher().map(|picture| picture.rgb.clone()), Some(last.rgb));
+    assert_eq!(window.state().seen(Lane::Teacher).map(|picture| picture.rgb.clone()), Some(last.rgb));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{OpenRequest, Request, Role, Source};
+use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Source};
 
 use crate::theme::tokens;
 
@@ -24,8 +24,13 @@ impl App {
         }
         let controls = &mut self.controls;
         match command {
-            Command::Open | Command::OpenTeacher => {
-                if !self.jobs.ask_folder(command == Command::OpenTeacher) {
+            Command::Open | Command::OpenTeacher | Command::OpenBaseline => {
+                let role = match command {
+                    Command::OpenTeacher => Role::Teacher,
+                    Command::OpenBaseline => Role::Baseline,
+                    _ => Role::Student,
+                };
+                if !self.jobs.ask_folder(role) {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
@@ -56,6 +61,10 @@ impl App {
             Command::Difference => self.compare_as(CompareAs::Difference),
             Command::Path => {
                 controls.show_path = controls.show != Show::Compare || !controls.show_path;
+                controls.show = Show::Compare;
+            }
+            Command::Baseline => {
+                controls.show_baseline = controls.show != Show::Compare || !controls.show_baseline;
                 controls.show = Show::Compare;
             }
             Command::SaveComparison => self.save_comparison(ctx),
@@ -97,8 +106,9 @@ impl App {
             | Command::Split
             | Command::Blink
             | Command::Difference
-            | Command::Path
-            | Command::SaveComparison => self.no_comparison(),
+            | Command::Path => self.no_comparison(),
+            Command::SaveComparison => self.no_comparison().or(self.no_teacher()),
+            Command::Baseline => self.no_comparison().or(self.no_baseline()),
             Command::Steps => self.no_teacher(),
             Command::Animate => self.no_way(),
             Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
@@ -127,6 +137,7 @@ impl App {
             Command::Blink => compares_as(CompareAs::Blink),
             Command::Difference => compares_as(CompareAs::Difference),
             Command::Path => self.comparing() && controls.show_path,
+            Command::Baseline => self.beside(Lane::Baseline),
             Command::SidePanel => self.side_is_shown(ctx),
             Command::ThemeSystem => controls.theme == Theme::System,
             Command::ThemeLight => controls.theme == Theme::Light,
@@ -261,11 +272,18 @@ impl App {
         if let Some(toward) = settings.blend.seed {
             self.controls.second_seed = toward.to;
         }
-        if settings.role == Role::Teacher {
+        if settings.role != Role::Student {
             self.controls.negative_prompt = settings.negative_prompt;
+        }
+        if settings.role == Role::Teacher {
             self.controls.steps = settings.steps.clamp(1, 50);
             self.controls.guidance = settings.guidance;
             self.controls.show = Show::Compare;
+        }
+        if settings.role == Role::Baseline {
+            self.controls.baseline_steps = settings.steps.clamp(1, 50);
+            self.controls.baseline_guidance = Some(settings.guidance);
+            (self.controls.show, self.controls.show_baseline) = (Show::Compare, true);
         }
         let open = self.model.as_ref().and_then(|model| match settings.role {
             Role::Student => model.student.as_ref(),
@@ -294,12 +312,14 @@ impl App {
     }
 
     /// The request for a folder that was chosen; everything but the models stays as the program was started.
-    pub(super) fn open_folder(&mut self, folder: PathBuf, as_teacher: bool) {
+    pub(super) fn open_folder(&mut self, folder: PathBuf, role: Role) {
         let folder = Source::Folder(folder);
         let has_student = self.model.as_ref().is_some_and(|model| model.student.is_some());
-        let request = match (as_teacher, has_student) {
-            (true, true) => OpenRequest { teacher: Some(folder), ..self.opened.clone() },
-            (alone, _) => OpenRequest { model: folder, teacher: None, as_teacher: alone, ..self.opened.clone() },
+        let opened = self.opened.clone();
+        let request = match role {
+            Role::Baseline => OpenRequest { baseline: Some(folder), ..opened },
+            Role::Teacher if has_student => OpenRequest { teacher: Some(folder), ..opened },
+            _ => OpenRequest { model: folder, teacher: None, as_teacher: role == Role::Teacher, ..opened },
         };
         self.open(request);
     }

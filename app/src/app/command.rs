@@ -9,6 +9,8 @@ pub enum Command {
     Open,
     /// Open a model folder as the teacher.
     OpenTeacher,
+    /// Open a model folder as a third model to compare with.
+    OpenBaseline,
     /// Save the picture where the person says.
     Save,
     /// Save the picture into the output folder.
@@ -41,6 +43,8 @@ pub enum Command {
     Difference,
     /// Show the teacher's path.
     Path,
+    /// Show the baseline beside student and teacher.
+    Baseline,
     /// Save student, teacher and difference as one picture.
     SaveComparison,
     /// Save the way between two prompts or seeds as an animation.
@@ -90,6 +94,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 5] = [
         &[
             Some(Command::Open),
             Some(Command::OpenTeacher),
+            Some(Command::OpenBaseline),
             None,
             Some(Command::Save),
             Some(Command::QuickSave),
@@ -128,6 +133,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 5] = [
             Some(Command::Blink),
             Some(Command::Difference),
             Some(Command::Path),
+            Some(Command::Baseline),
             None,
             Some(Command::Fit),
             Some(Command::ActualSize),
@@ -156,6 +162,7 @@ impl Command {
         match self {
             Self::Open => "Open model or pair…",
             Self::OpenTeacher => "Open as teacher…",
+            Self::OpenBaseline => "Open as baseline…",
             Self::Save => "Save picture…",
             Self::QuickSave => "Quick save",
             Self::Copy => "Copy picture",
@@ -172,6 +179,7 @@ impl Command {
             Self::Blink => "Blink",
             Self::Difference => "Difference",
             Self::Path => "Teacher's path",
+            Self::Baseline => "Baseline",
             Self::SaveComparison => "Save comparison…",
             Self::Animate => "Export animation…",
             Self::Dice => "New seed",
@@ -200,6 +208,7 @@ impl Command {
         match self {
             Self::Open => "Open a model folder in Diffusers layout, or a folder with student/ and teacher/.",
             Self::OpenTeacher => "Open a model folder as the teacher beside the student that is open.",
+            Self::OpenBaseline => "Open a third model to compare with: the base flow, or Stable Diffusion.",
             Self::Save => "Save the chosen picture as a PNG that carries its settings.",
             Self::QuickSave => "Save at once to the output folder, never over an existing file.",
             Self::Copy => "Copy the chosen picture to the clipboard.",
@@ -213,10 +222,11 @@ impl Command {
             Self::Steps => "Let the teacher draw in 1, 2, 4, 8 and 25 Euler steps beside the student's one.",
             Self::SideBySide => "Compare one beside the other.",
             Self::Split => "Compare on two sides of a line; drag the line, or move it with the arrows.",
-            Self::Blink => "Compare in one place: hold F2, or the button, to see the teacher's.",
+            Self::Blink => "Compare in one place: hold F2 to see the other's.",
             Self::Difference => "Show where student and teacher differ, on a scale of colours.",
             Self::Path => "Show what the teacher took the final picture to be at every step, and its speed.",
-            Self::SaveComparison => "Save student, teacher and their difference as one labelled picture.",
+            Self::Baseline => "Let the third model draw the same prompt from the same noise, in a third column.",
+            Self::SaveComparison => "Save all that is compared, and the difference, as one labelled picture.",
             Self::Animate => "Save the way between two prompts, or two seeds, as an animated PNG.",
             Self::Dice => "Take a new random seed.",
             Self::PreviousSeed => "Take the seed before this one.",
@@ -247,6 +257,7 @@ impl Command {
         let (modifiers, key) = match self {
             Self::Open => (control, Key::O),
             Self::OpenTeacher => (both, Key::O),
+            Self::OpenBaseline => (both, Key::L),
             Self::Save => (control, Key::S),
             Self::QuickSave => (both, Key::S),
             Self::Copy => return None,
@@ -263,6 +274,7 @@ impl Command {
             Self::Blink => (control, Key::Num5),
             Self::Difference => (control, Key::Num6),
             Self::Path => (both, Key::T),
+            Self::Baseline => (control, Key::Num7),
             Self::SaveComparison => (both, Key::B),
             Self::Animate => (both, Key::E),
             Self::Dice => (control, Key::R),

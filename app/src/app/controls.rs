@@ -37,6 +37,16 @@ pub enum CompareAs {
     Difference,
 }
 
+/// With which of the others the student is compared where only two have room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Against {
+    /// The teacher.
+    #[default]
+    Teacher,
+    /// The baseline.
+    Baseline,
+}
+
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Theme {
@@ -88,6 +98,10 @@ pub struct Controls {
     pub show: Show,
     /// How student and teacher are compared.
     pub compare_as: CompareAs,
+    /// Whether the baseline is drawn beside student and teacher, where one is open.
+    pub show_baseline: bool,
+    /// With which of the two the student is compared in one place.
+    pub against: Against,
     /// Where the split view is parted, 0 … 1.
     pub split: f32,
     /// Whether the teacher's path is shown under the comparison.
@@ -100,6 +114,10 @@ pub struct Controls {
     pub steps: u32,
     /// The teacher's guidance scale, 1 … 4.
     pub guidance: f32,
+    /// The baseline's steps, 1 … 50.
+    pub baseline_steps: u32,
+    /// The baseline's guidance scale; `None` is what suits its kind.
+    pub baseline_guidance: Option<f32>,
     /// Which decoder makes final pictures on screen.
     pub decoder: Decoder,
     /// Which decoder makes pictures for files: the full one, or the one on screen.
@@ -140,12 +158,16 @@ impl Default for Controls {
             live: true,
             show: Show::Picture,
             compare_as: CompareAs::SideBySide,
+            show_baseline: true,
+            against: Against::Teacher,
             split: 0.5,
             show_path: true,
             variations: 4,
             spread: 1.0,
             steps: teacher.steps,
             guidance: teacher.guidance,
+            baseline_steps: teacher.steps,
+            baseline_guidance: None,
             decoder: Decoder::Full,
             file_decoder: Decoder::Full,
             frames: 24,
@@ -195,6 +217,8 @@ impl Controls {
         self.guidance = hold(self.guidance, 0.0, 100.0, default.guidance);
         self.pause = hold(self.pause, 0.0, 5.0, default.pause);
         self.scale = hold(self.scale, 0.5, 3.0, default.scale);
+        self.baseline_guidance = self.baseline_guidance.map(|scale| hold(scale, 0.0, 100.0, default.guidance));
+        self.baseline_steps = self.baseline_steps.clamp(1, 50);
         self.steps = self.steps.clamp(1, 50);
         self.frames = self.frames.clamp(2, 120);
         self.frame_rate = self.frame_rate.clamp(1, 60);

@@ -1,16 +1,20 @@
-//! What to ask of the engine, and when: the live lane follows every change, the teacher waits for a pause.
+//! What to ask of the engine, and when: the live lane follows every change, teacher and baseline wait for a pause.
 
 use std::time::{Duration, Instant};
 
 use instaflow_engine::protocol::{Blend, Lane, Request, Role, Settings, Toward};
 
-use super::{App, Show};
+use super::App;
 
 impl App {
     /// What a lane should show.
     pub(crate) fn wanted(&self, lane: Lane) -> Settings {
         let controls = &self.controls;
-        let role = if lane == Lane::Teacher { Role::Teacher } else { self.live_role() };
+        let role = match lane {
+            Lane::Teacher => Role::Teacher,
+            Lane::Baseline => Role::Baseline,
+            _ => self.live_role(),
+        };
         let plain = Settings {
             seed: controls.seed,
             size: controls.size,
@@ -20,7 +24,8 @@ impl App {
         };
         match role {
             Role::Student => plain,
-            Role::Teacher | Role::Baseline => Settings {
+            Role::Baseline => self.baselines(plain),
+            Role::Teacher => Settings {
                 role,
                 negative_prompt: controls.negative_prompt.clone(),
                 steps: controls.steps,
@@ -44,9 +49,10 @@ impl App {
     pub(crate) fn draw_now(&mut self, ctx: &egui::Context) {
         self.live.sent = None;
         self.send_live();
-        if self.comparing() {
-            self.teacher.sent = Some(self.wanted(Lane::Teacher));
-            self.teacher_due = Some(ctx.time());
+        for lane in self.others() {
+            let wanted = self.wanted(lane);
+            let pane = self.pane_mut(lane);
+            (pane.sent, pane.due) = (Some(wanted), Some(ctx.time()));
         }
         self.want_sheet();
         self.sheet.due = (!self.sheet.wanted.is_empty()).then(|| ctx.time());
@@ -54,7 +60,7 @@ impl App {
 
     /// Stops all lanes; what stands in the field is not drawn again before it changes.
     pub(crate) fn stop(&mut self) {
-        self.teacher_due = None;
+        (self.teacher.due, self.baseline.due) = (None, None);
         self.sheet.due = None;
         self.sheet.drawing = None;
         for lane in Lane::ALL {
@@ -73,7 +79,8 @@ impl App {
         }
         if self.ready() {
             self.follow_sheet(ctx);
-            self.follow_teacher(ctx);
+            self.follow_beside(ctx, Lane::Teacher);
+            self.follow_beside(ctx, Lane::Baseline);
         }
         self.measure();
         // What a request ends at once waits among the events without a call of the engine's waker.
@@ -90,50 +97,53 @@ impl App {
         }
     }
 
-    fn follow_teacher(&mut self, ctx: &egui::Context) {
-        if !self.comparing() {
-            if self.teacher.sent.take().is_some() {
-                self.teacher_due = None;
-                self.engine.send(Request::Stop(Lane::Teacher));
+    /// Lets a lane that stands beside the student follow with a pause.
+    fn follow_beside(&mut self, ctx: &egui::Context, lane: Lane) {
+        if !self.beside(lane) {
+            let pane = self.pane_mut(lane);
+            if pane.sent.take().is_some() {
+                pane.due = None;
+                self.engine.send(Request::Stop(lane));
             }
             return;
         }
-        let wanted = self.wanted(Lane::Teacher);
+        let wanted = self.wanted(lane);
         let now = ctx.time();
-        if self.teacher.sent.as_ref() != Some(&wanted) {
+        if self.pane(lane).sent.as_ref() != Some(&wanted) {
             // Comparing begins at once; afterwards a change ends the run and waits for a pause.
-            let begins = self.teacher.sent.is_none();
-            self.engine.send(Request::Stop(Lane::Teacher));
-            self.teacher.sent = Some(wanted);
+            let begins = self.pane(lane).sent.is_none();
+            self.engine.send(Request::Stop(lane));
             self.scrub = None;
-            self.teacher_due = match (begins, self.controls.live) {
+            let due = match (begins, self.controls.live) {
                 (true, _) => Some(now),
                 (false, true) => Some(now + f64::from(self.controls.pause)),
                 (false, false) => None,
             };
+            let pane = self.pane_mut(lane);
+            (pane.sent, pane.due) = (Some(wanted.clone()), due);
         }
-        match self.teacher_due {
+        match self.pane(lane).due {
             Some(due) if now >= due => {
-                self.teacher_due = None;
-                let wanted = self.wanted(Lane::Teacher);
-                self.send(Lane::Teacher, wanted);
+                self.pane_mut(lane).due = None;
+                self.send(lane, wanted);
             }
             Some(due) => ctx.request_repaint_after(Duration::from_secs_f64(due - now)),
             None => {}
         }
     }
 
-    /// Has student and teacher measured where both are new and of the same input.
+    /// Has the student measured against another where both are new and of the same input.
     fn measure(&mut self) {
-        if self.measuring || !self.comparing() || self.controls.show != Show::Compare {
+        if self.measuring || !self.live.shows(&self.wanted(Lane::Live)) {
             return;
         }
-        let (Some(student), Some(teacher)) = (&self.live.picture, self.seen_teacher()) else { return };
-        let measured = self.distance.as_ref().is_some_and(|found| found.is_of(student, teacher));
-        let current = self.live.shows(&self.wanted(Lane::Live)) && self.teacher.shows(&self.wanted(Lane::Teacher));
-        if current && !measured {
-            self.jobs.measure(student.clone(), teacher.clone());
-            self.measuring = true;
+        for lane in self.others() {
+            let (Some(student), Some(other)) = (&self.live.picture, self.seen(lane)) else { continue };
+            if self.apart(lane).is_none() && self.pane(lane).shows(&self.wanted(lane)) {
+                self.jobs.measure(lane, student.clone(), other.clone());
+                self.measuring = true;
+                return;
+            }
         }
     }
 

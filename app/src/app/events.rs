@@ -37,7 +37,7 @@ impl App {
     pub(super) fn take_jobs(&mut self, ctx: &egui::Context) {
         while let Some(done) = self.jobs.next() {
             match done {
-                Done::Folder { path, as_teacher } => self.open_folder(path, as_teacher),
+                Done::Folder { path, role } => self.open_folder(path, role),
                 Done::SaveAs(save) => {
                     let SaveAs { path, picture, overwrite, .. } = *save;
                     self.deliver(picture, Then::SaveAs(path, overwrite));
@@ -94,7 +94,7 @@ impl App {
                 }
             }
             Event::Progress { id, task: Task::Draw(lane), done, total, estimate, .. } => {
-                let keep = lane == Lane::Teacher || self.live_role() == Role::Teacher;
+                let keep = lane != Lane::Live || self.live_role() == Role::Teacher;
                 let pane = self.pane_mut(lane);
                 if let Some(run) = pane.run.as_mut().filter(|run| run.id == id) {
                     (run.done, run.total) = (done, total);
@@ -179,12 +179,17 @@ impl App {
                     self.teacher.clear();
                     self.chosen = Lane::Live;
                 }
+                if model.baseline.is_none() {
+                    self.baseline.clear();
+                }
+                self.suit_guidance(&model);
                 self.model = Some(model);
                 self.opened = opening.request;
                 self.live.sent = None;
                 self.teacher.sent = None;
+                self.baseline.sent = None;
                 self.sheet = Sheet::default();
-                self.distance = None;
+                self.apart.clear();
                 self.counted = None;
             }
             Outcome::Failed(failure) => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 use instaflow_engine::png::{self, Pattern};
-use instaflow_engine::protocol::{Failure, Picture};
+use instaflow_engine::protocol::{Failure, Picture, Role};
 
 use super::jobs::{Done, Report};
 use crate::record;
@@ -137,7 +137,7 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                     advice: Some("Save it instead: Ctrl+S, or Ctrl+Shift+S for quick save."),
                 },
             },
-            Job::Dropped(path) if path.is_dir() => Done::Folder { path, as_teacher: false },
+            Job::Dropped(path) if path.is_dir() => Done::Folder { path, role: Role::Student },
             Job::Dropped(path) => match png::read_settings(&path) {
                 Ok(restored) => {
                     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();

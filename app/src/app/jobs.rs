@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{Failure, Picture};
+use instaflow_engine::protocol::{Failure, Lane, Picture, Role};
 
 use super::Outside;
 use super::dialogs::{Answer, Ask, Dialog};
@@ -27,8 +27,8 @@ const WORTH_TELLING: Duration = Duration::from_millis(300);
 pub(super) enum Done {
     /// The end of the log.
     Log { path: PathBuf, text: String },
-    /// A folder to open as a model.
-    Folder { path: PathBuf, as_teacher: bool },
+    /// A folder to open as a model that plays this part; a student may be a pair.
+    Folder { path: PathBuf, role: Role },
     /// Where to write the picture.
     SaveAs(Box<SaveAs>),
     /// Where to write the animation that is to be drawn now.
@@ -49,12 +49,14 @@ pub(super) enum Done {
     Failed { failure: Failure, advice: Option<&'static str> },
 }
 
-/// How far a student's and a teacher's picture are apart.
+/// How far a student's picture and another are apart.
 pub(super) struct Measured {
+    /// Whose the other is.
+    pub lane: Lane,
     /// Whose bytes were measured.
     pub student: Arc<[u8]>,
     /// Against whose.
-    pub teacher: Arc<[u8]>,
+    pub other: Arc<[u8]>,
     /// `None` where their sizes differ.
     pub distance: Option<Distance>,
     /// The map in colours.
@@ -111,9 +113,13 @@ impl Jobs {
     }
 
     /// Asks for a model folder; `false` where a dialog is open already.
-    pub fn ask_folder(&self, as_teacher: bool) -> bool {
-        let title = if as_teacher { "Open a model folder as teacher" } else { "Open a model folder or a pair" };
-        self.ask(Ask::Folder { title }, move |path| Some(Done::Folder { path: path?, as_teacher }))
+    pub fn ask_folder(&self, role: Role) -> bool {
+        let title = match role {
+            Role::Student => "Open a model folder or a pair",
+            Role::Teacher => "Open a model folder as teacher",
+            Role::Baseline => "Open a model folder as baseline",
+        };
+        self.ask(Ask::Folder { title }, move |path| Some(Done::Folder { path: path?, role }))
     }
 
     /// Asks for the folder that quick save writes to; `false` where a dialog is open already.
@@ -232,19 +238,19 @@ impl Jobs {
     }
 
     /// Measures how far two pictures are apart, on a thread of its own: that of the files may wait for a disk.
-    pub fn measure(&self, student: Picture, teacher: Picture) {
+    pub fn measure(&self, lane: Lane, student: Picture, other: Picture) {
         let report = self.report.clone();
         std::thread::spawn(move || {
             let _span = tracing::info_span!("measure").entered();
-            let distance = distance(&student, &teacher);
+            let distance = distance(&student, &other);
             let map = distance.as_ref().map(|distance| {
                 let size = [student.width as usize, student.height as usize];
                 let scale = f32::from(distance.scale);
                 let colours = distance.map.iter().map(|value| theme::heat(f32::from(*value) / scale)).collect();
                 egui::ColorImage::new(size, colours)
             });
-            let (student, teacher) = (student.rgb, teacher.rgb);
-            report.send(Done::Measured(Box::new(Measured { student, teacher, distance, map })));
+            let (student, other) = (student.rgb, other.rgb);
+            report.send(Done::Measured(Box::new(Measured { lane, student, other, distance, map })));
         });
     }
 

@@ -3,6 +3,7 @@
 
 mod actions;
 mod animation;
+mod baseline;
 mod command;
 mod controls;
 mod decodes;
@@ -44,7 +45,7 @@ pub(crate) use work::{Stop, Work, time_left};
 
 pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};
-pub use controls::{CompareAs, Controls, Show, Theme};
+pub use controls::{Against, CompareAs, Controls, Show, Theme};
 pub use dialogs::{Answer, Ask, Dialog, system_dialog};
 pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
@@ -82,13 +83,14 @@ pub struct App {
     pub(crate) controls: Controls,
     pub(crate) live: Pane,
     pub(crate) teacher: Pane,
+    pub(crate) baseline: Pane,
     pub(crate) sheet: Sheet,
-    /// Which of the teacher's estimates is looked at, instead of its picture.
+    /// Which of the teacher's and the baseline's estimates are looked at, instead of their pictures.
     pub(crate) scrub: Option<usize>,
     /// The animation that is being drawn.
     pub(crate) export: Option<Export>,
-    /// How far student and teacher are apart.
-    pub(crate) distance: Option<Apart>,
+    /// How far the student and each of the others are apart.
+    pub(crate) apart: HashMap<Lane, Apart>,
     pub(crate) view: View,
     /// Which pane's picture 'Save' and 'Copy' mean.
     pub(crate) chosen: Lane,
@@ -128,8 +130,6 @@ pub struct App {
     /// Which lane's each job on its way is, and when it was asked for.
     under_way: HashMap<JobId, (Lane, Instant)>,
     next_id: u64,
-    /// When the pause in typing is long enough for the teacher, in egui's time.
-    teacher_due: Option<f64>,
     measuring: bool,
     memory: state::Memory,
     output: PathBuf,
@@ -153,10 +153,11 @@ impl App {
             log: outside.state.as_deref().map(crate::record::log_file),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
+            baseline: Pane::new("baseline"),
             sheet: Sheet::default(),
             scrub: None,
             export: None,
-            distance: None,
+            apart: HashMap::new(),
             view: View::default(),
             chosen: Lane::Live,
             model: None,
@@ -186,7 +187,6 @@ impl App {
             opened: open.clone(),
             under_way: HashMap::new(),
             next_id: 0,
-            teacher_due: None,
             measuring: false,
             counted: None,
             styled: false,
@@ -275,9 +275,10 @@ impl App {
 
     /// Whether anything is being loaded, drawn or waited for.
     pub fn is_busy(&self) -> bool {
-        let running = self.live.run.is_some() || self.teacher.run.is_some();
+        let beside = [&self.teacher, &self.baseline];
+        let running = self.live.run.is_some() || beside.iter().any(|pane| pane.run.is_some() || pane.due.is_some());
         let running = running || self.sheet.due.is_some() || self.measuring;
-        running || self.opening.is_some() || !self.under_way.is_empty() || self.teacher_due.is_some()
+        running || self.opening.is_some() || !self.under_way.is_empty()
     }
 
     /// The error messages on screen, oldest first.
@@ -306,20 +307,7 @@ impl App {
 
     /// How far student and teacher are apart, where both are drawn.
     pub fn distance(&self) -> Option<&Distance> {
-        self.distance.as_ref()?.distance.as_ref()
-    }
-
-    /// The teacher's picture, or its estimate that is looked at.
-    pub fn seen_teacher(&self) -> Option<&Picture> {
-        match self.scrubbed() {
-            Some(estimate) => Some(&estimate.picture),
-            None => self.teacher.picture.as_ref(),
-        }
-    }
-
-    /// The teacher's estimate that is looked at.
-    pub(crate) fn scrubbed(&self) -> Option<&Estimate> {
-        self.teacher.trail.get(self.scrub?)
+        self.apart.get(&Lane::Teacher)?.distance.as_ref()
     }
 
     /// Why there is nothing to compare with, or `None` where there is.
@@ -328,6 +316,7 @@ impl App {
             Some(ModelSummary { student: None, .. }) => {
                 Some("Only a teacher is open. Open a pair, or a student, with File, Open model or pair.")
             }
+            _ if self.no_baseline().is_none() => None,
             _ => self.no_teacher(),
         }
     }
@@ -343,20 +332,21 @@ impl App {
         }
     }
 
-    /// Whether the teacher is shown beside the student.
+    /// Whether others are shown beside the student.
     pub(crate) fn comparing(&self) -> bool {
         self.controls.show == Show::Compare && self.no_comparison().is_none()
     }
 
     fn show_distance(&mut self, ctx: &egui::Context, found: jobs::Measured) {
-        let jobs::Measured { student, teacher, distance, map } = found;
+        let jobs::Measured { lane, student, other, distance, map } = found;
         let map = map.map(|map| ctx.load_texture("difference", map, TextureOptions::LINEAR));
-        self.distance = Some(Apart { student, teacher, distance, map });
+        self.apart.insert(lane, Apart { student, other, distance, map });
     }
 
     pub(crate) fn pane(&self, lane: Lane) -> &Pane {
         match lane {
             Lane::Teacher => &self.teacher,
+            Lane::Baseline => &self.baseline,
             _ => &self.live,
         }
     }
@@ -364,6 +354,7 @@ impl App {
     pub(crate) fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
         match lane {
             Lane::Teacher => &mut self.teacher,
+            Lane::Baseline => &mut self.baseline,
             _ => &mut self.live,
         }
     }

@@ -19,6 +19,8 @@ pub struct Pane {
     pub sent: Option<Settings>,
     /// The last request's number.
     pub latest: Option<JobId>,
+    /// When a pause is long enough for it to be sent, in egui's time; the live lane has none.
+    pub due: Option<f64>,
     /// Where the pane is on screen, and the picture's size in pixels.
     pub place: Option<(Rect, Vec2)>,
     /// The run's estimates of its final picture so far, in the order of its steps.
@@ -64,6 +66,7 @@ impl Pane {
             run: None,
             sent: None,
             latest: None,
+            due: None,
             place: None,
             trail: Vec::new(),
             last: None,

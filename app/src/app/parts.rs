@@ -10,10 +10,10 @@ use instaflow_engine::protocol::{Failure, JobId, OpenRequest, Picture, Settings}
 
 use super::Distance;
 
-/// How far student and teacher are apart, and of which pictures that is true.
+/// How far student and another are apart, and of which pictures that is true.
 pub(crate) struct Apart {
     pub student: Arc<[u8]>,
-    pub teacher: Arc<[u8]>,
+    pub other: Arc<[u8]>,
     /// `None` where the pictures' sizes differ.
     pub distance: Option<Distance>,
     /// The map in colours, on the GPU.
@@ -22,8 +22,8 @@ pub(crate) struct Apart {
 
 impl Apart {
     /// Whether it is true of these two.
-    pub fn is_of(&self, student: &Picture, teacher: &Picture) -> bool {
-        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.teacher, &teacher.rgb)
+    pub fn is_of(&self, student: &Picture, other: &Picture) -> bool {
+        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.other, &other.rgb)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Student, teacher and difference as one labelled picture. Change what stands on it in [`App::poster`], and how it is
+//! Student, teacher, perhaps the baseline, and difference as one labelled picture. Change what stands on it in [`App::poster`], and how it is
 //! set in [`Poster::compose`].
 
 use egui::{Color32, FontId};
@@ -22,13 +22,15 @@ const CAPTION: f32 = 20.0;
 pub struct Poster {
     student: Picture,
     teacher: Picture,
+    baseline: Option<Picture>,
     distance: Distance,
     factor: u32,
     ink: Color32,
     muted: Color32,
     ground: Color32,
     title: Words,
-    captions: [Words; 3],
+    /// Under the pictures, from left to right.
+    captions: Vec<Words>,
     numbers: Words,
 }
 
@@ -53,9 +55,19 @@ impl App {
         }
         let distance =
             super::distance(student, teacher).ok_or("Student and teacher draw pictures of different sizes.")?;
+        let baseline = self.baseline.picture.as_ref().filter(|_| self.beside(Lane::Baseline));
+        if let Some(picture) = baseline {
+            if !self.baseline.finished || !self.baseline.shows(&student.settings) {
+                return Err("Wait for the baseline's picture, or hide it first.");
+            }
+            if (picture.width, picture.height) != (student.width, student.height) {
+                return Err("Student and baseline draw pictures of different sizes: hide the baseline first.");
+            }
+        }
         let factor = SIDE.div_ceil(student.width).max(1);
         let side = (student.width * factor) as f32;
-        let across = side * 3.0 + (GAP * 2) as f32;
+        let columns = if baseline.is_some() { 4 } else { 3 };
+        let across = side * columns as f32 + (GAP * (columns - 1)) as f32;
         let scale = if distance.scale < 255 { format!("{} and more", distance.scale) } else { "255".to_owned() };
         let settings = &teacher.settings;
         let prompt = if settings.prompt.trim().is_empty() { "(no prompt)" } else { settings.prompt.trim() };
@@ -86,21 +98,23 @@ impl App {
             muted: palette.muted,
             ground: palette.canvas,
             title: words(&title, TITLE, across),
-            captions: [
-                words(&format!("Student: {}", summary(student)), CAPTION, side),
-                words(&format!("Teacher: {}", summary(teacher)), CAPTION, side),
-                words(&format!("Difference: black 0, white {scale} of 255"), CAPTION, side),
-            ],
+            captions: [("Student", Some(student)), ("Teacher", Some(teacher)), ("Baseline", baseline)]
+                .into_iter()
+                .filter_map(|(name, picture)| Some(format!("{name}: {}", summary(picture?))))
+                .chain([format!("Difference of student and teacher: black 0, white {scale} of 255")])
+                .map(|caption| words(&caption, CAPTION, side))
+                .collect(),
             numbers: words(&numbers, CAPTION, across),
             student: student.clone(),
             teacher: teacher.clone(),
+            baseline: baseline.cloned(),
             distance,
         })
     }
 
     /// The name of the lane whose picture is chosen for saving.
     pub(crate) fn chosen_lane(&self) -> Lane {
-        if self.comparing() { self.chosen } else { Lane::Live }
+        if self.beside(self.chosen) { self.chosen } else { Lane::Live }
     }
 }
 
@@ -114,7 +128,8 @@ impl Poster {
     pub fn compose(self) -> Picture {
         let (width, height) = (self.student.width * self.factor, self.student.height * self.factor);
         let captions = self.captions.iter().map(|words| words.height).max().unwrap_or(0);
-        let across = 2 * MARGIN + 3 * width + 2 * GAP;
+        let columns = self.captions.len() as u32;
+        let across = 2 * MARGIN + columns * width + (columns - 1) * GAP;
         let top = MARGIN + self.title.height + GAP;
         let down = top + height + GAP / 2 + captions + GAP + self.numbers.height + MARGIN;
         let mut sheet = RgbImage::from_pixel(across, down, Rgb([self.ground.r(), self.ground.g(), self.ground.b()]));
@@ -126,8 +141,9 @@ impl Poster {
                 [colour.r(), colour.g(), colour.b()]
             })
             .collect();
-        let pictures = [self.student.rgb.to_vec(), self.teacher.rgb.to_vec(), map];
-        for (column, (rgb, caption)) in (0..).zip(pictures.into_iter().zip(&self.captions)) {
+        let drawn = [Some(&self.student), Some(&self.teacher), self.baseline.as_ref()];
+        let pictures = drawn.into_iter().flatten().map(|picture| picture.rgb.to_vec()).chain([map]);
+        for (column, (rgb, caption)) in (0..).zip(pictures.zip(&self.captions)) {
             let left = MARGIN + column * (width + GAP);
             let picture = RgbImage::from_raw(self.student.width, self.student.height, rgb);
             let picture = picture.expect("both pictures have one size");

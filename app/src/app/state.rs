@@ -82,6 +82,10 @@ impl State {
         let any = lost(&open.model)
             || open.teacher.as_ref().is_some_and(lost)
             || open.tiny_decoder.as_ref().is_some_and(|folder| !folder.is_dir());
+        if !any && open.baseline.as_ref().is_some_and(lost) {
+            self.open.baseline = None;
+            return (self, true);
+        }
         if any {
             self.open = OpenRequest { device: open.device, precision: open.precision, ..OpenRequest::default() };
         }

@@ -60,7 +60,7 @@ pub fn show_live(app: &mut App, ui: &mut Ui, name: &str) {
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
 pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
     let pane = app.pane(lane);
-    let estimate = app.scrubbed().filter(|_| lane == Lane::Teacher);
+    let estimate = app.scrubbed(lane);
     let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
         return;
     };

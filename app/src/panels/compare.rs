@@ -1,4 +1,4 @@
-//! Student and teacher: side by side, on two sides of a line, one in the place of the other, or their difference. All
+//! Student, teacher and perhaps the baseline: side by side, on two sides of a line, one in the place of the other, or their difference. All
 //! share one zoom and pan. Add a way to compare here, and to [`CompareAs`].
 
 use egui::{Align, Align2, CursorIcon, EventFilter, Id, Key, Layout, Rect, Response, Sense, Stroke, Ui, Vec2};
@@ -6,7 +6,7 @@ use egui::{UiBuilder, WidgetInfo, pos2, vec2};
 use instaflow_engine::protocol::{Lane, Role};
 
 use super::{canvas, numbers, path, terms, ways};
-use crate::app::{App, Command, CompareAs, Pane, summary};
+use crate::app::{Against, App, Command, CompareAs, Pane, summary};
 use crate::theme::{heat, palette, tokens};
 
 /// The comparison with its ways above it, and its numbers and the teacher's path under it.
@@ -15,15 +15,23 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         ways(app, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
         ui.separator();
         super::toggle(app, ui, Command::Path);
+        if app.no_baseline().is_none() {
+            super::toggle(app, ui, Command::Baseline);
+        }
+        if app.controls.compare_as != CompareAs::SideBySide && app.others().len() > 1 {
+            ui.separator();
+            against(app, ui);
+        }
         if app.controls.compare_as == CompareAs::Blink {
             ui.separator();
-            ui.weak("Hold F2 to see the teacher's");
+            ui.weak(format!("Hold F2 to see the {}'s", lane_name(app, app.rival()).to_lowercase()));
         }
     });
     ui.add_space(2.0);
     let area = ui.available_rect_before_wrap();
     let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
-    let path_height = if app.controls.show_path { path::height(area.height()) } else { 0.0 };
+    let strips = if app.controls.show_path { path::strips(app, area.height()) } else { 0 };
+    let path_height = path::height(strips);
     let below = line + path_height;
     let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
     ui.scope_builder(UiBuilder::new().max_rect(pictures).id_salt("pictures"), |ui| match app.controls.compare_as {
@@ -36,25 +44,42 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     ui.scope_builder(UiBuilder::new().max_rect(rest).id_salt("below"), |ui| {
         numbers::show(app, ui);
         if path_height > 0.0 {
-            path::show(app, ui);
+            path::show(app, ui, strips);
         }
     });
 }
 
-/// "Student" or "Teacher".
+/// "Student", "Teacher" or "Baseline".
 pub fn lane_name(app: &App, lane: Lane) -> &'static str {
     match (lane, app.live_role()) {
+        (Lane::Baseline, _) => "Baseline",
         (Lane::Live, Role::Student) => "Student",
         _ => "Teacher",
     }
 }
 
+/// With which of the two others the student is compared.
+fn against(app: &mut App, ui: &mut Ui) {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        for (against, lane) in [(Against::Teacher, Lane::Teacher), (Against::Baseline, Lane::Baseline)] {
+            let name = format!("Against {}", lane_name(app, lane).to_lowercase());
+            let button = egui::Button::selectable(app.rival() == lane, name).frame_when_inactive(true);
+            if ui.add(button).clicked() {
+                app.controls.against = against;
+            }
+        }
+    });
+}
+
 fn side_by_side(app: &mut App, ui: &mut Ui) {
     let area = ui.available_rect_before_wrap();
-    let gap = tokens().spacing.gap / 2.0;
-    let left = Rect::from_min_max(area.min, pos2(area.center().x - gap, area.max.y));
-    let right = Rect::from_min_max(pos2(area.center().x + gap, area.min.y), area.max);
-    for (lane, rect) in [(Lane::Live, left), (Lane::Teacher, right)] {
+    let gap = tokens().spacing.gap;
+    let lanes: Vec<Lane> = [Lane::Live].into_iter().chain(app.others()).collect();
+    let width = (area.width() - gap * (lanes.len() - 1) as f32) / lanes.len() as f32;
+    for (column, lane) in lanes.into_iter().enumerate() {
+        let corner = area.min + vec2((width + gap) * column as f32, 0.0);
+        let rect = Rect::from_min_size(corner, vec2(width, area.height()));
         let builder = UiBuilder::new().max_rect(rect).id_salt(lane_name(app, lane));
         ui.scope_builder(builder, |ui| {
             caption(app, ui, lane);
@@ -72,13 +97,13 @@ fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, V
     ui.columns(2, |columns| {
         columns[0].set_max_width(columns[0].max_rect().width() - tokens().spacing.gap);
         caption(app, &mut columns[0], Lane::Live);
-        caption(app, &mut columns[1], Lane::Teacher);
+        caption(app, &mut columns[1], app.rival());
     });
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(canvas::size_of);
-    let lane = app.chosen;
-    let name = "Student and teacher";
-    let response = canvas::viewport(app, ui, rect, name, lane, size);
+    let lane = if app.chosen == Lane::Live { Lane::Live } else { app.rival() };
+    let name = format!("Student and {}", lane_name(app, app.rival()).to_lowercase());
+    let response = canvas::viewport(app, ui, rect, &name, lane, size);
     if app.controls.compare_as == CompareAs::Difference {
         response.on_hover_text_at_pointer(terms::DIFFERENCE);
     }
@@ -91,7 +116,11 @@ fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, V
 fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
     let (name, progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
     ui.horizontal(|ui| {
-        let term = if name == "Student" { terms::STUDENT } else { terms::TEACHER };
+        let term = match name {
+            "Student" => terms::STUDENT,
+            "Baseline" => terms::BASELINE,
+            _ => terms::TEACHER,
+        };
         ui.strong(name).on_hover_text(term);
         ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -108,7 +137,7 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
 }
 
 fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
-    if let Some(estimate) = app.scrubbed().filter(|_| lane == Lane::Teacher) {
+    if let Some(estimate) = app.scrubbed(lane) {
         let (done, total) = (estimate.done, estimate.total);
         return format!("estimate after step {done} of {total}");
     }
@@ -121,7 +150,10 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
     }
     match &pane.picture {
         Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
-        _ if app.controls.live && lane == Lane::Teacher => "waits for a pause in typing".to_owned(),
+        _ if app.controls.live && lane == Lane::Baseline && app.teacher.run.is_some() => {
+            "waits for the teacher".to_owned()
+        }
+        _ if app.controls.live && lane != Lane::Live => "waits for a pause in typing".to_owned(),
         Some(_) => "of an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
     }
@@ -131,9 +163,9 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let place = app.view.place(rect, size).intersect(rect);
     let at = place.left() + place.width() * app.controls.split;
     let (left, right) = place.split_left_right_at_x(at);
-    for (lane, clip) in [(Lane::Live, left), (Lane::Teacher, right)] {
+    for (lane, clip) in [(Lane::Live, left), (app.rival(), right)] {
         let pane = app.pane(lane);
-        let estimate = app.scrubbed().filter(|_| lane == Lane::Teacher);
+        let estimate = app.scrubbed(lane);
         if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
             let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
             canvas::paint(app, ui, rect, clip, texture, size, current);
@@ -143,7 +175,7 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
         canvas::label(ui, left, Align2::LEFT_TOP, lane_name(app, Lane::Live));
     }
     if right.width() > 80.0 {
-        canvas::label(ui, right, Align2::RIGHT_TOP, lane_name(app, Lane::Teacher));
+        canvas::label(ui, right, Align2::RIGHT_TOP, lane_name(app, app.rival()));
     }
     let handle = Rect::from_center_size(pos2(at, place.center().y), vec2(16.0, place.height()));
     let response = ui.interact(handle, Id::unique("split"), Sense::click_and_drag());
@@ -184,23 +216,23 @@ fn move_split(app: &mut App, ui: &Ui, response: &Response, place: Rect) {
 
 fn blink(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let held = ui.input(|input| input.key_down(Key::F2));
-    let lane = if held { Lane::Teacher } else { Lane::Live };
+    let lane = if held { app.rival() } else { Lane::Live };
     canvas::paint_lane(app, ui, rect, lane);
     let place = app.view.place(rect, size).intersect(rect);
     canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", lane_name(app, lane)));
 }
 
 fn difference(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
-    let map = app.distance.as_ref().and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
+    let apart = app.apart.get(&app.rival());
+    let map = apart.and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
     let place = app.view.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {
         canvas::paint_lane(app, ui, rect, Lane::Live);
-        canvas::label(ui, place, Align2::LEFT_TOP, "The difference comes with the teacher's picture");
+        let text = format!("The difference comes with the {}'s picture", lane_name(app, app.rival()).to_lowercase());
+        canvas::label(ui, place, Align2::LEFT_TOP, &text);
         return;
     };
-    let is_current = app.seen_teacher().zip(app.live.picture.as_ref());
-    let current = is_current
-        .is_some_and(|(teacher, student)| app.distance.as_ref().is_some_and(|apart| apart.is_of(student, teacher)));
+    let current = app.apart(app.rival()).is_some();
     canvas::paint(app, ui, rect, rect, &texture, size, current);
     legend(ui, place, scale);
 }

@@ -1,10 +1,13 @@
-//! The teacher's path: a strip of its estimates, scrubbed with mouse or arrows, and its speed and its distance from
-//! the straight line over t. What a point of the path is comes from the engine.
+//! The paths of teacher and baseline: strips of their estimates, scrubbed with mouse or arrows, and beside them their speed
+//! and their distance from the straight line over t. What a point of a path is comes from the engine.
 
-use egui::{Align2, EventFilter, Key, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Color32, EventFilter, Key, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+};
 use egui_plot::{Line, Plot, PlotPoints, VLine};
-use instaflow_engine::protocol::PathPoint;
+use instaflow_engine::protocol::{Lane, PathPoint};
 
+use super::compare::lane_name;
 use super::terms;
 use crate::app::{App, Estimate};
 use crate::theme::{palette, tokens};
@@ -12,74 +15,126 @@ use crate::theme::{palette, tokens};
 /// Width of one plot, in points.
 const PLOT: f32 = 150.0;
 
-/// Height of the whole area; 0 where the room for everything is so low that the pictures need it all.
-pub fn height(room: f32) -> f32 {
-    let height = tokens().spacing.strip + 46.0;
-    if room < 3.0 * height { 0.0 } else { height }
+/// Width of the names beside the plots, in points.
+const LEGEND: f32 = 108.0;
+
+/// Height of a strip's title with the space around it, and of the line above everything.
+const TITLE: f32 = 36.0;
+const SEPARATOR: f32 = 10.0;
+
+/// One lane's path, as it is plotted.
+struct Curve {
+    name: &'static str,
+    colour: Color32,
+    points: Vec<PathPoint>,
+    straightness: Option<f64>,
+    /// The time of the estimate that is looked at.
+    scrubbed: Option<f32>,
 }
 
-/// Strip and plots.
-pub fn show(app: &mut App, ui: &mut Ui) {
+/// How many strips have room under the pictures, where `room` is the height of everything: those of all others, one, or
+/// none. The pictures keep twice the height of one strip's area.
+pub fn strips(app: &App, room: f32) -> usize {
+    (1..=app.others().len()).rev().find(|strips| room >= 2.0 * height(1) + height(*strips)).unwrap_or(0)
+}
+
+/// Height of the whole area.
+pub fn height(strips: usize) -> f32 {
+    if strips == 0 { 0.0 } else { strips as f32 * (strip_height(strips) + TITLE) + SEPARATOR }
+}
+
+/// Two strips share a little more height than one has.
+fn strip_height(strips: usize) -> f32 {
+    if strips > 1 { (tokens().spacing.strip * 0.7).round() } else { tokens().spacing.strip }
+}
+
+/// Strips and plots.
+pub fn show(app: &mut App, ui: &mut Ui, strips: usize) {
     ui.separator();
-    let points = app.teacher.picture.as_ref().map(|picture| picture.path.clone()).filter(|path| !path.is_empty());
+    let lanes = app.others();
+    let curves: Vec<Curve> = lanes.iter().map(|lane| curve(app, ui, *lane)).collect();
+    let gap = tokens().spacing.gap;
     ui.horizontal_top(|ui| {
-        let plots = if ui.available_width() > 560.0 { 2.0 * (PLOT + tokens().spacing.gap) } else { 0.0 };
+        let legend = if curves.len() > 1 { LEGEND + gap } else { 0.0 };
+        let plots = if ui.available_width() > 560.0 { 2.0 * (PLOT + gap) + legend } else { 0.0 };
         let width = ui.available_width() - plots;
         ui.vertical(|ui| {
             ui.set_width(width);
-            strip(app, ui, width);
+            for lane in lanes.iter().take(strips) {
+                strip(app, ui, *lane, vec2(width, strip_height(strips)));
+            }
         });
         if plots > 0.0 {
-            let straightness = app.teacher.picture.as_ref().and_then(|picture| picture.straightness);
-            let scrubbed = app.scrubbed().map(time);
-            let (first, second) = (palette(ui).accent, palette(ui).second);
-            let of = points.as_deref().unwrap_or_default();
-            plot(ui, "Speed over t", terms::SPEED, of, |point| point.speed, first, scrubbed);
-            let title = match straightness {
-                Some(straightness) => format!("Off the line, S = {straightness:.1}"),
-                None => "Off the line".to_owned(),
+            let high = strips as f32 * (strip_height(strips) + TITLE) - TITLE;
+            plot(ui, "Speed over t", terms::SPEED, &curves, |point| point.speed, high);
+            let title = match &curves[..] {
+                [Curve { straightness: Some(straightness), .. }] => format!("Off the line, S = {straightness:.1}"),
+                _ => "Off the line".to_owned(),
             };
-            plot(ui, &title, terms::DEVIATION, of, |point| point.deviation, second, scrubbed);
+            plot(ui, &title, terms::DEVIATION, &curves, |point| point.deviation, high);
+            if curves.len() > 1 {
+                key(ui, &curves);
+            }
         }
     });
 }
 
-/// The time at which a step begins.
-fn time(estimate: &Estimate) -> f32 {
-    (estimate.done - 1) as f32 / estimate.total.max(1) as f32
+fn curve(app: &App, ui: &Ui, lane: Lane) -> Curve {
+    let colour = if lane == Lane::Baseline { palette(ui).second } else { palette(ui).accent };
+    let picture = app.pane(lane).picture.as_ref();
+    Curve {
+        name: lane_name(app, lane),
+        colour,
+        points: picture.map(|picture| picture.path.to_vec()).unwrap_or_default(),
+        straightness: picture.and_then(|picture| picture.straightness),
+        scrubbed: app.scrubbed(lane).map(|estimate| time(app, lane, estimate)),
+    }
 }
 
-fn strip(app: &mut App, ui: &mut Ui, width: f32) {
-    let count = app.teacher.trail.len();
+/// The time at which a step begins: a diffusion's are not evenly apart, and are known once the path is.
+fn time(app: &App, lane: Lane, estimate: &Estimate) -> f32 {
+    let path = app.pane(lane).picture.as_ref().map(|picture| &picture.path);
+    let point = path.and_then(|path| path.get(estimate.done as usize - 1));
+    point.map_or((estimate.done - 1) as f32 / estimate.total.max(1) as f32, |point| point.t)
+}
+
+fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
+    let count = app.pane(lane).trail.len();
+    let alone = app.others().len() == 1;
     ui.horizontal(|ui| {
-        let title = match app.scrubbed() {
-            Some(estimate) => format!("Estimate at t = {:.2}", time(estimate)),
-            None => "Estimates of the final picture".to_owned(),
+        let title = match (app.scrubbed(lane), alone) {
+            (Some(estimate), true) => format!("Estimate at t = {:.2}", time(app, lane, estimate)),
+            (Some(estimate), false) => {
+                format!("{}'s estimate at t = {:.2}", lane_name(app, lane), time(app, lane, estimate))
+            }
+            (None, true) => "Estimates of the final picture".to_owned(),
+            (None, false) => format!("{}'s estimates of the final picture", lane_name(app, lane)),
         };
         ui.label(RichText::new(title).small()).on_hover_text(terms::ESTIMATE);
-        if app.scrub.is_some() && ui.small_button("Back to the picture").clicked() {
+        let first = app.others().first() == Some(&lane);
+        if first && app.scrub.is_some() && ui.small_button("Back to the picture").clicked() {
             app.scrub = None;
         }
     });
-    let (rect, response) = ui.allocate_exact_size(vec2(width, tokens().spacing.strip), Sense::click_and_drag());
-    let shown = app.scrub.map_or(count, |step| step + 1);
-    response.widget_info(|| WidgetInfo::slider(count > 0, shown as f64, "Step of the path"));
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
+    let shown = app.scrub.map_or(count, |step| (step + 1).min(count));
+    let name = if lane == Lane::Baseline { "Step of the baseline's path" } else { "Step of the path" };
+    response.widget_info(|| WidgetInfo::slider(count > 0, shown as f64, name));
     if count == 0 {
-        let empty =
-            if app.teacher.finished { "This model's latents have no preview" } else { "Drawn with the teacher" };
+        let empty = if app.pane(lane).finished {
+            "This model's latents have no preview".to_owned()
+        } else {
+            format!("Drawn with the {}", lane_name(app, lane).to_lowercase())
+        };
         let font = egui::TextStyle::Body.resolve(ui.style());
-        ui.painter().rect_stroke(
-            rect,
-            tokens().radius.picture,
-            Stroke::new(1.0, palette(ui).border),
-            StrokeKind::Inside,
-        );
+        let stroke = Stroke::new(1.0, palette(ui).border);
+        ui.painter().rect_stroke(rect, tokens().radius.picture, stroke, StrokeKind::Inside);
         ui.painter().text(rect.center(), Align2::CENTER_CENTER, empty, font, palette(ui).muted);
         return;
     }
-    // As wide as the run will be, so that the strip fills from the left while the teacher draws.
-    let total = app.teacher.trail.last().map_or(count, |last| last.total as usize).max(count);
-    let slice = width / total as f32;
+    // As wide as the run will be, so that the strip fills from the left while its lane draws.
+    let total = app.pane(lane).trail.last().map_or(count, |last| last.total as usize).max(count);
+    let slice = size.x / total as f32;
     if let Some(pointer) = response.interact_pointer_pos() {
         response.request_focus();
         app.scrub = Some((((pointer.x - rect.left()) / slice).max(0.0) as usize).min(count - 1));
@@ -99,13 +154,13 @@ fn strip(app: &mut App, ui: &mut Ui, width: f32) {
             app.scrub = Some(count - 1);
         }
     }
-    for (step, estimate) in app.teacher.trail.iter().enumerate() {
+    for (step, estimate) in app.pane(lane).trail.iter().enumerate() {
         let left = rect.left() + slice * step as f32;
         let place = Rect::from_min_max(pos2(left, rect.top()), pos2(left + slice - 1.0, rect.bottom()));
         let size = vec2(estimate.picture.width as f32, estimate.picture.height as f32);
         egui::Image::new(&estimate.texture).uv(middle(size, place.size())).paint_at(ui, place);
     }
-    if let Some(step) = app.scrub {
+    if let Some(step) = app.scrub.map(|step| step.min(count - 1)) {
         let left = rect.left() + slice * step as f32;
         let place = Rect::from_min_max(pos2(left - 1.0, rect.top() - 2.0), pos2(left + slice, rect.bottom() + 2.0));
         ui.painter().rect_stroke(place, 1.0, Stroke::new(2.0, palette(ui).accent), StrokeKind::Outside);
@@ -123,25 +178,16 @@ fn middle(picture: Vec2, slice: Vec2) -> Rect {
     Rect::from_center_size(pos2(0.5, 0.5), part)
 }
 
-fn plot(
-    ui: &mut Ui,
-    title: &str,
-    meaning: &str,
-    points: &[PathPoint],
-    value: fn(&PathPoint) -> f32,
-    colour: egui::Color32,
-    scrubbed: Option<f32>,
-) {
+fn plot(ui: &mut Ui, title: &str, meaning: &str, curves: &[Curve], value: fn(&PathPoint) -> f32, height: f32) {
     ui.vertical(|ui| {
         ui.set_width(PLOT);
+        let explained = if curves.len() > 1 { format!("{meaning} {}", terms::RECTIFIED) } else { meaning.to_owned() };
         // As high as the strip's own title, which may hold a button.
-        ui.horizontal(|ui| ui.label(RichText::new(title).small()).on_hover_text(meaning));
-        let series: PlotPoints<'_> = points.iter().map(|point| [f64::from(point.t), f64::from(value(point))]).collect();
-        let largest = points.iter().map(value).fold(0.0, f32::max);
-        let marker = palette(ui).muted;
+        ui.horizontal(|ui| ui.label(RichText::new(title).small()).on_hover_text(explained));
+        let largest = curves.iter().flat_map(|curve| &curve.points).map(value).fold(0.0, f32::max);
         Plot::new(meaning)
             .width(PLOT)
-            .height(tokens().spacing.strip)
+            .height(height)
             .show_axes(false)
             .show_grid(false)
             .allow_zoom(false)
@@ -156,11 +202,39 @@ fn plot(
             .label_formatter(|_| None)
             .reset()
             .show(ui, |plot| {
-                if let Some(t) = scrubbed {
-                    plot.vline(VLine::new("t", t).color(marker).width(1.0));
+                for curve in curves {
+                    if let Some(t) = curve.scrubbed {
+                        plot.vline(VLine::new("t", t).color(curve.colour.gamma_multiply(0.6)).width(1.0));
+                    }
+                    let at = |point: &PathPoint| [f64::from(point.t), f64::from(value(point))];
+                    let series: PlotPoints<'_> = curve.points.iter().map(at).collect();
+                    plot.line(Line::new(curve.name, series).color(curve.colour).width(2.0));
                 }
-                plot.line(Line::new("value", series).color(colour).width(2.0));
             });
+    });
+}
+
+/// Which line is whose, and how straight each path is.
+fn key(ui: &mut Ui, curves: &[Curve]) {
+    ui.vertical(|ui| {
+        ui.set_width(LEGEND);
+        ui.horizontal(|ui| ui.label(RichText::new("Straightness").small()).on_hover_text(terms::STRAIGHTNESS));
+        ui.spacing_mut().item_spacing = vec2(6.0, 1.0);
+        ui.spacing_mut().interact_size.y = 16.0;
+        for curve in curves {
+            ui.horizontal(|ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(14.0, 16.0), Sense::hover());
+                ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(2.0, curve.colour));
+                ui.label(RichText::new(curve.name).small());
+            });
+            let value = match curve.straightness {
+                Some(s) if s < 1000.0 => format!("S = {s:.1}"),
+                Some(s) => format!("S = {s:.0}"),
+                None => "S = –".to_owned(),
+            };
+            ui.label(RichText::new(value).monospace()).on_hover_text(terms::STRAIGHTNESS);
+            ui.add_space(8.0);
+        }
     });
 }
 
@@ -174,5 +248,11 @@ mod tests {
         assert_eq!(narrow, Rect::from_min_max(pos2(0.375, 0.0), pos2(0.625, 1.0)));
         let wide = middle(vec2(512.0, 512.0), vec2(168.0, 84.0));
         assert_eq!(wide, Rect::from_min_max(pos2(0.0, 0.25), pos2(1.0, 0.75)));
+    }
+
+    #[test]
+    fn two_strips_are_higher_than_one_but_not_twice() {
+        assert!(height(0) <= 0.0);
+        assert!(height(1) < height(2) && height(2) < 2.0 * height(1));
     }
 }

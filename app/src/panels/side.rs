@@ -21,6 +21,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     between(app, ui);
     section(ui, "Teacher", terms::TEACHER);
     teacher(app, ui);
+    if app.baseline_card().is_some() {
+        section(ui, "Baseline", terms::BASELINE);
+        baseline(app, ui);
+    }
     if app.live_role() == Role::Student {
         section(ui, "Student", terms::STUDENT);
         student(ui);
@@ -126,12 +130,14 @@ fn student(ui: &mut Ui) {
 
 fn teacher(app: &mut App, ui: &mut Ui) {
     let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
+    let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
+    let most = most_guidance(card);
     let controls = &mut app.controls;
     row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
         .on_hover_text(terms::STEPS)
         .on_disabled_hover_text(NO_TEACHER);
     row(ui, "Guidance", "Teacher guidance", |ui| {
-        let slider = Slider::new(&mut controls.guidance, 1.0..=4.0).clamping(SliderClamping::Edits);
+        let slider = Slider::new(&mut controls.guidance, 1.0..=most).clamping(SliderClamping::Edits);
         ui.add_enabled(open, slider.fixed_decimals(1).step_by(0.1))
     })
     .on_hover_text(terms::GUIDANCE)
@@ -141,6 +147,37 @@ fn teacher(app: &mut App, ui: &mut Ui) {
         .accessible_name("Teacher negative prompt")
         .on_hover_text(terms::NEGATIVE)
         .on_disabled_hover_text(NO_TEACHER);
+}
+
+fn baseline(app: &mut App, ui: &mut Ui) {
+    let Some(card) = app.baseline_card() else { return };
+    let (most, name) = (most_guidance(Some(card)), format!("{}, {}", card.name, card.sampler.name()));
+    let steps = &mut app.controls.baseline_steps;
+    row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
+    let mut guidance = app.baseline_guidance();
+    let response = row(ui, "Guidance", "Baseline guidance", |ui| {
+        let slider = Slider::new(&mut guidance, 1.0..=most).clamping(SliderClamping::Edits);
+        ui.add(slider.fixed_decimals(1).step_by(0.1))
+    });
+    if response.on_hover_text(terms::GUIDANCE).changed() {
+        app.controls.baseline_guidance = Some(guidance);
+    }
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let close = ui.button("Close").on_hover_text("Take the baseline out of the comparison and out of memory.");
+            if close.accessible_name("Close the baseline").clicked() {
+                app.close_baseline();
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(name).small().weak()).truncate());
+            });
+        });
+    });
+}
+
+/// Where the slider of a guidance scale ends: a flow needs little, Stable Diffusion more.
+fn most_guidance(card: Option<&ModelCard>) -> f32 {
+    if card.is_some_and(|card| card.sampler.is_diffusion()) { 12.0 } else { 4.0 }
 }
 
 /// The model's own size and others near it: squares, then landscape and portrait, all of which the model can draw.

@@ -25,14 +25,12 @@ fn model(app: &App, ui: &mut Ui) {
         ui.label(if app.opening.is_some() { "Opening a model" } else { "No model" });
         return;
     };
-    let names: Vec<_> = [&model.student, &model.teacher].into_iter().flatten().map(|card| card.name.as_str()).collect();
-    let mut name = names.join(" and ");
-    if names.len() == 2 && names[0] == names[1] {
-        names[0].clone_into(&mut name);
-    }
-    let response = ui.label(name);
+    let cards = [&model.student, &model.teacher, &model.baseline];
+    let mut names: Vec<_> = cards.into_iter().flatten().map(|card| card.name.as_str()).collect();
+    names.dedup();
+    let response = ui.label(names.join(" and "));
     response.on_hover_ui(|ui| {
-        for (role, card) in [("Student", &model.student), ("Teacher", &model.teacher)] {
+        for (role, card) in [("Student", &model.student), ("Teacher", &model.teacher), ("Baseline", &model.baseline)] {
             let Some(card) = card else { continue };
             let stacks =
                 if card.num_stacks > 1 { format!(", {} U-Nets in series", card.num_stacks) } else { String::new() };

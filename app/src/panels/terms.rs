@@ -4,12 +4,18 @@ pub const STUDENT: &str = "The student was distilled from the teacher to draw in
      the picture.";
 pub const TEACHER: &str =
     "The teacher is a 2-rectified flow: it follows its velocity from noise to the picture in many small Euler steps.";
+pub const BASELINE: &str = "The baseline is what reflow began with: the base flow, or Stable Diffusion. It draws the same prompt from the same \
+     noise.";
+pub const BASELINE_STEPS: &str = "Steps of the baseline's own sampler: DPM-Solver++ 2M for Stable Diffusion, Euler for a flow. The negative prompt is \
+     the teacher's.";
+pub const RECTIFIED: &str = "Stable Diffusion's path is shown in a rectified flow's time and scale, x/(α + σ) at t = α/(α + σ), where its \
+     velocity is the predicted image less the predicted noise.";
 pub const ONE_STEP: &str =
     "The student was distilled to draw in one step, without guidance and without a negative prompt.";
 pub const STEPS: &str =
     "Euler steps from noise to picture: more steps follow a bent path more closely, and take longer.";
 pub const GUIDANCE: &str = "How strongly the prompt pulls: the velocity is led away from the negative prompt's. 1 is off; 1 to 2 is best for a \
-     2-rectified flow.";
+     2-rectified flow, about 5 for Stable Diffusion.";
 pub const NEGATIVE: &str = "What the teacher steers away from; it works where guidance is above 1.";
 pub const SEED: &str = "Seed of the noise. The same seed gives the same picture, and the same noise as in Diffusers.";
 pub const STRAIGHTNESS: &str = "Straightness S: how far the velocity strays from the straight line between noise and picture, squared and averaged \

@@ -1,0 +1,94 @@
+//! The third model of a comparison: the base flow, or Stable Diffusion. Change here when it is drawn, beside whom, and with
+//! which of the others the student is compared.
+
+use instaflow_engine::protocol::{
+    Decoder, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, Sampler, Settings,
+};
+
+use super::{Against, Apart, App, Estimate};
+
+impl App {
+    /// Why the baseline cannot draw, or `None` where it can.
+    pub(crate) fn no_baseline(&self) -> Option<&'static str> {
+        match self.baseline_card() {
+            Some(_) => None,
+            None => Some("No baseline is open. Add the base flow or Stable Diffusion with File, Open as baseline."),
+        }
+    }
+
+    /// The baseline that is open.
+    pub(crate) fn baseline_card(&self) -> Option<&ModelCard> {
+        self.model.as_ref()?.baseline.as_ref()
+    }
+
+    /// Whether this lane's picture stands beside the student's. A baseline without a teacher is all that there is to
+    /// compare with.
+    pub(crate) fn beside(&self, lane: Lane) -> bool {
+        let teacher = self.no_teacher().is_none();
+        let baseline = self.no_baseline().is_none() && (self.controls.show_baseline || !teacher);
+        self.comparing() && ((lane == Lane::Teacher && teacher) || (lane == Lane::Baseline && baseline))
+    }
+
+    /// The lanes whose pictures stand beside the student's, from left to right.
+    pub(crate) fn others(&self) -> Vec<Lane> {
+        [Lane::Teacher, Lane::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
+    }
+
+    /// With whom the student is compared where only two have room.
+    pub(crate) fn rival(&self) -> Lane {
+        let prefers_baseline = self.controls.against == Against::Baseline && self.beside(Lane::Baseline);
+        if prefers_baseline || !self.beside(Lane::Teacher) { Lane::Baseline } else { Lane::Teacher }
+    }
+
+    /// The baseline's guidance scale: the person's, or what suits its kind.
+    pub(crate) fn baseline_guidance(&self) -> f32 {
+        let suits = self.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
+        self.controls.baseline_guidance.unwrap_or(suits)
+    }
+
+    /// Where the teacher's guidance is what suits the kind of model that was open, takes what suits the new one.
+    pub(super) fn suit_guidance(&mut self, model: &ModelSummary) {
+        let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.sampler.guidance());
+        let before = self.model.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
+        let untouched = (self.controls.guidance - before).abs() < f32::EPSILON;
+        if let Some(now) = suits(model).filter(|_| untouched) {
+            self.controls.guidance = now;
+        }
+    }
+
+    /// What the baseline makes of the same prompt and noise.
+    pub(super) fn baselines(&self, plain: Settings) -> Settings {
+        let has_tiny_decoder = self.baseline_card().is_some_and(|card| card.has_tiny_decoder);
+        Settings {
+            role: Role::Baseline,
+            negative_prompt: self.controls.negative_prompt.clone(),
+            steps: self.controls.baseline_steps,
+            guidance: self.baseline_guidance(),
+            decoder: if has_tiny_decoder { plain.decoder } else { Decoder::Full },
+            ..plain
+        }
+    }
+
+    /// Takes the baseline out of the comparison and out of memory.
+    pub(crate) fn close_baseline(&mut self) {
+        let request = OpenRequest { baseline: None, ..self.open_request().clone() };
+        self.open_with(request);
+    }
+
+    /// The estimate of a lane's run that is looked at; a run of fewer steps stays at its last.
+    pub(crate) fn scrubbed(&self, lane: Lane) -> Option<&Estimate> {
+        let trail = &self.pane(lane).trail;
+        trail.get(self.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| lane != Lane::Live)
+    }
+
+    /// A lane's picture, or its estimate that is looked at.
+    pub fn seen(&self, lane: Lane) -> Option<&Picture> {
+        self.scrubbed(lane).map(|estimate| &estimate.picture).or(self.pane(lane).picture.as_ref())
+    }
+
+    /// How far student and a lane's picture are apart, where that is known of what is on screen.
+    pub(crate) fn apart(&self, lane: Lane) -> Option<&Apart> {
+        let (student, other) = (self.live.picture.as_ref()?, self.seen(lane)?);
+        self.apart.get(&lane).filter(|apart| apart.is_of(student, other))
+    }
+}

@@ -30,7 +30,8 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     ui.add_space(2.0);
     let area = ui.available_rect_before_wrap();
     let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
-    let strips = if app.controls.show_path { path::strips(app, area.height()) } else { 0 };
+    let strips =
+        if app.controls.show_path { path::strips(app, area.height() - line - least_height(app, area)) } else { 0 };
     let path_height = path::height(strips);
     let below = line + path_height;
     let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
@@ -47,6 +48,18 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             path::show(app, ui, strips);
         }
     });
+}
+
+/// What the pictures need of the height: twice that of the paths, or less where columns make them smaller.
+fn least_height(app: &App, area: Rect) -> f32 {
+    const CAPTION: f32 = 36.0;
+    let most = 2.0 * path::height(1) - CAPTION;
+    let Some(size) = app.live.picture.as_ref().map(canvas::size_of) else { return most };
+    if app.controls.compare_as != CompareAs::SideBySide {
+        return most;
+    }
+    let columns = app.others().len() as f32 + 1.0;
+    most.min(area.width() / columns * size.y / size.x + CAPTION)
 }
 
 /// "Student", "Teacher" or "Baseline".
@@ -115,23 +128,25 @@ fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, V
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
 fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
     let (name, progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
+    let term = match name {
+        "Student" => terms::STUDENT,
+        "Baseline" => terms::BASELINE,
+        _ => terms::TEACHER,
+    };
     ui.horizontal(|ui| {
-        let term = match name {
-            "Student" => terms::STUDENT,
-            "Baseline" => terms::BASELINE,
-            _ => terms::TEACHER,
-        };
-        ui.strong(name).on_hover_text(term);
-        ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+        // Three columns of a small window leave no room for the words.
+        let words = if ui.available_width() > 230.0 { "save this" } else { "" };
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let mut chosen = lane == app.chosen;
-            let radio = ui.radio(chosen, egui::RichText::new("save this").small());
+            let radio = ui.radio(lane == app.chosen, egui::RichText::new(words).small());
             let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
             let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
-            chosen |= radio.on_hover_text(hint).clicked();
-            if chosen {
+            if radio.on_hover_text(hint).clicked() {
                 app.chosen = lane;
             }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.strong(name).on_hover_text(term);
+                ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+            });
         });
     });
 }

@@ -16,7 +16,7 @@ use crate::theme::{palette, tokens};
 const PLOT: f32 = 150.0;
 
 /// Width of the names beside the plots, in points.
-const LEGEND: f32 = 108.0;
+const LEGEND: f32 = 84.0;
 
 /// Height of a strip's title with the space around it, and of the line above everything.
 const TITLE: f32 = 36.0;
@@ -32,10 +32,9 @@ struct Curve {
     scrubbed: Option<f32>,
 }
 
-/// How many strips have room under the pictures, where `room` is the height of everything: those of all others, one, or
-/// none. The pictures keep twice the height of one strip's area.
+/// How many strips have room in this height: those of all others, one, or none.
 pub fn strips(app: &App, room: f32) -> usize {
-    (1..=app.others().len()).rev().find(|strips| room >= 2.0 * height(1) + height(*strips)).unwrap_or(0)
+    (1..=app.others().len()).rev().find(|strips| room >= height(*strips)).unwrap_or(0)
 }
 
 /// Height of the whole area.
@@ -73,6 +72,7 @@ pub fn show(app: &mut App, ui: &mut Ui, strips: usize) {
             };
             plot(ui, &title, terms::DEVIATION, &curves, |point| point.deviation, high);
             if curves.len() > 1 {
+                ui.add_space(4.0);
                 key(ui, &curves);
             }
         }

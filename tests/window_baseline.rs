@@ -175,8 +175,16 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.settle();
     assert_eq!(window.picture(Lane::Baseline).settings.prompt, "boat", "it comes back as it was left");
 
-    // Its settings come back from its picture.
+    // Its settings come back from its picture, whatever is set since.
     let drawn = window.picture(Lane::Baseline).clone();
+    window.get_by_label("Baseline sampler").click();
+    window.run();
+    window.press("DDIM");
+    window.settle();
+    let other = window.picture(Lane::Baseline).clone();
+    assert_eq!(other.settings.sampler, Some(Sampler::Ddim));
+    assert_ne!(other.rgb, drawn.rgb);
+    png::save(&window.folder().join("ddim.png"), &other, true, false).expect("a folder that can be written");
     window.get_by_label("Prompt").focus();
     window.type_text("s");
     window.drop_file(&path);
@@ -186,6 +194,11 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.press("Replace my prompt");
     window.settle();
     assert_eq!(window.picture(Lane::Baseline).rgb, drawn.rgb);
+    let ddim = window.folder().join("ddim.png");
+    window.drop_file(&ddim);
+    window.wait("the sampler", |app| app.controls().sampler == Some(Sampler::Ddim));
+    window.settle();
+    assert_eq!(window.picture(Lane::Baseline).rgb, other.rgb, "drawn as it was then");
 
     window.press("Close the baseline");
     window.settle();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Source};
+use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Sampler, Source};
 
 use crate::theme::tokens;
 
@@ -279,6 +279,10 @@ impl App {
             self.controls.steps = settings.steps.clamp(1, 50);
             self.controls.guidance = settings.guidance;
             self.controls.show = Show::Compare;
+        }
+        if let Some(sampler) = settings.sampler.filter(|sampler| sampler.is_diffusion()) {
+            // The model's own goes without saying.
+            self.controls.sampler = (sampler != Sampler::DpmPlusPlus2M).then_some(sampler);
         }
         if settings.role == Role::Baseline {
             self.controls.baseline_steps = settings.steps.clamp(1, 50);

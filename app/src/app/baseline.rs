@@ -56,6 +56,11 @@ impl App {
         }
     }
 
+    /// The sampler that the person has chosen for a model of this kind; flows have one alone.
+    pub(super) fn sampler(&self, card: Option<&ModelCard>) -> Option<Sampler> {
+        self.controls.sampler.filter(|_| card.is_some_and(|card| card.sampler.is_diffusion()))
+    }
+
     /// What the baseline makes of the same prompt and noise.
     pub(super) fn baselines(&self, plain: Settings) -> Settings {
         let has_tiny_decoder = self.baseline_card().is_some_and(|card| card.has_tiny_decoder);
@@ -64,6 +69,7 @@ impl App {
             negative_prompt: self.controls.negative_prompt.clone(),
             steps: self.controls.baseline_steps,
             guidance: self.baseline_guidance(),
+            sampler: self.sampler(self.baseline_card()),
             decoder: if has_tiny_decoder { plain.decoder } else { Decoder::Full },
             ..plain
         }

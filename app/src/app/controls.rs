@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern};
-use instaflow_engine::protocol::{Decoder, Settings};
+use instaflow_engine::protocol::{Decoder, Sampler, Settings};
 use serde::{Deserialize, Serialize};
 
 use super::Page;
@@ -114,6 +114,8 @@ pub struct Controls {
     pub steps: u32,
     /// The teacher's guidance scale, 1 … 4.
     pub guidance: f32,
+    /// Which of Stable Diffusion's samplers; `None` is the model's own, and flows have one alone.
+    pub sampler: Option<Sampler>,
     /// The baseline's steps, 1 … 50.
     pub baseline_steps: u32,
     /// The baseline's guidance scale; `None` is what suits its kind.
@@ -166,6 +168,7 @@ impl Default for Controls {
             spread: 1.0,
             steps: teacher.steps,
             guidance: teacher.guidance,
+            sampler: None,
             baseline_steps: teacher.steps,
             baseline_guidance: None,
             decoder: Decoder::Full,
@@ -217,6 +220,7 @@ impl Controls {
         self.guidance = hold(self.guidance, 0.0, 100.0, default.guidance);
         self.pause = hold(self.pause, 0.0, 5.0, default.pause);
         self.scale = hold(self.scale, 0.5, 3.0, default.scale);
+        self.sampler = self.sampler.filter(|sampler| sampler.is_diffusion());
         self.baseline_guidance = self.baseline_guidance.map(|scale| hold(scale, 0.0, 100.0, default.guidance));
         self.baseline_steps = self.baseline_steps.clamp(1, 50);
         self.steps = self.steps.clamp(1, 50);

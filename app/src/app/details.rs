@@ -89,7 +89,8 @@ impl App {
         };
         let request = self.open_request();
         lines.push(("Opened", source(&request.model)));
-        lines.extend(request.teacher.as_ref().map(|teacher| ("", source(teacher))));
+        let others = [&request.teacher, &request.baseline];
+        lines.extend(others.into_iter().flatten().map(|other| ("", source(other))));
         lines
     }
 

@@ -30,6 +30,7 @@ impl App {
                 negative_prompt: controls.negative_prompt.clone(),
                 steps: controls.steps,
                 guidance: controls.guidance,
+                sampler: self.sampler(self.model.as_ref().and_then(|model| model.teacher.as_ref())),
                 ..plain
             },
         }

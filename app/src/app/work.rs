@@ -85,6 +85,7 @@ impl App {
             });
         }
         work.extend(self.lane_work(Lane::Teacher));
+        work.extend(self.lane_work(Lane::Baseline));
         work
     }
 
@@ -94,7 +95,7 @@ impl App {
             Stop::Opening => self.engine.send(Request::StopOpening),
             Stop::Lane(lane) => {
                 match lane {
-                    Lane::Teacher => self.teacher_due = None,
+                    Lane::Teacher | Lane::Baseline => self.pane_mut(lane).due = None,
                     Lane::Sheet => (self.sheet.due, self.sheet.drawing) = (None, None),
                     _ => {}
                 }
@@ -123,7 +124,11 @@ impl App {
     fn lane_work(&self, lane: Lane) -> Option<Work> {
         let pane = self.pane(lane);
         let run = pane.run.as_ref()?;
-        let who = if lane == Lane::Live { "Drawing" } else { "Teacher" };
+        let who = match lane {
+            Lane::Teacher => "Teacher",
+            Lane::Baseline => "Baseline",
+            _ => "Drawing",
+        };
         let stop = Some(Stop::Lane(lane));
         if run.total > 1 {
             let what = format!("{who}, step {} of {}", run.done, run.total);

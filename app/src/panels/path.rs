@@ -108,7 +108,7 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
                 format!("{}'s estimate at t = {:.2}", lane_name(app, lane), time(app, lane, estimate))
             }
             (None, true) => "Estimates of the final picture".to_owned(),
-            (None, false) => format!("{}'s estimates of the final picture", lane_name(app, lane)),
+            (None, false) => format!("{}'s estimates", lane_name(app, lane)),
         };
         ui.label(RichText::new(title).small()).on_hover_text(terms::ESTIMATE);
         let first = app.others().first() == Some(&lane);

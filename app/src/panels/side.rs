@@ -2,7 +2,7 @@
 //! student. What belongs to the program is in the settings.
 
 use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
-use instaflow_engine::protocol::{Decoder, ModelCard, Role};
+use instaflow_engine::protocol::{Decoder, ModelCard, Role, Sampler};
 
 use super::{terms, toggle};
 use crate::app::{App, Command};
@@ -131,7 +131,8 @@ fn student(ui: &mut Ui) {
 fn teacher(app: &mut App, ui: &mut Ui) {
     let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
     let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
-    let most = most_guidance(card);
+    let (most, own) = (most_guidance(card), card.map(|card| card.sampler));
+    sampler(app, ui, own, "Teacher sampler");
     let controls = &mut app.controls;
     row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
         .on_hover_text(terms::STEPS)
@@ -151,7 +152,8 @@ fn teacher(app: &mut App, ui: &mut Ui) {
 
 fn baseline(app: &mut App, ui: &mut Ui) {
     let Some(card) = app.baseline_card() else { return };
-    let (most, name) = (most_guidance(Some(card)), format!("{}, {}", card.name, card.sampler.name()));
+    let (most, own, name) = (most_guidance(Some(card)), card.sampler, card.name.clone());
+    sampler(app, ui, Some(own), "Baseline sampler");
     let steps = &mut app.controls.baseline_steps;
     row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
     let mut guidance = app.baseline_guidance();
@@ -173,6 +175,23 @@ fn baseline(app: &mut App, ui: &mut Ui) {
             });
         });
     });
+}
+
+/// The choice between Stable Diffusion's samplers; a flow has none.
+fn sampler(app: &mut App, ui: &mut Ui, own: Option<Sampler>, name: &str) {
+    let Some(own) = own.filter(|own| own.is_diffusion()) else { return };
+    let mut chosen = app.controls.sampler.unwrap_or(own);
+    row(ui, "Sampler", name, |ui| {
+        let combo = ComboBox::from_id_salt(name).width(ui.available_width());
+        let shown = combo.selected_text(chosen.name()).show_ui(ui, |ui| {
+            for sampler in Sampler::ALL.into_iter().filter(|sampler| sampler.is_diffusion()) {
+                ui.selectable_value(&mut chosen, sampler, sampler.name());
+            }
+        });
+        shown.response
+    })
+    .on_hover_text(terms::SAMPLER);
+    app.controls.sampler = (chosen != own).then_some(chosen);
 }
 
 /// Where the slider of a guidance scale ends: a flow needs little, Stable Diffusion more.
@@ -199,8 +218,6 @@ fn sizes(card: &ModelCard) -> Vec<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use instaflow_engine::protocol::Sampler;
-
     use super::*;
 
     fn card(side: u32, size_multiple: u32) -> ModelCard {

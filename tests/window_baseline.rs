@@ -221,6 +221,18 @@ fn a_student_and_a_baseline_need_no_teacher() {
 }
 
 #[test]
+fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
+    let sd = stable_diffusion();
+    let baseline = Some(Source::Folder(sd.path().to_owned()));
+    let mut window = Window::ready(OpenRequest { baseline, ..OpenRequest::default() });
+    window.press("Compare");
+    window.settle();
+    let (pocket, other) = (window.picture(Lane::Live).latents.clone(), window.picture(Lane::Baseline).latents.clone());
+    assert_ne!(pocket.expect("latents").shape, other.expect("latents").shape, "Pocket has its own");
+    assert_eq!(window.query_all_by_label_contains("other noise").count(), 1);
+}
+
+#[test]
 fn stable_diffusion_alone_is_drawn_in_its_own_way() {
     let sd = stable_diffusion();
     let mut window =

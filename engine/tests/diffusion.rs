@@ -155,6 +155,23 @@ fn one_step_has_no_path() {
     }
 }
 
+/// Diffusers writes this scheduler's own config with an infinity, which JSON does not have.
+#[test]
+fn a_config_as_python_writes_it_is_read() {
+    let sd = stable_diffusion(|config| {
+        config["_class_name"] = "DPMSolverMultistepScheduler".into();
+        config["lambda_min_clipped"] = "infinite".into();
+        config["timestep_spacing"] = "linspace".into();
+    });
+    let path = sd.path().join("scheduler/scheduler_config.json");
+    let text = std::fs::read_to_string(&path).unwrap().replace(":\"infinite\"", ": -Infinity");
+    assert!(text.contains("-Infinity"));
+    std::fs::write(&path, text).unwrap();
+    let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
+    let settings = Settings::of(Role::Teacher, Sampler::DpmPlusPlus2M, PROMPT);
+    assert!(deviation(&models, &settings, "sd_dpm_latents").0 < 1e-4);
+}
+
 #[test]
 fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
     let check = |sd: &TempDir, words: &str| {

@@ -127,7 +127,12 @@ fn a_run_of_several_steps_shows_its_estimates() {
         };
         let picture = models.draw(&settings, None, &mut observer, &Cancel::default()).unwrap().picture;
         assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
-        assert!(picture.straightness.is_some_and(|straightness| straightness > 0.0));
+        let straightness = picture.straightness.expect("a run of several steps");
+        let mean = picture.path.iter().map(|point| f64::from(point.deviation)).sum::<f64>() / 3.0;
+        assert!(
+            straightness > 0.0 && (straightness / mean - 1.0).abs() < 1e-4,
+            "{straightness} is no mean of the points"
+        );
         assert_eq!(picture.settings.size, Some((192, 128)));
         let timings = picture.timings;
         assert!(timings.unet > 0.0 && timings.decoder > 0.0 && timings.text_encoder > 0.0);

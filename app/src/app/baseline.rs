@@ -92,6 +92,12 @@ impl App {
         self.scrubbed(lane).map(|estimate| &estimate.picture).or(self.pane(lane).picture.as_ref())
     }
 
+    /// Whether a lane's picture cannot have begun at the student's noise: its latents have another shape.
+    pub(crate) fn has_other_noise(&self, lane: Lane) -> bool {
+        let shape = |lane| Some(self.pane(lane).picture.as_ref()?.latents.as_ref()?.shape);
+        shape(Lane::Live).zip(shape(lane)).is_some_and(|(student, other)| student != other)
+    }
+
     /// How far student and a lane's picture are apart, where that is known of what is on screen.
     pub(crate) fn apart(&self, lane: Lane) -> Option<&Apart> {
         let (student, other) = (self.live.picture.as_ref()?, self.seen(lane)?);

@@ -127,7 +127,11 @@ fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, V
 
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
 fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
-    let (name, progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
+    let (name, mut progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
+    let other_noise = app.has_other_noise(lane);
+    if other_noise {
+        progress.push_str(", other noise");
+    }
     let term = match name {
         "Student" => terms::STUDENT,
         "Baseline" => terms::BASELINE,
@@ -145,7 +149,10 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 ui.strong(name).on_hover_text(term);
-                ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+                let label = ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+                if other_noise {
+                    label.on_hover_text(terms::OTHER_NOISE);
+                }
             });
         });
     });

@@ -6,6 +6,8 @@ pub const TEACHER: &str =
     "The teacher is a 2-rectified flow: it follows its velocity from noise to the picture in many small Euler steps.";
 pub const BASELINE: &str = "The baseline is what reflow began with: the base flow, or Stable Diffusion. It draws the same prompt from the same \
      noise.";
+pub const OTHER_NOISE: &str =
+    "Its latents have another shape than the student's, so that the two cannot begin at the same noise.";
 pub const SAMPLER: &str = "How Stable Diffusion steps from noise to picture: DPM++ 2M follows the path more closely in as many steps as DDIM.";
 pub const BASELINE_STEPS: &str = "Steps of the baseline's own sampler: DPM-Solver++ 2M for Stable Diffusion, Euler for a flow. The negative prompt is \
      the teacher's.";

@@ -130,7 +130,15 @@ impl Component {
 /// A JSON object, or `None` where there is no such file.
 pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
     let Some(bytes) = files.read(name, CONFIG_LIMIT)? else { return Ok(None) };
-    match serde_json::from_slice(&bytes) {
+    let read = serde_json::from_slice(&bytes).or_else(|error| {
+        // Python writes infinities in a way that JSON does not have: `"lambda_min_clipped": -Infinity` of a scheduler.
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.contains(": -Infinity") && !text.contains(": Infinity") {
+            return Err(error);
+        }
+        serde_json::from_str(&text.replace(": -Infinity", ": null").replace(": Infinity", ": null"))
+    });
+    match read {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
         Ok(_) => Err(files.fault(name, "holds JSON, but no object: fetch it again")),
         Err(error) => Err(files.fault(name, format!("is not valid JSON ({error}): fetch it again"))),

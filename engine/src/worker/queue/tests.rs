@@ -192,6 +192,7 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
     };
     assert!(queue.accept(series(Lane::Export, 1, 3), now).is_empty());
     let Some(Work::Draw(mut export, cancel)) = queue.next(now) else { panic!("the only work") };
+    assert!(queue.accept(series(Lane::Baseline, 8, 1), now).is_empty());
     assert!(queue.accept(series(Lane::Teacher, 2, 1), now).is_empty());
     assert!(queue.accept(series(Lane::Sheet, 3, 4), now).is_empty());
     assert!(queue.accept(series(Lane::Live, 4, 1), now).is_empty());
@@ -204,7 +205,7 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
         let shown = picture(job.settings());
         queue.drawn(job, Done::Picture(Box::new(shown)), now);
     }
-    let expected = [(Lane::Live, 0), (Lane::Sheet, 0), (Lane::Teacher, 0), (Lane::Export, 2)];
+    let expected = [(Lane::Live, 0), (Lane::Sheet, 0), (Lane::Teacher, 0), (Lane::Baseline, 0), (Lane::Export, 2)];
     assert_eq!(order, expected);
     let ends = queue.accept(series(Lane::Sheet, 5, 4), now);
     assert!(matches!(ends[..], [Event::End { outcome: Outcome::Unchanged, .. }]), "drawn already: {ends:?}");

@@ -4,7 +4,7 @@
 use egui::{Color32, FontId};
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
-use instaflow_engine::protocol::{Lane, Picture};
+use instaflow_engine::protocol::{Lane, Picture, Settings};
 
 use super::{App, Distance, duration, summary};
 use crate::theme::{heat, tokens};
@@ -98,9 +98,9 @@ impl App {
             muted: palette.muted,
             ground: palette.canvas,
             title: words(&title, TITLE, across),
-            captions: [("Student", Some(student)), ("Teacher", Some(teacher)), ("Baseline", baseline)]
+            captions: [format!("Student: {}", summary(student)), format!("Teacher: {}", summary(teacher))]
                 .into_iter()
-                .filter_map(|(name, picture)| Some(format!("{name}: {}", summary(picture?))))
+                .chain(baseline.map(|baseline| of_baseline(student, baseline)))
                 .chain([format!("Difference of student and teacher: black 0, white {scale} of 255")])
                 .map(|caption| words(&caption, CAPTION, side))
                 .collect(),
@@ -116,6 +116,16 @@ impl App {
     pub(crate) fn chosen_lane(&self) -> Lane {
         if self.beside(self.chosen) { self.chosen } else { Lane::Live }
     }
+}
+
+/// What the line of numbers says of the teacher, said of the baseline.
+fn of_baseline(student: &Picture, baseline: &Picture) -> String {
+    let Settings { guidance, sampler, .. } = &baseline.settings;
+    let (model, sampler) = (&baseline.model, sampler.unwrap_or_default().name());
+    let apart = super::distance(student, baseline).map(|d| format!("   PSNR {:.1} dB   GMSD {:.3}", d.psnr, d.gmsd));
+    let straight = baseline.straightness.map(|s| format!("   straightness {s:.1}"));
+    let numbers = apart.unwrap_or_default() + &straight.unwrap_or_default();
+    format!("Baseline: {}   {model}, {sampler}, guidance {guidance}{numbers}", summary(baseline))
 }
 
 impl Poster {

@@ -36,10 +36,14 @@ impl App {
             }
             Command::Save | Command::QuickSave | Command::Copy => self.export(command, ctx),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Command::Undo | Command::Redo => self.step_back(command == Command::Undo),
+            Command::OlderPrompt | Command::NewerPrompt => self.recall_prompt(command == Command::OlderPrompt),
+            Command::ForgetPrompts => self.forget_prompts(),
             Command::Draw => {
                 if !controls.seed_locked {
                     controls.seed = random_seed();
                 }
+                self.mean_prompt();
                 self.draw_now(ctx);
             }
             Command::Stop => {
@@ -115,6 +119,10 @@ impl App {
                 Some("There is no picture yet.")
             }
             Command::Log if self.log.is_none() => Some("There is no folder for a log."),
+            Command::Undo if !self.history.has_undo() => Some("There is nothing to undo."),
+            Command::Redo if !self.history.has_redo() => Some("There is nothing to redo."),
+            Command::OlderPrompt | Command::NewerPrompt => self.no_recall(command == Command::OlderPrompt),
+            Command::ForgetPrompts if self.prompts().next().is_none() => Some("There are no earlier prompts."),
             Command::Draw if self.model.is_none() => Some("No model is open."),
             Command::Stop if !self.is_busy() => Some("Nothing is being drawn."),
             _ => None,
@@ -203,6 +211,17 @@ impl App {
             OpenRequest { device: default.device, precision: default.precision, ..self.open_request().clone() };
         if pages.contains(&Page::Drawing) && wanted != *self.open_request() {
             self.open(wanted);
+        }
+    }
+
+    /// Undoes or redoes one step.
+    fn step_back(&mut self, undo: bool) {
+        let found = if undo { self.history.undo(&self.controls) } else { self.history.redo(&self.controls) };
+        if let Some(controls) = found {
+            if controls.prompt != self.controls.prompt {
+                self.set_prompt(controls.prompt.clone());
+            }
+            self.controls = controls;
         }
     }
 

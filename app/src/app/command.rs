@@ -19,6 +19,16 @@ pub enum Command {
     Copy,
     /// Close the window.
     Quit,
+    /// Take back the last change of prompt or settings.
+    Undo,
+    /// Do again what was taken back.
+    Redo,
+    /// The prompt drawn before.
+    OlderPrompt,
+    /// The prompt drawn after, and at last what was typed.
+    NewerPrompt,
+    /// Forget the prompts drawn before.
+    ForgetPrompts,
     /// Draw now.
     Draw,
     /// Stop whatever runs.
@@ -88,7 +98,7 @@ pub enum Command {
 }
 
 /// The menus, in order; `None` is a separating line.
-pub const MENUS: [(&str, &[Option<Command>]); 5] = [
+pub const MENUS: [(&str, &[Option<Command>]); 6] = [
     (
         "File",
         &[
@@ -105,6 +115,17 @@ pub const MENUS: [(&str, &[Option<Command>]); 5] = [
             None,
             Some(Command::Settings),
             Some(Command::Quit),
+        ],
+    ),
+    (
+        "Edit",
+        &[
+            Some(Command::Undo),
+            Some(Command::Redo),
+            None,
+            Some(Command::OlderPrompt),
+            Some(Command::NewerPrompt),
+            Some(Command::ForgetPrompts),
         ],
     ),
     (
@@ -167,6 +188,11 @@ impl Command {
             Self::QuickSave => "Quick save",
             Self::Copy => "Copy picture",
             Self::Quit => "Quit",
+            Self::Undo => "Undo",
+            Self::Redo => "Redo",
+            Self::OlderPrompt => "Earlier prompt",
+            Self::NewerPrompt => "Later prompt",
+            Self::ForgetPrompts => "Forget earlier prompts",
             Self::Draw => "Draw now",
             Self::Stop => "Stop",
             Self::Live => "Live",
@@ -213,6 +239,13 @@ impl Command {
             Self::QuickSave => "Save at once to the output folder, never over an existing file.",
             Self::Copy => "Copy the chosen picture to the clipboard.",
             Self::Quit => "Close InstaFlow.",
+            Self::Undo => "Take back the last word, or the last change of a setting that decides the picture.",
+            Self::Redo => "Do again what was taken back. Ctrl+Y does the same.",
+            Self::OlderPrompt => {
+                "Put the prompt that was drawn before into the field; yours comes back with Later prompt."
+            }
+            Self::NewerPrompt => "Go back toward what you typed.",
+            Self::ForgetPrompts => "Empty the list of earlier prompts; the one in the field stays.",
             Self::Draw => "Draw the prompt now; with an unlocked seed, from a new seed.",
             Self::Stop => "Stop whatever is drawing.",
             Self::Live => "Draw on every keystroke. Switched off, Enter draws.",
@@ -262,6 +295,11 @@ impl Command {
             Self::QuickSave => (both, Key::S),
             Self::Copy => return None,
             Self::Quit => (control, Key::Q),
+            Self::Undo => (control, Key::Z),
+            Self::Redo => (both, Key::Z),
+            Self::OlderPrompt => (Modifiers::ALT, Key::ArrowUp),
+            Self::NewerPrompt => (Modifiers::ALT, Key::ArrowDown),
+            Self::ForgetPrompts => (both, Key::Delete),
             Self::Draw => (control, Key::Enter),
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Live => (control, Key::L),
@@ -319,7 +357,11 @@ impl Command {
         commands.sort_by_key(|(_, shortcut)| !shortcut.modifiers.shift);
         ctx.input_mut(|input| {
             let pressed = commands.iter().filter(|(_, shortcut)| input.consume_shortcut(shortcut));
-            pressed.map(|(command, _)| *command).collect()
+            let mut pressed: Vec<_> = pressed.map(|(command, _)| *command).collect();
+            if input.consume_key(Modifiers::COMMAND, Key::Y) {
+                pressed.push(Self::Redo);
+            }
+            pressed
         })
     }
 }

@@ -175,6 +175,7 @@ impl App {
                     // Another model may not know the old one's sizes.
                     self.controls.size = None;
                 }
+                self.history.forget_sizes(&self.controls);
                 if model.teacher.is_none() {
                     self.teacher.clear();
                     self.chosen = Lane::Live;

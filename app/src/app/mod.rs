@@ -12,12 +12,14 @@ mod dialogs;
 mod drawing;
 mod events;
 mod files;
+mod history;
 mod jobs;
 mod launch;
 mod measure;
 mod pane;
 mod parts;
 mod poster;
+mod prompts;
 mod sheet;
 mod state;
 mod tally;
@@ -50,6 +52,7 @@ pub use dialogs::{Answer, Ask, Dialog, system_dialog};
 pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
 pub use pane::{Estimate, Pane, Run};
+pub use prompts::Prompts;
 pub use sheet::{STEPS, Sheet};
 pub use state::State;
 pub use view::View;
@@ -116,6 +119,9 @@ pub struct App {
     pub(crate) focus: Option<Focus>,
     /// The commands asked for in this frame, done once it is drawn.
     pub(crate) asked: Vec<Command>,
+    pub(crate) typing: prompts::Typing,
+    prompts: Prompts,
+    history: history::History,
     engine: Engine,
     engine_ended: bool,
     jobs: jobs::Jobs,
@@ -148,9 +154,12 @@ impl App {
         let mut controls = state.controls.clone();
         controls.prompt = options.prompt.unwrap_or(controls.prompt);
         let mut app = Self {
+            prompts: state.prompts.clone(),
             memory: state::Memory::new(outside.state.clone(), state),
             output: outside.output.clone(),
             log: outside.state.as_deref().map(crate::record::log_file),
+            history: history::History::new(&controls),
+            typing: prompts::Typing::default(),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
             baseline: Pane::new("baseline"),
@@ -242,10 +251,14 @@ impl App {
     /// Draws the window, does what was asked for in it, and sends what changed to the engine.
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         panels::show(self, ui);
+        let (now, held) = ui.input(|input| (input.time, input.pointer.any_down()));
+        self.history.observe(now, held, &self.controls);
         for command in std::mem::take(&mut self.asked) {
             self.perform(command, ui.ctx());
+            self.history.observe_whole(&self.controls);
         }
         self.follow(ui.ctx());
+        self.note_prompt(ui.ctx());
         self.remember(ui.ctx());
         if self.jobs.is_writing() {
             ui.ctx().request_repaint_after(std::time::Duration::from_millis(200));

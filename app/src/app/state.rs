@@ -7,7 +7,7 @@ use egui::{Rect, pos2, vec2};
 use instaflow_engine::protocol::{OpenRequest, Source};
 use serde::{Deserialize, Serialize};
 
-use super::{App, Controls};
+use super::{App, Controls, Prompts};
 
 /// Seconds without a change after which the state is written.
 const REST: f64 = 0.5;
@@ -24,6 +24,8 @@ pub struct State {
     pub open: OpenRequest,
     /// Where the window was.
     pub window: Option<Place>,
+    /// Prompts that were drawn and rested on.
+    pub prompts: Prompts,
 }
 
 /// A window's place on the screen, in points.
@@ -60,7 +62,7 @@ impl State {
             }
         };
         match serde_json::from_str::<Self>(&text) {
-            Ok(state) => (Self { controls: state.controls.held(), ..state }, None),
+            Ok(state) => (Self { controls: state.controls.held(), prompts: state.prompts.held(), ..state }, None),
             Err(error) => {
                 let aside = file.with_extension("json.unreadable");
                 // Where even that fails, the next write replaces the file.
@@ -185,7 +187,7 @@ impl App {
             }
             (None, ..) => before,
         };
-        State { controls: self.controls.clone(), open: self.opened.clone(), window }
+        State { controls: self.controls.clone(), open: self.opened.clone(), window, prompts: self.prompts.clone() }
     }
 }
 
@@ -203,6 +205,7 @@ mod tests {
             controls: Controls { prompt: "lake \"at\"\nnight".to_owned(), seed: u32::MAX, ..Controls::default() },
             open: OpenRequest { model: Source::Folder("/models/a b".into()), ..OpenRequest::default() },
             window: Some(Place { size: [900.0, 600.0], position: Some([-20.0, 10.0]), maximized: false }),
+            prompts: Prompts::default(),
         };
         let text = serde_json::to_string(&state).expect("JSON");
         std::fs::write(&file, &text).expect("a folder that can be written");

@@ -1,7 +1,8 @@
 //! The prompt field, its token count, and the switches that belong to it.
 
-use egui::text::{LayoutJob, TextFormat};
-use egui::{EventFilter, FontId, Key, KeyboardShortcut, Modifiers, TextBuffer, TextEdit, Ui};
+use egui::text::{CCursor, CCursorRange, LayoutJob, TextFormat};
+use egui::text_edit::TextEditState;
+use egui::{EventFilter, FontId, Id, Key, KeyboardShortcut, Modifiers, TextBuffer, TextEdit, Ui};
 
 use super::{button, toggle, ways};
 use crate::app::{App, Command, Focus, LiveState, is_narrow};
@@ -61,8 +62,12 @@ fn field(app: &mut App, ui: &mut Ui) {
         }
         ui.fonts_mut(|fonts| fonts.layout_job(job))
     };
+    let id = Id::unique("prompt field");
+    if let Some(place) = app.typing.caret_to.take() {
+        put_caret(ui.ctx(), id, &app.controls.prompt, place);
+    }
     let edit = TextEdit::multiline(&mut app.controls.prompt)
-        .id_salt("prompt")
+        .id(id)
         .hint_text(egui::RichText::new(EXAMPLE).size(tokens().text.prompt))
         .font(font.clone())
         .desired_rows(1)
@@ -83,6 +88,14 @@ fn field(app: &mut App, ui: &mut Ui) {
     if response.has_focus() && ui.input(enter) {
         app.asked.push(Command::Draw);
     }
+}
+
+/// Puts the caret at a byte of the prompt.
+fn put_caret(ctx: &egui::Context, id: Id, prompt: &str, place: usize) {
+    let letters = prompt.char_indices().take_while(|(at, _)| *at < place).count();
+    let mut state = TextEditState::load(ctx, id).unwrap_or_default();
+    state.cursor.set_char_range(Some(CCursorRange::one(CCursor::new(letters))));
+    state.store(ctx, id);
 }
 
 fn token_count(app: &App, ui: &mut Ui) {

@@ -1,0 +1,150 @@
+//! What goes on in the prompt field: undo and redo, earlier prompts, by the keys and the accessible names.
+
+#[path = "support/window.rs"]
+#[allow(dead_code, reason = "each file of tests needs a part of it")]
+mod support;
+
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow_engine::protocol::Lane;
+use support::{Window, student};
+
+const CONTROL: Modifiers = Modifiers::COMMAND;
+
+fn both() -> Modifiers {
+    CONTROL.plus(Modifiers::SHIFT)
+}
+
+impl Window {
+    /// Types as a person does, letter by letter.
+    fn type_letters(&mut self, text: &str) {
+        for letter in text.chars() {
+            self.event(egui::Event::Text(letter.to_string()));
+            self.step();
+        }
+        self.run();
+    }
+
+    fn keys(&mut self, modifiers: Modifiers, key: Key) {
+        self.key_press_modifiers(modifiers, key);
+        self.run();
+    }
+
+    fn prompt(&self) -> &str {
+        &self.state().controls().prompt
+    }
+
+    /// Rests until the prompt counts as one that was meant.
+    fn rest(&mut self) {
+        let prompt = self.prompt().to_owned();
+        self.settle();
+        self.wait("the prompt is kept", |app| app.prompts().next() == Some(&prompt));
+    }
+}
+
+#[test]
+fn control_z_takes_back_words_and_then_the_setting_before_them() {
+    let mut window = Window::ready(student());
+    window.press("New seed");
+    window.settle();
+    let seed = window.state().controls().seed;
+    assert_ne!(seed, 0);
+    window.get_by_label("Prompt").focus();
+    window.run();
+    window.type_letters("snowy hill");
+
+    window.keys(CONTROL, Key::Z);
+    assert_eq!(window.prompt(), "snowy ", "a word is a step");
+    window.type_letters("lake");
+    assert_eq!(window.prompt(), "snowy lake", "the caret stays behind what is left");
+    window.keys(CONTROL, Key::Z);
+    window.keys(CONTROL, Key::Z);
+    assert_eq!((window.prompt(), window.state().controls().seed), ("", seed));
+    window.keys(CONTROL, Key::Z);
+    assert_eq!(window.state().controls().seed, 0, "what was set before the typing");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.seed, 0, "the picture follows");
+    window.keys(CONTROL, Key::Z);
+    assert!(window.query_by_label("There is nothing to undo.").is_some(), "it says so");
+
+    window.keys(both(), Key::Z);
+    window.keys(CONTROL, Key::Y);
+    assert_eq!((window.prompt(), window.state().controls().seed), ("snowy ", seed));
+    window.keys(both(), Key::Z);
+    assert_eq!(window.prompt(), "snowy lake");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "snowy lake");
+}
+
+#[test]
+fn undo_is_in_the_menu_and_off_where_there_is_nothing() {
+    let mut window = Window::ready(student());
+    window.press("Edit");
+    let undo = |window: &Window| {
+        let found = window.query_all_by_label_contains("Undo").next();
+        found.expect("in the menu").accesskit_node().is_disabled()
+    };
+    assert!(undo(&window));
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.get_by_label("Prompt").focus();
+    window.type_letters("sea");
+    window.press("Edit");
+    assert!(!undo(&window));
+}
+
+#[test]
+fn a_restored_picture_is_taken_back_whole() {
+    let mut window = Window::ready(student());
+    let path = window.folder().join("other.png");
+    let mut picture = window.picture(Lane::Live).clone();
+    "from elsewhere".clone_into(&mut picture.settings.prompt);
+    picture.settings.seed = 77;
+    instaflow_engine::png::save(&path, &picture, true, false).expect("a folder that can be written");
+    window.drop_file(&path);
+    window.wait("the prompt", |app| app.controls().prompt == "from elsewhere");
+    window.keys(CONTROL, Key::Z);
+    assert_eq!((window.prompt(), window.state().controls().seed), ("", 0));
+}
+
+#[test]
+fn alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own() {
+    let mut window = Window::ready(student());
+    window.type_letters("lake");
+    window.rest();
+    window.keys(CONTROL, Key::A);
+    window.type_letters("sea at night");
+    window.rest();
+    window.keys(CONTROL, Key::A);
+    window.type_letters("half a pro");
+
+    window.keys(Modifiers::ALT, Key::ArrowUp);
+    assert_eq!(window.prompt(), "sea at night");
+    window.keys(Modifiers::ALT, Key::ArrowUp);
+    assert_eq!(window.prompt(), "lake");
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "lake", "and it is drawn");
+    window.keys(Modifiers::ALT, Key::ArrowUp);
+    assert_eq!(window.prompt(), "lake", "there is no earlier one");
+    window.keys(Modifiers::ALT, Key::ArrowDown);
+    window.keys(Modifiers::ALT, Key::ArrowDown);
+    assert_eq!(window.prompt(), "half a pro", "what was being typed comes back");
+    window.type_letters("mpt");
+    assert_eq!(window.prompt(), "half a prompt", "with the caret at its end");
+
+    let mut window = window.reopen();
+    let kept: Vec<_> = window.state().prompts().take(2).collect();
+    assert!(kept.contains(&"lake") || kept.contains(&"sea at night"), "kept from one start to the next: {kept:?}");
+    window.keys(both(), Key::Delete);
+    assert_eq!(window.state().prompts().count(), 0);
+    assert_eq!(window.prompt(), "half a prompt", "the one in the field stays");
+}
+
+#[test]
+fn what_was_typed_through_is_no_earlier_prompt() {
+    let mut window = Window::ready(student());
+    window.type_letters("a boat by the s");
+    assert_eq!(window.state().prompts().count(), 0, "nobody rested on it");
+    window.keys(Modifiers::NONE, Key::Enter);
+    window.settle();
+    assert_eq!(window.state().prompts().collect::<Vec<_>>(), ["a boat by the s"], "Enter means it");
+}

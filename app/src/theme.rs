@@ -57,6 +57,7 @@ pub struct Spacing {
 #[derive(Deserialize)]
 pub struct Radius {
     control: u8,
+    chip: u8,
     window: u8,
     /// The pictures' own corners.
     pub picture: u8,
@@ -134,6 +135,11 @@ impl Palette {
 }
 
 impl Radius {
+    /// Of words to take, which are round at their ends.
+    pub fn chip(&self) -> CornerRadius {
+        CornerRadius::same(self.chip)
+    }
+
     /// Of buttons and whatever is as small.
     pub fn control(&self) -> CornerRadius {
         CornerRadius::same(self.control)
@@ -285,6 +291,8 @@ mod tests {
                 ("selected text", p.on_accent, p.accent_fill, 4.5),
                 ("error", p.error, p.error_fill, 4.5),
                 ("note", p.note, p.panel, 4.5),
+                ("underline of an unknown word", p.note, p.field, 4.5),
+                ("link", p.accent, p.panel, 4.5),
                 ("words on a picture", p.on_label, p.label, 4.5),
                 ("second line", p.second, p.panel, 3.0),
                 ("second line of a plot", p.second, p.canvas, 3.0),

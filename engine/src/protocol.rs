@@ -4,6 +4,7 @@
 //! [`Event::Begin`], any number of [`Event::Progress`] and exactly one [`Event::End`], unless a newer request of the
 //! same lane took its place before it began: then it gets [`Event::End`] alone, with [`Outcome::Dropped`].
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +12,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 mod sampler;
+mod words;
 
 pub use sampler::Sampler;
+pub use words::{WordClass, WordGroup, Words};
 
 /// Numbers the requests of one engine; the sender chooses, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -419,6 +422,8 @@ pub struct TokenCount {
     pub limit: usize,
     /// Byte offset in `prompt` from which on nothing reaches the text encoder; its length where all fits.
     pub cut_at: usize,
+    /// Where the words are, in bytes of `prompt`, that the model does not know; none where it may know any.
+    pub unknown: Vec<Range<usize>>,
 }
 
 /// What is loaded.
@@ -434,6 +439,8 @@ pub struct ModelSummary {
     pub device: String,
     /// In which arithmetic.
     pub precision: Precision,
+    /// What is wrong with a folder although its model can draw.
+    pub remarks: Vec<Failure>,
 }
 
 /// One loaded model.
@@ -457,4 +464,6 @@ pub struct ModelCard {
     pub has_tiny_decoder: bool,
     /// Tokens that fit.
     pub token_limit: usize,
+    /// The words that it knows, where they are few enough to name; `None` where it may know any.
+    pub words: Option<Arc<Words>>,
 }

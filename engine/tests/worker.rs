@@ -62,7 +62,14 @@ fn picture(settings: &Settings) -> Picture {
 }
 
 fn summary(name: &str) -> ModelSummary {
-    ModelSummary { student: None, teacher: None, baseline: None, device: name.to_owned(), precision: Precision::F32 }
+    ModelSummary {
+        student: None,
+        teacher: None,
+        baseline: None,
+        device: name.to_owned(),
+        precision: Precision::F32,
+        remarks: Vec::new(),
+    }
 }
 
 /// An engine on the studio, with a model open. Folders called "broken" fail to open.
@@ -98,7 +105,12 @@ fn closed_engine(studio: &Arc<Studio>) -> Engine {
                 decode: Box::new(|settings, latents, _| {
                     Ok(Picture { latents: Some(Arc::new(latents.clone())), ..picture(settings) })
                 }),
-                count: Box::new(|prompt| TokenCount { prompt: prompt.to_owned(), used: 3, limit: 77, cut_at: 0 }),
+                count: Box::new(|prompt| TokenCount {
+                    prompt: prompt.to_owned(),
+                    used: 3,
+                    limit: 77,
+                    ..TokenCount::default()
+                }),
             })
         },
     )

@@ -39,6 +39,10 @@ impl App {
             Command::Undo | Command::Redo => self.step_back(command == Command::Undo),
             Command::OlderPrompt | Command::NewerPrompt => self.recall_prompt(command == Command::OlderPrompt),
             Command::ForgetPrompts => self.forget_prompts(),
+            Command::CompleteWord => self.complete_word(),
+            Command::Examples => self.toggle_examples(),
+            Command::Words => controls.show_words = !controls.show_words,
+            Command::Weights => self.knowing.weights = true,
             Command::Draw => {
                 if !controls.seed_locked {
                     controls.seed = random_seed();
@@ -123,6 +127,9 @@ impl App {
             Command::Redo if !self.history.has_redo() => Some("There is nothing to redo."),
             Command::OlderPrompt | Command::NewerPrompt => self.no_recall(command == Command::OlderPrompt),
             Command::ForgetPrompts if self.prompts().next().is_none() => Some("There are no earlier prompts."),
+            Command::CompleteWord => self.no_completion(),
+            Command::Examples => self.no_examples(),
+            Command::Words => self.no_words(),
             Command::Draw if self.model.is_none() => Some("No model is open."),
             Command::Stop if !self.is_busy() => Some("Nothing is being drawn."),
             _ => None,
@@ -147,6 +154,7 @@ impl App {
             Command::Path => self.comparing() && controls.show_path,
             Command::Baseline => self.beside(Lane::Baseline),
             Command::SidePanel => self.side_is_shown(ctx),
+            Command::Words => controls.show_words && self.words().is_some(),
             Command::ThemeSystem => controls.theme == Theme::System,
             Command::ThemeLight => controls.theme == Theme::Light,
             Command::ThemeDark => controls.theme == Theme::Dark,

@@ -29,6 +29,14 @@ pub enum Command {
     NewerPrompt,
     /// Forget the prompts drawn before.
     ForgetPrompts,
+    /// Complete the half-typed word at the caret.
+    CompleteWord,
+    /// Show prompts to try.
+    Examples,
+    /// Show the words that the model knows.
+    Words,
+    /// Tell how to open the published weights.
+    Weights,
     /// Draw now.
     Draw,
     /// Stop whatever runs.
@@ -126,6 +134,8 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             Some(Command::OlderPrompt),
             Some(Command::NewerPrompt),
             Some(Command::ForgetPrompts),
+            None,
+            Some(Command::CompleteWord),
         ],
     ),
     (
@@ -174,7 +184,19 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             Some(Command::ThemeDark),
         ],
     ),
-    ("Help", &[Some(Command::Palette), Some(Command::Shortcuts), None, Some(Command::Log)]),
+    (
+        "Help",
+        &[
+            Some(Command::Examples),
+            Some(Command::Words),
+            Some(Command::Weights),
+            None,
+            Some(Command::Palette),
+            Some(Command::Shortcuts),
+            None,
+            Some(Command::Log),
+        ],
+    ),
 ];
 
 impl Command {
@@ -193,6 +215,10 @@ impl Command {
             Self::OlderPrompt => "Earlier prompt",
             Self::NewerPrompt => "Later prompt",
             Self::ForgetPrompts => "Forget earlier prompts",
+            Self::CompleteWord => "Complete word",
+            Self::Examples => "Example prompts",
+            Self::Words => "What the model knows",
+            Self::Weights => "The published weights…",
             Self::Draw => "Draw now",
             Self::Stop => "Stop",
             Self::Live => "Live",
@@ -245,6 +271,10 @@ impl Command {
                 "Put the prompt that was drawn before into the field; yours comes back with Later prompt."
             }
             Self::NewerPrompt => "Go back toward what you typed.",
+            Self::CompleteWord => "Complete the half-typed word at the caret with the first word that is offered.",
+            Self::Examples => "Show prompts to try under the prompt field, until you type.",
+            Self::Words => "List the words that the model knows; a click adds one to the prompt.",
+            Self::Weights => "How to fetch and open InstaFlow-0.9B and its teacher.",
             Self::ForgetPrompts => "Empty the list of earlier prompts; the one in the field stays.",
             Self::Draw => "Draw the prompt now; with an unlocked seed, from a new seed.",
             Self::Stop => "Stop whatever is drawing.",
@@ -300,6 +330,10 @@ impl Command {
             Self::OlderPrompt => (Modifiers::ALT, Key::ArrowUp),
             Self::NewerPrompt => (Modifiers::ALT, Key::ArrowDown),
             Self::ForgetPrompts => (both, Key::Delete),
+            Self::CompleteWord => (control, Key::Space),
+            Self::Examples => (Modifiers::NONE, Key::F4),
+            Self::Words => (Modifiers::NONE, Key::F3),
+            Self::Weights => (both, Key::W),
             Self::Draw => (control, Key::Enter),
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Live => (control, Key::L),

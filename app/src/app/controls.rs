@@ -138,6 +138,8 @@ pub struct Controls {
     pub pattern: String,
     /// Whether the panel at the side is shown.
     pub show_side: bool,
+    /// Whether the panel of what the model knows is shown.
+    pub show_words: bool,
     /// Light or dark.
     pub theme: Theme,
     /// Size of everything but the pictures, 1 being the system's own.
@@ -180,6 +182,7 @@ impl Default for Controls {
             output: None,
             pattern: DEFAULT_PATTERN.to_owned(),
             show_side: true,
+            show_words: false,
             theme: Theme::System,
             scale: 1.0,
         }

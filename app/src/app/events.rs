@@ -184,6 +184,9 @@ impl App {
                     self.baseline.clear();
                 }
                 self.suit_guidance(&model);
+                for remark in &model.remarks {
+                    self.complain(remark.clone(), None);
+                }
                 self.model = Some(model);
                 self.opened = opening.request;
                 self.live.sent = None;

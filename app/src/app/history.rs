@@ -43,10 +43,10 @@ enum Step {
 }
 
 /// What was put in the place of what, between what stayed on both sides.
-struct Edit<'a> {
-    start: usize,
-    removed: &'a str,
-    added: &'a str,
+pub(super) struct Edit<'a> {
+    pub start: usize,
+    pub removed: &'a str,
+    pub added: &'a str,
 }
 
 impl History {
@@ -206,7 +206,8 @@ fn text(controls: &Controls, field: u32) -> Option<&str> {
     }
 }
 
-fn edit<'a>(old: &'a str, new: &'a str) -> Edit<'a> {
+/// How one text became another.
+pub(super) fn edit<'a>(old: &'a str, new: &'a str) -> Edit<'a> {
     let pairs = old.char_indices().zip(new.chars());
     let start = pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, a), _)| at + a.len_utf8());
     let (old, new) = (&old[start..], &new[start..]);

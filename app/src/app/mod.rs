@@ -25,6 +25,7 @@ mod state;
 mod tally;
 mod view;
 mod work;
+mod words;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub(crate) use actions::is_narrow;
 pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
-
+pub(crate) use words::Hint;
 pub(crate) use work::{Stop, Work, time_left};
 
 pub use animation::Export;
@@ -120,6 +121,7 @@ pub struct App {
     /// The commands asked for in this frame, done once it is drawn.
     pub(crate) asked: Vec<Command>,
     pub(crate) typing: prompts::Typing,
+    pub(crate) knowing: words::Knowing,
     prompts: Prompts,
     history: history::History,
     engine: Engine,
@@ -160,6 +162,7 @@ impl App {
             log: outside.state.as_deref().map(crate::record::log_file),
             history: history::History::new(&controls),
             typing: prompts::Typing::default(),
+            knowing: words::Knowing::default(),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
             baseline: Pane::new("baseline"),
@@ -241,7 +244,7 @@ impl App {
             self.notice = None;
         }
         let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
-        let modal = modal || self.log_view.is_some();
+        let modal = modal || self.log_view.is_some() || self.knowing.weights;
         let busy_elsewhere = modal || egui::Popup::is_any_open(ctx);
         if !busy_elsewhere {
             self.asked.extend(Command::pressed(ctx));

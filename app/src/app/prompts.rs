@@ -29,6 +29,8 @@ pub(crate) struct Typing {
     noted: bool,
     /// An earlier prompt that is looked at.
     recall: Option<Recall>,
+    /// Where the caret is, in bytes of the prompt, while the field has the keyboard.
+    pub caret: Option<usize>,
     /// Where to put the caret in the next frame, in bytes of the prompt.
     pub caret_to: Option<usize>,
 }

@@ -16,6 +16,8 @@ mod sheet;
 mod side;
 mod status;
 mod terms;
+mod weights;
+mod words;
 mod work;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
@@ -46,6 +48,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             egui::ScrollArea::vertical().show(ui, |ui| info_span!("side").in_scope(|| side::show(app, ui)))
         });
     }
+    if app.controls.show_words && app.words().is_some() {
+        let panel = Panel::left("words").frame(side).resizable(false).exact_size(tokens().spacing.side + 72.0);
+        panel.show(ui, |ui| words::panel(app, ui));
+    }
     let span = info_span!("pictures").entered();
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
         let area = ui.available_rect_before_wrap();
@@ -58,6 +64,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     palette::show(app, ui.ctx());
     settings::show(app, ui.ctx());
     log::show(app, ui.ctx());
+    weights::show(app, ui.ctx());
 }
 
 fn pictures(app: &mut App, ui: &mut Ui) {

@@ -1,10 +1,14 @@
 //! The prompt field, its token count, and the switches that belong to it.
 
-use egui::text::{CCursor, CCursorRange, LayoutJob, TextFormat};
-use egui::text_edit::TextEditState;
-use egui::{EventFilter, FontId, Id, Key, KeyboardShortcut, Modifiers, TextBuffer, TextEdit, Ui};
+use std::ops::Range;
 
-use super::{button, toggle, ways};
+use egui::text::{CCursor, CCursorRange, CharIndex, LayoutJob, TextFormat};
+use egui::text_edit::{TextEditOutput, TextEditState};
+use egui::{
+    EventFilter, FontId, Id, Key, KeyboardShortcut, Modifiers, Pos2, Shape, Stroke, TextBuffer, TextEdit, Ui, pos2,
+};
+
+use super::{button, toggle, ways, words};
 use crate::app::{App, Command, Focus, LiveState, is_narrow};
 use crate::theme::{palette, tokens};
 
@@ -14,6 +18,7 @@ const EXAMPLE: &str = "Type what to draw, for example: a snowy mountain near a l
 /// The field and the row under it.
 pub fn show(app: &mut App, ui: &mut Ui) {
     field(app, ui);
+    words::line(app, ui);
     ui.horizontal_wrapped(|ui| {
         live(app, ui);
         button(app, ui, Command::Draw);
@@ -52,9 +57,10 @@ fn field(app: &mut App, ui: &mut Ui) {
     let (ink, faint) = (ui.visuals().text_color(), palette(ui).faint);
     // The count is of the text a moment ago; while typing goes on, its border holds as long as what it keeps is unchanged.
     let kept = app.tokens.prompt.get(..app.tokens.cut_at).filter(|kept| kept.len() < app.tokens.prompt.len());
+    let kept = kept.map(str::to_owned);
     let mut layouter = |ui: &Ui, text: &dyn TextBuffer, width: f32| {
         let text = text.as_str();
-        let cut = kept.filter(|kept| text.starts_with(*kept)).map_or(text.len(), str::len);
+        let cut = kept.as_deref().filter(|kept| text.starts_with(kept)).map_or(text.len(), str::len);
         let mut job = LayoutJob { wrap: egui::text::TextWrapping::wrap_at_width(width), ..LayoutJob::default() };
         job.append(&text[..cut], 0.0, TextFormat::simple(font.clone(), ink));
         if cut < text.len() {
@@ -66,19 +72,29 @@ fn field(app: &mut App, ui: &mut Ui) {
     if let Some(place) = app.typing.caret_to.take() {
         put_caret(ui.ctx(), id, &app.controls.prompt, place);
     }
-    let edit = TextEdit::multiline(&mut app.controls.prompt)
-        .id(id)
-        .hint_text(egui::RichText::new(EXAMPLE).size(tokens().text.prompt))
-        .font(font.clone())
-        .desired_rows(1)
-        .desired_width(f32::INFINITY)
-        .margin(egui::Margin::symmetric(10, 8))
-        // Enter draws; Shift+Enter breaks the line.
-        .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter))
-        // Esc stops the drawing and leaves the keyboard here.
-        .event_filter(EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, tab: false })
-        .layouter(&mut layouter);
-    let response = egui::ScrollArea::vertical().id_salt("prompt").max_height(112.0).show(ui, |ui| ui.add(edit)).inner;
+    let scroll = egui::ScrollArea::vertical().id_salt("prompt").max_height(112.0);
+    let output = scroll.show(ui, |ui| {
+        let edit = TextEdit::multiline(&mut app.controls.prompt)
+            .id(id)
+            .hint_text(egui::RichText::new(EXAMPLE).size(tokens().text.prompt))
+            .font(font.clone())
+            .desired_rows(1)
+            .desired_width(f32::INFINITY)
+            .margin(egui::Margin::symmetric(10, 8))
+            // Enter draws; Shift+Enter breaks the line.
+            .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter))
+            // Esc stops the drawing and leaves the keyboard here.
+            .event_filter(EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, tab: false })
+            .layouter(&mut layouter);
+        let output = edit.show(ui);
+        app.typing.caret = output.cursor_range.filter(|_| output.response.has_focus()).map(|range| {
+            let letters = app.controls.prompt.char_indices().map(|(at, _)| at);
+            letters.chain([app.controls.prompt.len()]).nth(range.primary.index.0).unwrap_or(app.controls.prompt.len())
+        });
+        underline(ui, &output, &app.controls.prompt, &app.underlined_words());
+        output
+    });
+    let response = output.inner.response.response;
     let response = response.accessible_name("Prompt");
     // Once: asked for in every frame, the focus would never settle and no text arrive.
     if app.focus.take_if(|focus| *focus == Focus::Prompt).is_some() {
@@ -88,6 +104,40 @@ fn field(app: &mut App, ui: &mut Ui) {
     if response.has_focus() && ui.input(enter) {
         app.asked.push(Command::Draw);
     }
+}
+
+/// Draws a wave under some words of the prompt, given in bytes.
+fn underline(ui: &Ui, output: &TextEditOutput, prompt: &str, words: &[Range<usize>]) {
+    let painter = ui.painter().with_clip_rect(output.text_clip_rect.intersect(ui.clip_rect()));
+    let stroke = Stroke::new(1.2, palette(ui).note);
+    let place = |letter: usize, prefer_next_row: bool| {
+        let cursor = CCursor { index: CharIndex(letter), prefer_next_row };
+        output.galley.pos_from_cursor(cursor).translate(output.galley_pos.to_vec2())
+    };
+    let (mut byte, mut letter) = (0, 0);
+    for word in words {
+        letter += prompt[byte..word.start].chars().count();
+        byte = word.start;
+        let end = letter + prompt[word.clone()].chars().count();
+        // A word that is longer than the field goes on in the next row.
+        let mut from = letter;
+        for at in letter + 1..=end {
+            let (left, right) = (place(from, true), place(at, false));
+            let row_ends = at == end || (place(at, true).top() - left.top()).abs() > 1.0;
+            if row_ends {
+                painter.add(Shape::line(wave(left.left(), right.left(), right.bottom() - 1.0), stroke));
+                from = at;
+            }
+        }
+    }
+}
+
+/// A wave from one place to another of a line.
+fn wave(left: f32, right: f32, y: f32) -> Vec<Pos2> {
+    const STEP: f32 = 2.0;
+    const HEIGHT: f32 = 2.0;
+    let steps = ((right - left) / STEP).max(1.0) as usize;
+    (0..=steps).map(|step| pos2(left + step as f32 * STEP, y - if step % 2 == 0 { 0.0 } else { HEIGHT })).collect()
 }
 
 /// Puts the caret at a byte of the prompt.

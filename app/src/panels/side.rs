@@ -231,6 +231,7 @@ mod tests {
             num_stacks: 1,
             has_tiny_decoder: false,
             token_limit: 77,
+            words: None,
         }
     }
 

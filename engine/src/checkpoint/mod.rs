@@ -28,6 +28,8 @@ mod model;
 
 mod pair;
 
+mod world;
+
 mod describe;
 
 mod pocket;

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::component::{Component, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
+use super::world;
 use crate::diffusion::Schedule;
-use crate::protocol::Sampler;
+use crate::protocol::{Sampler, Words};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, Tokenizer};
 use crate::unet::UNetConfig;
@@ -35,6 +36,8 @@ pub struct ModelFolder {
     name: String,
     sampler: Sampler,
     scheduler: Files,
+    /// Where its world.json is, if it has one.
+    world: Files,
     tokenizer: Files,
     text_encoder: Arc<Component>,
     unet: Arc<Component>,
@@ -72,6 +75,10 @@ impl ModelFolder {
         let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let mut model = Self {
             name: files.name(),
+            world: match fallback {
+                Some(theirs) if !world::is_in(files) => theirs.world.clone(),
+                _ => files.clone(),
+            },
             latent_channels: latent_channels(&vae)?,
             latent_factor: latent_factor(&vae)?,
             sample_size: sample_size(&unet)?,
@@ -137,6 +144,11 @@ impl ModelFolder {
         Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))
     }
 
+    /// What its world.json says that it knows; `None` where there is none.
+    pub fn words(&self) -> Result<Option<Words>> {
+        world::read(&self.world)
+    }
+
     /// A CLIPTextModel.
     pub fn text_encoder(&self) -> &Arc<Component> {
         &self.text_encoder
@@ -165,6 +177,13 @@ impl ModelFolder {
     /// Names the model after its pair.
     pub(super) fn rename(&mut self, name: String) {
         self.name = name;
+    }
+
+    /// Takes the world.json of its pair, if there is one.
+    pub(super) fn set_world(&mut self, pair: &Files) {
+        if world::is_in(pair) {
+            self.world = pair.clone();
+        }
     }
 
     /// First ten hex digits of the digest of everything that decides a picture: text encoder, U-Net and full decoder.

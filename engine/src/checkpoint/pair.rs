@@ -33,8 +33,10 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
             let message = "holds Stable Diffusion in student/, which draws in many steps: give a one-step flow there";
             return Err(files.fault("", message));
         }
-        teacher.rename(files.name());
-        student.rename(files.name());
+        for model in [&mut teacher, &mut student] {
+            model.rename(files.name());
+            model.set_world(&files);
+        }
         Opened { student: Some(student), teacher: Some(teacher), baseline: None }
     } else {
         let model = ModelFolder::open(&files, None)?;
@@ -69,6 +71,7 @@ fn open_many_steps(source: &Source) -> Result<ModelFolder> {
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
     let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None)?;
     model.rename(files.name());
+    model.set_world(&files);
     Ok(model)
 }
 

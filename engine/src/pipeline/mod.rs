@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::protocol::{DeviceChoice, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount};
+use crate::protocol::{
+    DeviceChoice, Failure, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount,
+};
 use crate::{Cancel, Error, Result, device};
 
 use embeddings::Embeddings;
@@ -39,6 +41,7 @@ pub struct Models {
     device_name: String,
     dtype: DType,
     embeddings: Mutex<Embeddings>,
+    remarks: Vec<Failure>,
 }
 
 /// Networks whose shapes were published.
@@ -103,13 +106,14 @@ impl Models {
             baseline: self.baseline.as_ref().map(|model| model.card.clone()),
             device: self.device_name.clone(),
             precision: device::precision(self.dtype),
+            remarks: self.remarks.clone(),
         }
     }
 
     /// How many of a prompt's tokens are seen: by the student, or where there is none by the teacher.
     pub fn count_tokens(&self, prompt: &str) -> TokenCount {
         match self.student.as_ref().or(self.teacher.as_ref()) {
-            Some(model) => model.tokenizer.count(prompt),
+            Some(model) => model.count_tokens(prompt),
             None => TokenCount { prompt: prompt.to_owned(), cut_at: prompt.len(), ..TokenCount::default() },
         }
     }
@@ -144,16 +148,18 @@ impl Models {
     fn empty(choice: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = device::open(choice)?;
         let dtype = device::dtype(&device, precision)?;
-        let (student, teacher, baseline, embeddings) = (None, None, None, Mutex::default());
-        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings })
+        let (student, teacher, baseline) = (None, None, None);
+        let (embeddings, remarks) = (Mutex::default(), Vec::new());
+        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
     }
 
     /// No model yet, on the same device.
     fn emptied(&self, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = (self.device.clone(), self.device_name.clone());
         let dtype = device::dtype(&device, precision)?;
-        let (student, teacher, baseline, embeddings) = (None, None, None, Mutex::default());
-        Ok(Self { student, teacher, baseline, choice: self.choice, device, device_name, dtype, embeddings })
+        let (student, teacher, baseline, choice) = (None, None, None, self.choice);
+        let (embeddings, remarks) = (Mutex::default(), Vec::new());
+        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
     }
 
     fn model(&self, role: Role) -> Result<&Model> {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::diffusion::Schedule;
-use crate::protocol::{ModelCard, Sampler};
-use crate::text::{TextConfig, TextEncoder, Tokenizer};
+use crate::protocol::{ModelCard, Sampler, TokenCount, Words};
+use crate::text::{TextConfig, TextEncoder, Tokenizer, unknown_words};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
 
 pub(super) struct Model {
     pub(super) card: ModelCard,
+    /// Whether the card's words are those of a world.json: all of them, where the tokenizer can name but some.
+    listed: bool,
     pub(super) tokenizer: Tokenizer,
     pub(super) text: Arc<Text>,
     pub(super) unet: Arc<Denoiser>,
@@ -60,8 +62,29 @@ impl Model {
             num_stacks: unet.config.num_stacks as u32,
             has_tiny_decoder: tiny.is_some(),
             token_limit: tokenizer.limit(),
+            words: tokenizer.words().map(|known| Words { known: known.clone(), ..Words::default() }.into()),
         };
-        Self { card, tokenizer, text, unet, vae, tiny, schedule }
+        Self { card, listed: false, tokenizer, text, unet, vae, tiny, schedule }
+    }
+
+    /// Takes the words of its world.json, which know more than the tokenizer's.
+    pub(super) fn with_words(mut self, words: Option<Words>) -> Self {
+        if let Some(words) = words {
+            self.listed = true;
+            self.card.words = Some(words.into());
+        }
+        self
+    }
+
+    /// How many of a prompt's tokens are seen, and which of its words are unknown.
+    pub(super) fn count_tokens(&self, prompt: &str) -> TokenCount {
+        let mut count = self.tokenizer.count(prompt);
+        if let Some(words) = self.card.words.as_ref().filter(|_| self.listed) {
+            count.unknown = unknown_words(prompt, &words.known);
+        }
+        // What does not reach the text encoder is neither known nor unknown.
+        count.unknown.retain(|word| word.start < count.cut_at);
+        count
     }
 
     /// The decoder that is cheap enough for every step: the one beside the VAE, or the VAE where it is tiny itself.

@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use super::model::{Denoiser, Model, Part, Text, Vae};
 use super::{Models, memory};
 use crate::checkpoint::{self, Component, ModelFolder, Size};
-use crate::protocol::OpenRequest;
+use crate::protocol::{Failure, OpenRequest};
 use crate::text::{TextConfig, TextEncoder};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
@@ -31,6 +31,12 @@ pub(super) fn open(
     let mut sizes = HashMap::new();
     for folder in opened.student.iter().chain(&opened.teacher).chain(&opened.baseline) {
         check(folder, &models, &mut sizes)?;
+        if let Err(error) = folder.words() {
+            let remark = Failure::from(&error);
+            if !models.remarks.contains(&remark) {
+                models.remarks.push(remark);
+            }
+        }
     }
     let missing = sizes.iter().filter(|(digest, _)| !shelf.holds(digest));
     let bytes = missing.map(|(_, size)| size.bytes).sum();
@@ -131,7 +137,9 @@ fn load(
     let vae = decoder(folder.vae(), "decoder")?;
     let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
     let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
-    Ok(Model::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny))
+    let model = Model::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
+    // What is wrong with them was noted before.
+    Ok(model.with_words(folder.words().unwrap_or_default()))
 }
 
 /// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded, and says

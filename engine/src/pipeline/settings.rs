@@ -84,6 +84,7 @@ mod tests {
             num_stacks: 1,
             has_tiny_decoder: false,
             token_limit: 77,
+            words: None,
         }
     }
 

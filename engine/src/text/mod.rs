@@ -4,5 +4,8 @@ pub mod tokenizer;
 
 pub mod encoder;
 
+mod words;
+
 pub use encoder::{TextConfig, TextEncoder};
 pub use tokenizer::Tokenizer;
+pub use words::{unknown_words, words_of};

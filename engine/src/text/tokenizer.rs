@@ -5,7 +5,7 @@
 //! end of words. HTML is not unescaped, and a literal `<|endoftext|>` in a prompt is the special token. A folder's
 //! `tokenizer.json` is taken as it stands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -16,6 +16,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
+use super::words::{whole_words, words_of};
 use crate::protocol::TokenCount;
 use crate::{Error, Result};
 
@@ -56,6 +57,8 @@ pub struct Tokenizer {
     end: u32,
     pad: u32,
     limit: usize,
+    /// Where each known word is one token: those that are words without a doubt.
+    words: Option<BTreeSet<String>>,
 }
 
 impl Tokenizer {
@@ -63,8 +66,8 @@ impl Tokenizer {
     /// there or at the tokenizer's own `model_max_length`, whichever is less.
     pub fn new(files: &TokenizerFiles, positions: Option<usize>) -> Result<Self> {
         let special = Special::read(files)?;
-        let (bpe, start, end, pad) = match &files.tokenizer_json {
-            Some(json) => ready_made(files, json, &special)?,
+        let ((bpe, start, end, pad), words) = match &files.tokenizer_json {
+            Some(json) => (ready_made(files, json, &special)?, None),
             None => from_vocabulary(files, &special)?,
         };
         let limit = match (positions, special.longest) {
@@ -80,7 +83,7 @@ impl Tokenizer {
                 format!("would fill {limit} tokens for the text encoder beside it, and {MOST_TOKENS} are most");
             return Err(files.fault("", message));
         }
-        Ok(Self { bpe, start, end, pad, limit })
+        Ok(Self { bpe, start, end, pad, limit, words })
     }
 
     /// The ids as the text encoder gets them: start mark, prompt, end mark, padding; always [`Self::limit`] of them.
@@ -104,7 +107,13 @@ impl Tokenizer {
         // offsets leave out what normalisation merged into a character, such as a combining accent.
         let seen_end = seen.last().map_or(0, |&(_, end)| end);
         let cut_at = unseen.iter().map(|&(start, _)| start).find(|&start| start >= seen_end).unwrap_or(prompt.len());
-        TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at }
+        let unknown = if self.words.is_some() { broken_words(prompt, encoding.get_offsets()) } else { Vec::new() };
+        TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at, unknown }
+    }
+
+    /// The words that the vocabulary was made of, where it is small and has each of them as one token.
+    pub fn words(&self) -> Option<&BTreeSet<String>> {
+        self.words.as_ref()
     }
 
     /// How many ids [`Self::encode`] gives: 77 with CLIP.
@@ -152,7 +161,7 @@ fn ready_made(files: &TokenizerFiles, json: &[u8], special: &Special) -> Result<
 }
 
 /// Puts the tokenizer together from `vocab.json` and `merges.txt`.
-fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<Parts> {
+fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, Option<BTreeSet<String>>)> {
     let missing = || files.fault("", "needs vocab.json and merges.txt, or tokenizer.json: one of them is missing");
     let vocab = files.vocab.as_deref().ok_or_else(missing)?;
     let merges = files.merges.as_deref().ok_or_else(missing)?;
@@ -169,6 +178,7 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<Parts> {
     let (start, end, pad) = (id_of(&start_mark)?, id_of(&end_mark)?, id_of(&pad_mark)?);
 
     let merges = parse_merges(merges).map_err(|message| files.fault("merges.txt", message))?;
+    let words = whole_words(vocab.len(), &merges);
     let model = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
         .unk_token(end_mark.content.clone())
@@ -187,7 +197,16 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<Parts> {
         Ok(bpe)
     };
     let bpe = build().map_err(|error| files.fault("vocab.json", format!("gives no tokenizer ({error})")))?;
-    Ok((bpe, start, end, pad))
+    Ok(((bpe, start, end, pad), words))
+}
+
+/// Where the words of a prompt are that are not one token each. `tokens` are their offsets, in order.
+fn broken_words(prompt: &str, tokens: &[(usize, usize)]) -> Vec<std::ops::Range<usize>> {
+    let is_one = |word: &std::ops::Range<usize>| {
+        let first = tokens.partition_point(|&(start, _)| start < word.start);
+        tokens[first..].iter().take_while(|&&(start, _)| start < word.end).count() == 1
+    };
+    words_of(prompt).filter(|word| !is_one(word)).collect()
 }
 
 /// The pairs of `merges.txt`, after its version line.

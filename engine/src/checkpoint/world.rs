@@ -1,0 +1,160 @@
+//! `world.json`: what a pair was trained to draw, in words. The trainer writes it beside a pair (`instaflow-trainer
+//! export`); a model folder may carry one, too. It decides no picture, so that a bad one costs only itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::files::{CONFIG_LIMIT, Files};
+use crate::Result;
+use crate::protocol::{WordClass, WordGroup, Words};
+use crate::text::words_of;
+
+/// The file's name.
+pub(super) const FILE: &str = "world.json";
+
+/// Words and phrases that a file may hold; Pocket has some hundreds.
+const MOST: usize = 10_000;
+/// Letters of a word, a name or a phrase.
+const LONGEST: usize = 80;
+/// Letters of an example.
+const LONGEST_EXAMPLE: usize = 400;
+
+#[derive(Deserialize)]
+struct World {
+    groups: Vec<Group>,
+    /// For each known word what it speaks of.
+    words: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    examples: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    classes: Vec<Class>,
+}
+
+#[derive(Deserialize)]
+struct Class {
+    name: String,
+    phrases: Vec<String>,
+}
+
+/// Whether a folder holds the file.
+pub(super) fn is_in(files: &Files) -> bool {
+    files.names().iter().any(|name| name == FILE)
+}
+
+/// What a folder's `world.json` says; `None` where there is none. Every phrase in what this returns is of known words.
+pub(super) fn read(files: &Files) -> Result<Option<Words>> {
+    let Some(bytes) = files.read(FILE, CONFIG_LIMIT)? else { return Ok(None) };
+    let advice = "the model is used without it; have `instaflow-trainer export` write it again, or delete it";
+    let fault = |what: String| files.fault(FILE, format!("{what}: {advice}"));
+    let world: World = serde_json::from_slice(&bytes)
+        .map_err(|error| fault(format!("is no list of what the model knows ({error})")))?;
+    check(&world).map_err(fault)?;
+    let classes = |classes: Vec<Class>| classes.into_iter().map(|Class { name, phrases }| WordClass { name, phrases });
+    let groups = world.groups.into_iter();
+    Ok(Some(Words {
+        known: world.words.into_keys().collect(),
+        groups: groups.map(|group| WordGroup { name: group.name, classes: classes(group.classes).collect() }).collect(),
+        examples: world.examples,
+    }))
+}
+
+/// What is wrong, as the middle of a sentence.
+fn check(world: &World) -> Result<(), String> {
+    let known: BTreeSet<&str> = world.words.keys().map(String::as_str).collect();
+    if known.is_empty() {
+        return Err("names no word".to_owned());
+    }
+    let classes = || world.groups.iter().flat_map(|group| &group.classes);
+    let phrases = || classes().flat_map(|class| &class.phrases);
+    if known.len() + world.groups.len() + classes().count() + phrases().count() + world.examples.len() > MOST {
+        return Err(format!("holds more than {MOST} words and phrases"));
+    }
+    for word in &known {
+        let mut parts = words_of(word);
+        if parts.next() != Some(0..word.len()) || parts.next().is_some() || *word != word.to_lowercase() {
+            return Err(format!("lists \"{}\" as a word, which must be letters in lower case", shown(word)));
+        }
+    }
+    let groups = world.groups.iter().map(|group| &group.name);
+    for name in groups.chain(classes().map(|class| &class.name)).chain(phrases()) {
+        one_line(name, LONGEST)?;
+    }
+    for text in phrases().chain(&world.examples) {
+        one_line(text, LONGEST_EXAMPLE)?;
+        if let Some(word) = words_of(text).map(|word| &text[word]).find(|word| !known.contains(&*word.to_lowercase())) {
+            return Err(format!("says \"{}\", but \"{}\" is not among its words", shown(text), shown(word)));
+        }
+    }
+    Ok(())
+}
+
+fn one_line(text: &str, longest: usize) -> Result<(), String> {
+    if text.trim().is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
+        return Err(format!("holds \"{}\", where one line of 1 to {longest} letters is expected", shown(text)));
+    }
+    Ok(())
+}
+
+/// The beginning of a text, fit for a message.
+fn shown(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{
+        "groups": [{ "name": "time", "classes": [{ "name": "night", "phrases": ["at night", "moon-lit"] }] }],
+        "words": { "at": [], "night": ["time"], "moon": ["time"], "lit": ["time"], "lake": [] },
+        "examples": ["Lake, at night!"]
+    }"#;
+
+    fn folder(world: &str) -> (tempfile::TempDir, Files) {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        std::fs::write(folder.path().join(FILE), world).expect("a folder that can be written");
+        let files = Files::open_folder(folder.path()).expect("it is a folder");
+        (folder, files)
+    }
+
+    #[test]
+    fn a_good_file_is_read_whole_and_none_is_no_fault() {
+        let (folder, files) = folder(GOOD);
+        let words = read(&files).expect("it is good").expect("it is there");
+        assert_eq!(words.known.len(), 5);
+        assert_eq!(words.groups[0].classes[0].phrases, ["at night", "moon-lit"]);
+        assert_eq!(words.examples, ["Lake, at night!"]);
+        std::fs::remove_file(folder.path().join(FILE)).expect("it can be deleted");
+        assert_eq!(read(&files).expect("nothing is wrong"), None);
+    }
+
+    #[test]
+    fn a_bad_file_gets_one_sentence() {
+        let long = format!("\"{}\"", "lake ".repeat(100));
+        for (from, to, expected) in [
+            ("{", "", "is no list"),
+            ("\"words\"", "\"wrods\"", "missing field `words`"),
+            ("\"lake\"", "\"Lake\"", "\"Lake\" as a word"),
+            ("\"lake\"", "\"mountain lake\"", "\"mountain lake\" as a word"),
+            ("\"lake\"", "\"\"", "\"\" as a word"),
+            ("moon-lit", "moon-bright", "\"bright\" is not among"),
+            ("Lake, at", "Boat, at", "\"Boat\" is not among"),
+            ("\"name\": \"time\"", "\"name\": \"ti\\nme\"", "one line"),
+            ("\"at night\"", &long, "1 to 80 letters"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let (_folder, files) = folder(&GOOD.replacen(from, to, 1));
+            let error = read(&files).expect_err(to).to_string();
+            assert!(error.contains(expected) && error.contains(FILE), "{error}");
+            assert!(error.contains("the model is used without it"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let (_folder, files) = folder(r#"{ "groups": [], "words": {} }"#);
+        assert!(read(&files).expect_err("no word").to_string().contains("names no word"));
+    }
+}

@@ -1,0 +1,33 @@
+//! What a model of a small world knows, in words: plain data for a window that shows it. How it is read from a model
+//! folder is `checkpoint::world`'s, which words of a prompt are unknown the counter's (`text::words`).
+
+use std::collections::BTreeSet;
+
+/// The words that a model knows, where they are few enough to name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Every known word, lower case.
+    pub known: BTreeSet<String>,
+    /// What they speak of, for a person to choose from; empty where nobody wrote it down.
+    pub groups: Vec<WordGroup>,
+    /// Prompts that show what the model knows.
+    pub examples: Vec<String>,
+}
+
+/// Something about a picture that words can choose: the time of day, the land …
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordGroup {
+    /// What it is called.
+    pub name: String,
+    /// What there is to choose from.
+    pub classes: Vec<WordClass>,
+}
+
+/// One of several things to choose, and how to say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordClass {
+    /// What it is called.
+    pub name: String,
+    /// Ways to say it in a prompt.
+    pub phrases: Vec<String>,
+}

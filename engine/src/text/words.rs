@@ -1,0 +1,94 @@
+//! The words of a prompt, and which of them a model does not know. A model knows the words that its `world.json` lists;
+//! where there is none, those that are one token each, if its vocabulary is a list of whole words ([`whole_words`]).
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+/// Ids of a vocabulary that may be a list of whole words. CLIP's has 49,408.
+const SMALL: usize = 8192;
+
+/// Where the words of a text are, in bytes: letters and digits in a row. What follows an apostrophe ("lake's") belongs
+/// to the word before it and is none of its own.
+pub fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text[at..].find(char::is_alphanumeric)?;
+            let end = text[start..].find(|c: char| !c.is_alphanumeric()).map_or(text.len(), |length| start + length);
+            at = end;
+            let before = text[..start].strip_suffix(['\'', '’']);
+            if !before.is_some_and(|before| before.ends_with(char::is_alphanumeric)) {
+                return Some(start..end);
+            }
+        }
+    })
+}
+
+/// Where the words of a prompt are that are not among these.
+pub fn unknown_words(prompt: &str, known: &BTreeSet<String>) -> Vec<Range<usize>> {
+    words_of(prompt).filter(|word| !known.contains(&prompt[word.clone()].to_lowercase())).collect()
+}
+
+/// The words that a byte-level BPE has as one token each, where that is what its merges were learned for: it is small,
+/// and each piece that the merges make leads on to the end of a word. Learning that stopped before the end, as CLIP's
+/// did, leaves pieces that lead nowhere. Ends of words that other merges take up may be words or not ("light", "ight");
+/// they are left out.
+pub(super) fn whole_words(vocabulary: usize, merges: &[(String, String)]) -> Option<BTreeSet<String>> {
+    if vocabulary > SMALL {
+        return None;
+    }
+    let taken: HashSet<&str> = merges.iter().flat_map(|(left, right)| [left.as_str(), right.as_str()]).collect();
+    let mut words = BTreeSet::new();
+    for (left, right) in merges {
+        let made = format!("{left}{right}");
+        match (made.strip_suffix("</w>"), taken.contains(made.as_str())) {
+            // Letters beyond ASCII are bytes in disguise here.
+            (Some(word), false) if word.chars().all(|letter| letter.is_ascii_alphabetic()) => {
+                words.insert(word.to_owned());
+            }
+            (None, false) => return None,
+            _ => {}
+        }
+    }
+    (!words.is_empty()).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_letters_and_digits_in_a_row() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("  ,.", &[]),
+            ("a snow-covered hill", &["a", "snow", "covered", "hill"]),
+            ("the lake's moon, don’t", &["the", "lake", "moon", "don"]),
+            ("'quoted' été 42nd 山", &["quoted", "été", "42nd", "山"]),
+        ] {
+            let words: Vec<_> = words_of(text).map(|range| &text[range]).collect();
+            assert_eq!(words, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_is_unknown_whatever_its_case() {
+        let known = ["a", "lake"].map(str::to_owned).into();
+        assert_eq!(unknown_words("A LAKE, a boat at 7", &known), [10..14, 15..17, 18..19]);
+        assert!(unknown_words("", &known).is_empty());
+    }
+
+    #[test]
+    fn a_vocabulary_that_was_learned_to_its_end_is_a_list_of_words() {
+        let merges = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(left, right)| ((*left).to_owned(), (*right).to_owned())).collect::<Vec<_>>()
+        };
+        let learned = merges(&[("l", "a"), ("k", "e</w>"), ("la", "ke</w>"), ("s", "ea</w>"), ("e", "a</w>")]);
+        let words = whole_words(600, &learned).expect("every piece leads to a word's end");
+        assert!(words.contains("lake") && words.contains("sea"), "{words:?}");
+        assert!(!words.contains("ke"), "an end that is taken up need be no word");
+        assert_eq!(whole_words(49_408, &learned), None, "too many to name");
+        assert_eq!(whole_words(600, &merges(&[("l", "a"), ("k", "e</w>")])), None, "\"la\" leads nowhere");
+        assert_eq!(whole_words(600, &[]), None, "letters are no words");
+    }
+}

@@ -1,0 +1,154 @@
+//! What a model knows in words: from its `world.json`, or from a vocabulary of whole words.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use instaflow_engine::checkpoint;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{OpenRequest, Source};
+use tempfile::TempDir;
+
+const WORLD: &str = r#"{
+    "groups": [{ "name": "time", "classes": [{ "name": "night", "phrases": ["at night"] }] }],
+    "words": { "at": [], "night": ["time"], "lake": [] },
+    "examples": ["lake at night"]
+}"#;
+
+/// A copy of a folder, of files and folders.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The fixture's model, whose vocabulary is CLIP's, with this `world.json`.
+fn model(world: Option<&str>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("tests/fixtures/tiny-sd/model"), folder.path());
+    if let Some(world) = world {
+        fs::write(folder.path().join("world.json"), world).unwrap();
+    }
+    folder
+}
+
+fn open(folder: &Path) -> Models {
+    let request = OpenRequest { model: Source::Folder(folder.to_owned()), ..OpenRequest::default() };
+    Models::open(&request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
+}
+
+/// The unknown words of a prompt.
+fn unknown(models: &Models, prompt: &str) -> Vec<String> {
+    let count = models.count_tokens(prompt);
+    assert_eq!(count.prompt, prompt);
+    count.unknown.into_iter().map(|word| prompt[word].to_owned()).collect()
+}
+
+#[test]
+fn with_clips_vocabulary_no_word_is_unknown() {
+    let models = open(model(None).path());
+    let summary = models.summary();
+    assert_eq!(summary.student.expect("it is open").words, None);
+    assert_eq!(unknown(&models, "a qwertzuiop by Xyzzy, 12345"), [""; 0]);
+}
+
+#[test]
+fn a_model_folder_may_say_what_it_knows() {
+    let models = open(model(Some(WORLD)).path());
+    let words = models.summary().student.expect("it is open").words.expect("it says so");
+    assert_eq!(words.known.iter().collect::<Vec<_>>(), ["at", "lake", "night"]);
+    assert_eq!(words.groups[0].classes[0].phrases, ["at night"]);
+    assert_eq!(unknown(&models, "Lake, at NIGHT. A lighthouse's lamp"), ["A", "lighthouse", "lamp"]);
+    let long = format!("{} unicorn", "lake ".repeat(100));
+    assert_eq!(unknown(&models, &long), [""; 0], "what is cut off is not underlined, too");
+}
+
+#[test]
+fn a_bad_list_costs_itself_and_not_the_model() {
+    let folder = model(Some(r#"{ "groups": 7 }"#));
+    let models = open(folder.path());
+    let summary = models.summary();
+    assert_eq!(summary.student.expect("the model opens").words, None);
+    let [remark] = &summary.remarks[..] else { panic!("{:?}", summary.remarks) };
+    assert!(remark.message.contains("world.json") && remark.message.contains("used without it"), "{remark:?}");
+
+    let lines = checkpoint::describe(folder.path()).unwrap();
+    assert!(lines.iter().any(|line| line.contains("world.json") && line.contains("problem: ")), "{lines:#?}");
+    let lines = checkpoint::describe(model(Some(WORLD)).path()).unwrap();
+    assert!(lines.iter().any(|line| line.contains("world.json") && line.contains("3 words")), "{lines:#?}");
+}
+
+#[test]
+fn a_pair_says_it_once_for_both() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("assets/pocket"), folder.path());
+    fs::write(folder.path().join("world.json"), WORLD).unwrap();
+    let summary = open(folder.path()).summary();
+    let (student, teacher) = (summary.student.expect("a student"), summary.teacher.expect("a teacher"));
+    assert_eq!(student.words.as_ref().map(|words| words.known.len()), Some(3));
+    assert_eq!(student.words, teacher.words);
+
+    fs::write(folder.path().join("world.json"), "no").unwrap();
+    let summary = open(folder.path()).summary();
+    assert_eq!(summary.remarks.len(), 1, "said once: {:?}", summary.remarks);
+    assert!(summary.student.expect("a student").words.is_some(), "the tokenizer still tells");
+}
+
+#[test]
+fn without_a_list_a_vocabulary_of_whole_words_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("assets/pocket"), folder.path());
+    fs::remove_file(folder.path().join("world.json")).unwrap();
+    let models = open(folder.path());
+    let words = models.summary().student.expect("a student").words.expect("its vocabulary is small");
+    assert!(words.known.contains("mountain") && words.groups.is_empty());
+    assert_eq!(unknown(&models, "A snowy mountain, a Unicorn by the lake at qwertz"), ["Unicorn", "qwertz"]);
+}
+
+#[cfg(feature = "embed-pocket")]
+mod pocket {
+    use super::*;
+
+    fn pocket() -> Models {
+        Models::open(&OpenRequest::default(), &mut |_, _, _| {}).unwrap()
+    }
+
+    #[test]
+    fn what_pocket_says_it_knows_is_what_its_tokenizer_knows() {
+        let models = pocket();
+        let said = models.summary().student.expect("a student").words.expect("it says so");
+        assert!(said.groups.len() >= 4 && said.examples.len() >= 3, "{said:?}");
+        assert_eq!(models.summary().remarks, []);
+
+        let folder = tempfile::tempdir().unwrap();
+        copy(&root().join("assets/pocket"), folder.path());
+        fs::remove_file(folder.path().join("world.json")).unwrap();
+        let silent = open(folder.path());
+        for word in &said.known {
+            assert_eq!(unknown(&silent, word), [""; 0], "the tokenizer has no token for it");
+        }
+        let learned = silent.summary().student.expect("a student").words.expect("its vocabulary is small");
+        let missing: Vec<_> = learned.known.difference(&said.known).collect();
+        assert!(missing.is_empty(), "learned, but not listed: {missing:?}");
+    }
+
+    #[test]
+    fn its_examples_and_phrases_are_of_known_words() {
+        let models = pocket();
+        let words = models.summary().student.expect("a student").words.expect("it says so");
+        let classes = words.groups.iter().flat_map(|group| &group.classes);
+        for text in classes.flat_map(|class| &class.phrases).chain(&words.examples) {
+            assert_eq!(unknown(&models, text), [""; 0], "{text}");
+        }
+        assert_eq!(unknown(&models, "a unicorn on the moon"), ["unicorn"]);
+    }
+}

@@ -6,6 +6,8 @@ mod support;
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow::app::Answer;
+use instaflow_engine::png;
 use instaflow_engine::protocol::Lane;
 use support::{Window, student};
 
@@ -99,7 +101,7 @@ fn a_restored_picture_is_taken_back_whole() {
     let mut picture = window.picture(Lane::Live).clone();
     "from elsewhere".clone_into(&mut picture.settings.prompt);
     picture.settings.seed = 77;
-    instaflow_engine::png::save(&path, &picture, true, false).expect("a folder that can be written");
+    png::save(&path, &picture, true, false).expect("a folder that can be written");
     window.drop_file(&path);
     window.wait("the prompt", |app| app.controls().prompt == "from elsewhere");
     window.keys(CONTROL, Key::Z);
@@ -147,4 +149,46 @@ fn what_was_typed_through_is_no_earlier_prompt() {
     window.keys(Modifiers::NONE, Key::Enter);
     window.settle();
     assert_eq!(window.state().prompts().collect::<Vec<_>>(), ["a boat by the s"], "Enter means it");
+}
+
+#[test]
+fn the_way_between_two_prompts_becomes_a_folder_of_frames() {
+    let mut window = Window::ready(student());
+    assert!(window.get_by_label("Export frames…").accesskit_node().is_disabled(), "there is no way yet");
+    window.type_letters("noon");
+    window.get_by_label("Second prompt").focus();
+    window.run();
+    window.type_letters("night");
+    window.settle();
+
+    let folder = window.folder().join("film");
+    std::fs::create_dir_all(folder.join("noon_frames")).expect("a folder that can be written");
+    window.will_answer(Answer::Path(folder.clone()));
+    window.press("Export frames…");
+    let frames = folder.join("noon_frames-2");
+    window.wait("the frames", |_| frames.exists());
+    let count = std::fs::read_dir(&frames).expect("a folder").count();
+    assert_eq!(count, window.state().controls().frames as usize, "one way, and every frame once");
+    let blend = |name: &str| {
+        let settings = png::read_settings(&frames.join(name)).expect("it carries its settings").settings;
+        settings.blend.prompt.map(|toward| (toward.to, toward.by))
+    };
+    assert_eq!(blend("frame-0001.png"), None);
+    assert_eq!(blend("frame-0024.png"), Some(("night".to_owned(), 1.0)));
+    assert_eq!(std::fs::read_dir(folder.join("noon_frames")).expect("still there").count(), 0);
+    assert!(window.query_by_label_contains("noon_frames-2").is_some(), "it says where they are");
+
+    // Without a dialog they go into the output folder.
+    window.will_answer(Answer::Unavailable);
+    window.press("Export frames…");
+    let output = window.folder().join("output/noon_frames");
+    window.wait("the frames in the output folder", |_| output.exists());
+
+    // Stopped, nothing is left.
+    window.will_answer(Answer::Path(folder.clone()));
+    window.press("Export frames…");
+    window.wait("the drawing has begun", |app| app.is_busy());
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.settle();
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 2);
 }

@@ -76,8 +76,14 @@ impl App {
                 controls.show = Show::Compare;
             }
             Command::SaveComparison => self.save_comparison(ctx),
-            Command::Animate => {
-                if !self.jobs.ask_where_to_animate(&self.controls.prompt) {
+            Command::Animate | Command::SaveFrames => {
+                let prompt = &self.controls.prompt;
+                let asked = if command == Command::Animate {
+                    self.jobs.ask_where_to_animate(prompt)
+                } else {
+                    self.jobs.ask_where_to_put_frames(prompt)
+                };
+                if !asked {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
@@ -118,7 +124,7 @@ impl App {
             Command::SaveComparison => self.no_comparison().or(self.no_teacher()),
             Command::Baseline => self.no_comparison().or(self.no_baseline()),
             Command::Steps => self.no_teacher(),
-            Command::Animate => self.no_way(),
+            Command::Animate | Command::SaveFrames => self.no_way(),
             Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
                 Some("There is no picture yet.")
             }

@@ -67,6 +67,8 @@ pub enum Command {
     SaveComparison,
     /// Save the way between two prompts or seeds as an animation.
     Animate,
+    /// Save it as a folder of numbered pictures.
+    SaveFrames,
     /// Take a new seed.
     Dice,
     /// The seed before.
@@ -120,6 +122,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             None,
             Some(Command::SaveComparison),
             Some(Command::Animate),
+            Some(Command::SaveFrames),
             None,
             Some(Command::Settings),
             Some(Command::Quit),
@@ -234,6 +237,7 @@ impl Command {
             Self::Baseline => "Baseline",
             Self::SaveComparison => "Save comparison…",
             Self::Animate => "Export animation…",
+            Self::SaveFrames => "Export frames…",
             Self::Dice => "New seed",
             Self::PreviousSeed => "Previous seed",
             Self::NextSeed => "Next seed",
@@ -291,6 +295,7 @@ impl Command {
             Self::Baseline => "Let the third model draw the same prompt from the same noise, in a third column.",
             Self::SaveComparison => "Save all that is compared, and the difference, as one labelled picture.",
             Self::Animate => "Save the way between two prompts, or two seeds, as an animated PNG.",
+            Self::SaveFrames => "Save that way as a folder of numbered PNGs, each with its own settings.",
             Self::Dice => "Take a new random seed.",
             Self::PreviousSeed => "Take the seed before this one.",
             Self::NextSeed => "Take the seed after this one.",
@@ -349,6 +354,7 @@ impl Command {
             Self::Baseline => (control, Key::Num7),
             Self::SaveComparison => (both, Key::B),
             Self::Animate => (both, Key::E),
+            Self::SaveFrames => (both, Key::F),
             Self::Dice => (control, Key::R),
             Self::PreviousSeed => (control, Key::OpenBracket),
             Self::NextSeed => (control, Key::CloseBracket),

@@ -29,6 +29,8 @@ pub(super) enum Target {
     Path(PathBuf, bool),
     /// Into the output folder, under a name of its own.
     Output,
+    /// As a folder of pictures of this name, or one like it that is free, in this one or the output folder.
+    Frames { folder: Option<PathBuf>, name: String },
 }
 
 /// The frames of an animation and where it goes.
@@ -164,15 +166,22 @@ fn save_failed(error: &instaflow_engine::Error) -> Done {
 
 fn save_animation(output: &Path, pattern: &Pattern, animation: &Animation) -> instaflow_engine::Result<PathBuf> {
     let Animation { frames, rate, metadata, target } = animation;
-    // There and back again, without the ends twice: it runs on without a jump.
-    let back = frames.iter().rev().skip(1).take(frames.len().saturating_sub(2));
-    let frames: Vec<_> = frames.iter().chain(back).collect();
     match target {
         Target::Path(path, overwrite) => {
-            png::save_animation(path, &frames, *rate, *metadata, *overwrite).map(|()| path.clone())
+            png::save_animation(path, &there_and_back(frames), *rate, *metadata, *overwrite).map(|()| path.clone())
         }
-        Target::Output => png::save_animation_quick(output, pattern, &frames, *rate, *metadata),
+        Target::Output => png::save_animation_quick(output, pattern, &there_and_back(frames), *rate, *metadata),
+        // Whoever cuts a film goes back by himself.
+        Target::Frames { folder, name } => {
+            png::save_frames(folder.as_deref().unwrap_or(output), name, frames, *metadata)
+        }
     }
+}
+
+/// There and back again, without the ends twice: it runs on without a jump.
+fn there_and_back(frames: &[Picture]) -> Vec<&Picture> {
+    let back = frames.iter().rev().skip(1).take(frames.len().saturating_sub(2));
+    frames.iter().chain(back).collect()
 }
 
 /// Writes beside the file and gives it its name when whole, so that there is a whole one at any moment.

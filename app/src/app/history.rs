@@ -8,6 +8,8 @@ use super::Controls;
 
 /// Steps that can be undone.
 const MOST: usize = 200;
+/// Words that a person types in one frame, at most; more of them are one step.
+const MOST_WORDS: usize = 4;
 /// Seconds after which the next letter is a step of its own.
 const PAUSE: f64 = 1.0;
 /// Seconds within which the same setting, changed by keys, is the same step.
@@ -42,6 +44,17 @@ enum Step {
     Setting { field: u32, at: f64, held: bool },
 }
 
+/// When something was done, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    /// In egui's time.
+    pub now: f64,
+    /// Whether a mouse button is down.
+    pub held: bool,
+    /// Whether text was pasted.
+    pub pasted: bool,
+}
+
 /// What was put in the place of what, between what stayed on both sides.
 pub(super) struct Edit<'a> {
     pub start: usize,
@@ -55,9 +68,26 @@ impl History {
         Self { present: controls.clone(), ..Self::default() }
     }
 
-    /// Takes in what a person did in the last frame: the same word, or the same drag, is the same step. `held` says
-    /// whether a mouse button is down.
-    pub fn observe(&mut self, now: f64, held: bool, controls: &Controls) {
+    /// Takes in what a person did in the last frame: the same word, or the same drag, is the same step.
+    pub fn observe(&mut self, moment: Moment, controls: &Controls) {
+        let field = changed(&self.present, controls);
+        if let (Some(old), Some(new), false) = (text(&self.present, field), text(controls, field), moment.pasted) {
+            // A slow frame brings letters of two words, or of some.
+            let edit = edit(old, new);
+            let end = edit.start + edit.added.len();
+            let begins: Vec<_> = word_begins(new, edit.start, end).filter(|begin| *begin > edit.start).collect();
+            if edit.removed.is_empty() && begins.len() <= MOST_WORDS {
+                for begin in begins {
+                    let part = [&new[..begin], &new[end..]].concat();
+                    self.take_in(moment, &with_text(controls, field, part));
+                }
+            }
+        }
+        self.take_in(moment, controls);
+    }
+
+    fn take_in(&mut self, moment: Moment, controls: &Controls) {
+        let Moment { now, held, .. } = moment;
         let field = changed(&self.present, controls);
         if field == 0 {
             if let Step::Setting { held: was_held, .. } = &mut self.step {
@@ -140,7 +170,7 @@ impl History {
         let Step::Typing { field: same, at, adds: added, end: last } = self.step else { return (step, false) };
         let goes_on = same == field && now - at < PAUSE && added == adds;
         let joins = if adds {
-            edit.removed.is_empty() && edit.start == last && !begins_word(new, edit.start, end)
+            edit.removed.is_empty() && edit.start == last && word_begins(new, edit.start, end).next().is_none()
         } else {
             // Backspace stands before the last place, Delete at it.
             edit.start + edit.removed.len() == last || edit.start == last
@@ -216,13 +246,23 @@ pub(super) fn edit<'a>(old: &'a str, new: &'a str) -> Edit<'a> {
     Edit { start, removed: &old[..old.len() - kept], added: &new[..new.len() - kept] }
 }
 
-/// Whether a word begins between two places: a letter after a space, or at the beginning.
-fn begins_word(text: &str, start: usize, end: usize) -> bool {
+fn with_text(controls: &Controls, field: u32, text: String) -> Controls {
+    let mut controls = controls.clone();
+    match field {
+        1 => controls.prompt = text,
+        2 => controls.second_prompt = text,
+        _ => controls.negative_prompt = text,
+    }
+    controls
+}
+
+/// Where words begin between two places: letters after a space, or at the beginning.
+fn word_begins(text: &str, start: usize, end: usize) -> impl Iterator<Item = usize> {
     let mut after_space = text[..start].chars().next_back().is_none_or(char::is_whitespace);
-    text[start..end].chars().any(|letter| {
+    text[start..end].char_indices().filter_map(move |(at, letter)| {
         let begins = after_space && !letter.is_whitespace();
         after_space = letter.is_whitespace();
-        begins
+        begins.then_some(start + at)
     })
 }
 

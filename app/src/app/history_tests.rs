@@ -21,8 +21,13 @@ impl Person {
 
     fn change(&mut self, held: bool, change: impl FnOnce(&mut Controls)) {
         change(&mut self.controls);
-        self.history.observe(self.now, held, &self.controls);
+        self.history.observe(Moment { now: self.now, held, pasted: false }, &self.controls);
         self.now += 0.05;
+    }
+
+    fn pastes(&mut self, change: impl FnOnce(&mut Controls)) {
+        change(&mut self.controls);
+        self.history.observe(Moment { now: self.now, held: false, pasted: true }, &self.controls);
     }
 
     fn types(&mut self, text: &str) {
@@ -65,6 +70,17 @@ fn typing_is_undone_word_by_word() {
 }
 
 #[test]
+fn words_that_one_frame_brings_are_steps_all_the_same() {
+    let mut person = Person::new();
+    person.types("a snow");
+    person.change(false, |controls| controls.prompt.push_str("y hill at ni"));
+    assert_eq!(person.undo(), Some("a snowy hill at "));
+    assert_eq!(person.undo(), Some("a snowy hill "));
+    assert_eq!(person.undo(), Some("a snowy "));
+    assert_eq!(person.undo(), Some("a "));
+}
+
+#[test]
 fn a_pause_within_a_word_is_a_step() {
     let mut person = Person::new();
     person.types("snow");
@@ -102,8 +118,8 @@ fn typing_elsewhere_or_into_another_field_is_another_step() {
 fn what_is_pasted_is_one_step() {
     let mut person = Person::new();
     person.types("a ");
-    person.change(false, |controls| controls.prompt.push_str("lake at night"));
-    person.change(false, |controls| controls.prompt.replace_range(2..6, "été"));
+    person.pastes(|controls| controls.prompt.push_str("lake at night"));
+    person.pastes(|controls| controls.prompt.replace_range(2..6, "été"));
     assert_eq!(person.controls.prompt, "a été at night");
     assert_eq!(person.undo(), Some("a lake at night"));
     assert_eq!(person.undo(), Some("a "));

@@ -162,6 +162,15 @@ impl Jobs {
         })
     }
 
+    /// Asks for the folder that gets a folder of frames, before they are drawn; without a dialog it is the output
+    /// folder.
+    pub fn ask_where_to_put_frames(&self, prompt: &str) -> bool {
+        let name = format!("{}_frames", file_stem(prompt));
+        self.ask(Ask::Folder { title: "Choose where the folder of frames goes" }, |folder| {
+            Some(Done::Animate(Target::Frames { folder, name }))
+        })
+    }
+
     /// Writes an animation.
     pub fn animate(&self, animation: Animation) {
         self.push(Job::Animation(animation));

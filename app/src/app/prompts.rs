@@ -157,9 +157,11 @@ impl App {
         self.typing.noted = true;
     }
 
-    /// Puts another prompt into the field, and the caret where it differs.
+    /// Puts another prompt into the field, and the caret behind the word where it differs.
     pub(crate) fn set_prompt(&mut self, prompt: String) {
-        self.typing.caret_to = Some(end_of_change(&self.controls.prompt, &prompt));
+        let end = end_of_change(&self.controls.prompt, &prompt);
+        let rest = prompt[end..].find(|letter: char| !letter.is_alphanumeric()).unwrap_or(prompt.len() - end);
+        self.typing.caret_to = Some(end + rest);
         self.controls.prompt = prompt;
     }
 }

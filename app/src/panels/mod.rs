@@ -81,8 +81,13 @@ fn pictures(app: &mut App, ui: &mut Ui) {
 
 /// A button for a command, with the command's own name and hint.
 fn button(app: &mut App, ui: &mut Ui, command: Command) -> Response {
+    button_called(app, ui, command, command.label())
+}
+
+/// The same with other words on it, where its own are too long.
+fn button_called(app: &mut App, ui: &mut Ui, command: Command, text: &str) -> Response {
     let why_not = app.why_not(command);
-    let response = ui.add_enabled(why_not.is_none(), egui::Button::new(command.label()));
+    let response = ui.add_enabled(why_not.is_none(), egui::Button::new(text)).accessible_name(command.label());
     if response.clicked() {
         app.asked.push(command);
     }

@@ -87,7 +87,12 @@ fn between(app: &mut App, ui: &mut Ui) {
         ui.add(Slider::new(&mut controls.seed_mix, 0.0..=1.0).custom_formatter(percent))
     })
     .on_hover_text(terms::SECOND_SEED);
-    super::button(app, ui, Command::Animate);
+    // Short enough for one row; what they do, their hints and their names for screen readers say.
+    ui.horizontal(|ui| {
+        for (command, text) in [(Command::Animate, "Animation…"), (Command::SaveFrames, "Frames…")] {
+            super::button_called(app, ui, command, text);
+        }
+    });
 }
 
 fn size(app: &mut App, ui: &mut Ui) {

@@ -7,8 +7,10 @@ use instaflow_engine::protocol::{Source, WordClass, Words};
 use crate::app::{App, Command, Focus, Hint};
 use crate::theme::{palette, tokens};
 
+/// Height of words to take, in points.
+const CHIP: f32 = 20.0;
 /// Width of a class's name before its phrases, in points.
-const NAME: f32 = 76.0;
+const NAME: f32 = 70.0;
 
 /// The line under the prompt. It is there from the first frame on for the pair inside the program, so that nothing jumps
 /// when that is open.
@@ -82,8 +84,7 @@ pub fn panel(app: &mut App, ui: &mut Ui) {
 
 fn row(app: &mut App, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bool) {
     ui.horizontal_top(|ui| {
-        let height = ui.spacing().interact_size.y;
-        ui.allocate_ui_with_layout(egui::vec2(NAME, height), Layout::left_to_right(Align::Center), |ui| {
+        ui.allocate_ui_with_layout(egui::vec2(NAME, CHIP), Layout::left_to_right(Align::Center), |ui| {
             ui.set_min_width(NAME);
             let text = RichText::new(&class.name).small().color(palette(ui).muted);
             ui.add(Label::new(text).truncate()).on_hover_text(&class.name);
@@ -96,6 +97,7 @@ fn row(app: &mut App, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bo
 fn chips(app: &mut App, ui: &mut Ui, phrases: &[&str]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
+        ui.spacing_mut().interact_size.y = CHIP;
         for phrase in phrases {
             if chip(ui, phrase).on_hover_text("Add it to the prompt").clicked() {
                 app.add_phrase(phrase);
@@ -181,7 +183,7 @@ fn muted(ui: &mut Ui, text: &str) {
 /// A small button for words to take.
 fn chip(ui: &mut Ui, text: &str) -> egui::Response {
     let button = Button::new(RichText::new(text).small());
-    ui.add(button.corner_radius(tokens().radius.chip()).min_size(egui::vec2(0.0, 20.0)))
+    ui.add(button.corner_radius(tokens().radius.chip()).min_size(egui::vec2(0.0, CHIP)))
 }
 
 /// A command as quiet words.

@@ -10,6 +10,8 @@ mod animation;
 
 mod file;
 
+mod frames;
+
 mod read;
 
 mod a1111;
@@ -19,6 +21,7 @@ mod pattern;
 pub use animation::encode_animation;
 pub use encode::encode;
 pub use file::{save, save_animation, save_animation_quick, save_quick};
+pub use frames::save_frames;
 pub use pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
 pub use read::{Restored, read_settings};
 

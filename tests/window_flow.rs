@@ -187,8 +187,11 @@ fn the_way_between_two_prompts_becomes_a_folder_of_frames() {
     // Stopped, nothing is left.
     window.will_answer(Answer::Path(folder.clone()));
     window.press("Export frames…");
-    window.wait("the drawing has begun", |app| app.is_busy());
-    window.keys(Modifiers::NONE, Key::Escape);
+    while window.query_by_label_contains("Animation, ").is_none() {
+        window.step();
+    }
+    window.key_press(Key::Escape);
     window.settle();
+    assert!(window.query_by_label_contains("animation was stopped").is_some());
     assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 2);
 }

@@ -90,6 +90,7 @@ mod tests {
             timings: Timings::default(),
             straightness: None,
             path: [].into(),
+            latents: None,
         };
         (0..count).map(picture).collect()
     }

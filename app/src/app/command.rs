@@ -217,7 +217,7 @@ impl Command {
             Self::Redo => "Redo",
             Self::OlderPrompt => "Earlier prompt",
             Self::NewerPrompt => "Later prompt",
-            Self::ForgetPrompts => "Forget earlier prompts",
+            Self::ForgetPrompts => "Forget prompts",
             Self::CompleteWord => "Complete word",
             Self::Examples => "Example prompts",
             Self::Words => "What the model knows",

@@ -34,7 +34,10 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         ui.heading("Keyboard shortcuts");
         ui.add_space(8.0);
         let columns = if room.x > 760.0 { 3 } else { 2 };
-        ScrollArea::vertical().max_height(room.y - 160.0).show(ui, |ui| {
+        // At once as high as it may be: a list that grew from frame to frame would carry the button away from the pointer.
+        let height = room.y - 160.0;
+        ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
             ui.set_width(240.0 * columns as f32);
             ui.columns(columns, |columns| {
                 // The longest menu has a column to itself; the others share.

@@ -31,7 +31,6 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             for command in [Command::Save, Command::QuickSave, Command::Copy] {
                 button(app, ui, command);
             }
-            ui.separator();
         }
         token_count(app, ui);
     });

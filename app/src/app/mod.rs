@@ -24,8 +24,8 @@ mod sheet;
 mod state;
 mod tally;
 mod view;
-mod work;
 mod words;
+mod work;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

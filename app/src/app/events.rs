@@ -175,7 +175,6 @@ impl App {
                     // Another model may not know the old one's sizes.
                     self.controls.size = None;
                 }
-                self.history.forget_sizes(&self.controls);
                 if model.teacher.is_none() {
                     self.teacher.clear();
                     self.chosen = Lane::Live;
@@ -184,6 +183,7 @@ impl App {
                     self.baseline.clear();
                 }
                 self.suit_guidance(&model);
+                self.history.adopt(&self.controls);
                 for remark in &model.remarks {
                     self.complain(remark.clone(), None);
                 }

@@ -121,11 +121,17 @@ impl History {
         }
     }
 
-    /// Takes in what nobody did, so that it cannot be undone: another model has its own picture sizes.
-    pub fn forget_sizes(&mut self, controls: &Controls) {
-        for earlier in self.before.iter_mut().chain(&mut self.after).chain([&mut self.present]) {
-            earlier.size = controls.size;
+    /// Takes in what another model changed, which is no step: its picture sizes and its guidance are its own, in what was
+    /// before, too.
+    pub fn adopt(&mut self, controls: &Controls) {
+        let guidance = self.present.guidance.to_bits();
+        for other in self.before.iter_mut().chain(&mut self.after) {
+            other.size = controls.size;
+            if other.guidance.to_bits() == guidance {
+                other.guidance = controls.guidance;
+            }
         }
+        self.present = controls.clone();
     }
 
     /// Whether there is anything to undo.
@@ -201,6 +207,9 @@ fn with_picture_of(controls: &Controls, other: &Controls) -> Controls {
         steps: other.steps,
         guidance: other.guidance,
         decoder: other.decoder,
+        sampler: other.sampler,
+        baseline_steps: other.baseline_steps,
+        baseline_guidance: other.baseline_guidance,
         ..controls.clone()
     }
 }
@@ -222,6 +231,9 @@ fn changed(a: &Controls, b: &Controls) -> u32 {
         a.steps == b.steps,
         same(a.guidance, b.guidance),
         a.decoder == b.decoder,
+        a.sampler == b.sampler,
+        a.baseline_steps == b.baseline_steps,
+        a.baseline_guidance.map(f32::to_bits) == b.baseline_guidance.map(f32::to_bits),
     ];
     fields.iter().enumerate().filter(|(_, same)| !**same).map(|(index, _)| 1 << index).sum()
 }

@@ -216,11 +216,11 @@ fn another_model_takes_its_sizes_out_of_the_history() {
     let mut person = Person::new();
     person.change(false, |controls| controls.size = Some((64, 64)));
     person.change(false, |controls| controls.seed = 1);
-    person.controls.size = None;
-    person.history.forget_sizes(&person.controls);
-    person.undo();
-    person.undo();
-    assert_eq!(person.controls.size, None);
+    (person.controls.size, person.controls.guidance) = (None, 5.0);
+    person.history.adopt(&person.controls);
+    assert_eq!(person.undo(), Some(""));
+    assert_eq!((person.controls.seed, person.controls.size), (0, None));
+    assert!((person.controls.guidance - 5.0).abs() < f32::EPSILON);
 }
 
 #[test]

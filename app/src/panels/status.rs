@@ -48,18 +48,21 @@ fn model(app: &App, ui: &mut Ui) {
     ui.label(format!("{}, {}", model.device, precision(model.precision)));
 }
 
+/// What is under way, and for a few seconds what was just done; with neither, what live drawing does.
 fn activity(app: &mut App, ui: &mut Ui) {
     let loud = ui.visuals().widgets.active.text_color();
-    // A remark stands before work for its few seconds: it answers what was just done.
+    let works = work::line(app, ui);
     match &app.notice {
         Some(notice) => {
+            if works {
+                ui.separator();
+            }
             ui.add(Label::new(RichText::new(&notice.text).color(loud)).truncate());
         }
-        None => {
-            if !work::line(app, ui) {
-                ui.label(app.idle_words());
-            }
+        None if !works => {
+            ui.label(app.idle_words());
         }
+        None => {}
     }
 }
 

@@ -29,7 +29,7 @@ pub fn line(app: &mut App, ui: &mut Ui) -> bool {
         let others = ui.label(format!("and {} more", work.len() - 1));
         others.on_hover_ui(|ui| work[1..].iter().for_each(|other| drop(ui.label(sentence(other)))));
     }
-    ui.add(Label::new(sentence(first)).truncate());
+    ui.label(sentence(first));
     if let Some(stop) = stopped {
         app.stop_work(stop);
     }

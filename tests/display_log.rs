@@ -1,0 +1,47 @@
+//! The real program on a virtual display: what its log says of a model that was opened, of a panic in the engine, and
+//! what it does not say.
+
+#[path = "support/display.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use support::{Ended, find_window, start_display, wait, xdotool};
+
+#[test]
+fn the_log_has_models_and_panics_and_no_prompts() {
+    if support::lacks_tools() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (_server, display) = start_display("1180x760");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model");
+    let program = Command::new(env!("CARGO_BIN_EXE_instaflow"))
+        .arg("--model")
+        .arg(model)
+        .env("DISPLAY", &display)
+        .env("XDG_RUNTIME_DIR", folder.path())
+        .env("XDG_STATE_HOME", folder.path())
+        .env("INSTAFLOW_PLANT_PANIC", "boat")
+        .env_remove("WAYLAND_DISPLAY")
+        .spawn();
+    let mut program = Ended(program.expect("the program starts"));
+    let window = find_window(&display);
+    let path = folder.path().join("instaflow").join("instaflow.log");
+    let logged = |words: &str| std::fs::read_to_string(&path).ok().filter(|text| text.contains(words));
+    wait("the model in the log", || logged("open: model, "));
+
+    xdotool(&display, &["windowfocus", &window]);
+    sleep(Duration::from_millis(500));
+    xdotool(&display, &["type", "--delay", "30", "my boat at sea"]);
+    wait("the panic in the log", || logged("a panic in thread engine"));
+    wait("the failure in the log", || logged("drawing failed because of a mistake in this program"));
+    xdotool(&display, &["key", "ctrl+q"]);
+    assert!(program.0.wait().expect("it ends").success());
+    let text = logged("live pictures").expect("how fast they came, at the end");
+    assert!(text.contains("the window is shown by") && text.contains("planted by"), "{text}");
+    assert!(!text.contains("boat") && !text.contains("at sea"), "{text}");
+}

@@ -33,7 +33,6 @@ pub(super) fn graphics(creation: &eframe::CreationContext<'_>) -> String {
 impl App {
     /// The window is there: notes what shows it, for the log and for errors.
     pub(super) fn introduce(&mut self, graphics: String) {
-        tracing::info!("{}", self.program);
         tracing::info!("the window is shown by {graphics}");
         self.graphics = graphics;
     }

@@ -20,6 +20,7 @@ pub fn log_file() -> Option<PathBuf> {
 
 /// Opens the window and returns when it is closed. With `repaint` it draws frames without a pause.
 pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
+    tracing::info!("{}", details::program());
     let state = state::default_file();
     let mut viewport = ViewportBuilder::default()
         .with_title("InstaFlow")

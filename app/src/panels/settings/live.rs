@@ -9,7 +9,7 @@ const LIVE: &str = "Every change draws. A model that takes more than 1.5 seconds
                     and draws after three seconds of unbroken typing all the same. Switched off, Enter draws.";
 const PAUSE: &str = "Seconds without a key after which the teacher and its few steps begin. The student never waits for \
                      this.";
-const SEED: &str = "Each 'Draw now' then takes another seed. Locked, the seed stays until you change it.";
+const SEED: &str = "Each 'Draw now' then takes another seed. Otherwise it stays until you change it.";
 
 pub fn show(app: &mut App, ui: &mut Ui) {
     let defaults = Controls::default();

@@ -216,7 +216,7 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
         let before = window.picture(Lane::Live).clone();
         let endless = endless(&window);
         window.drop_file(&endless);
-        while window.query_all_by_label_contains("Loading student: U-Net, 100 MiB of 400 MiB").next().is_none() {
+        while window.query_all_by_label_contains("100 MiB of 400 MiB").next().is_none() {
             std::thread::sleep(Duration::from_millis(2));
             window.step();
         }

@@ -44,7 +44,7 @@ pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
 pub(crate) use words::Hint;
-pub(crate) use work::{Stop, Work, time_left};
+pub(crate) use work::Stop;
 
 pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};

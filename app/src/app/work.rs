@@ -10,8 +10,10 @@ use super::{App, LiveState};
 /// Something under way.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
-    /// What, in a few words, with its place: "Teacher, step 3 of 25".
+    /// What, in a few words: "Teacher".
     pub what: String,
+    /// Where it has come to: "step 3 of 25".
+    pub place: Option<String>,
     /// How far, 0 … 1; `None` where nobody can know.
     pub part: Option<f32>,
     /// Seconds left, once some of it was measured.
@@ -27,6 +29,25 @@ pub(crate) enum Stop {
     Opening,
     /// Whatever a lane draws.
     Lane(Lane),
+}
+
+impl Work {
+    /// Work of which nobody can know how far it is.
+    fn unmeasured(what: String) -> Self {
+        Self { what, place: None, part: None, left: None, stop: None }
+    }
+
+    /// Where it is and what is left, as far as that is known.
+    pub fn progress(&self) -> String {
+        let parts = self.place.iter().cloned().chain(self.left.map(time_left));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// All of it in one line.
+    pub fn sentence(&self) -> String {
+        let progress = self.progress();
+        if progress.is_empty() { self.what.clone() } else { format!("{}, {progress}", self.what) }
+    }
 }
 
 impl Stop {
@@ -58,17 +79,18 @@ impl App {
                 1 => "Decoding a picture for its file".to_owned(),
                 _ => format!("Decoding {waiting} pictures for their files"),
             };
-            work.push(Work { what, part: None, left: None, stop: Some(Stop::Lane(Lane::Kept)) });
+            work.push(Work { stop: Some(Stop::Lane(Lane::Kept)), ..Work::unmeasured(what) });
         }
         match self.jobs.writing() {
             0 => {}
-            1 => work.push(Work { what: "Writing a file".to_owned(), part: None, left: None, stop: None }),
-            many => work.push(Work { what: format!("Writing {many} files"), part: None, left: None, stop: None }),
+            1 => work.push(Work::unmeasured("Writing a file".to_owned())),
+            many => work.push(Work::unmeasured(format!("Writing {many} files"))),
         }
         if let Some(export) = &self.export {
             let (done, total, left) = export.progress();
             work.push(Work {
-                what: format!("Animation, {done} of {total} frames"),
+                what: "Animation".to_owned(),
+                place: Some(format!("{done} of {total} frames")),
                 part: Some(done as f32 / total.max(1) as f32),
                 left,
                 stop: Some(Stop::Lane(Lane::Export)),
@@ -78,7 +100,8 @@ impl App {
         if let Some(done) = self.sheet.drawing {
             let total = self.sheet.wanted.len();
             work.push(Work {
-                what: format!("{} of {total} other pictures", done.min(total)),
+                what: "Other pictures".to_owned(),
+                place: Some(format!("{} of {total}", done.min(total))),
                 part: Some(done as f32 / total.max(1) as f32),
                 left: self.sheet.began.and_then(|began| left(began, done as f64, total as f64)),
                 stop: Some(Stop::Lane(Lane::Sheet)),
@@ -107,13 +130,15 @@ impl App {
     fn opening_work(&self) -> Option<Work> {
         let opening = self.opening.as_ref()?;
         let (done, total) = (f64::from(opening.done), f64::from(opening.total));
-        let what = match opening.total {
-            0 => "Looking at the model".to_owned(),
-            _ => format!("Loading {}, {} of {}", opening.what, size(opening.done), size(opening.total)),
+        let (what, place) = if opening.total == 0 {
+            ("Looking at the model".to_owned(), None)
+        } else {
+            let place = format!("{} of {}", size(opening.done), size(opening.total));
+            (format!("Loading {}", opening.what), Some(place))
         };
-        // Without one there would be none to draw with: the first is stopped by its button alone.
         Some(Work {
             what,
+            place,
             part: (total > 0.0).then(|| (done / total) as f32),
             left: opening.began.and_then(|began| left(began, done, total)),
             stop: Some(Stop::Opening),
@@ -121,7 +146,7 @@ impl App {
     }
 
     /// A run of many steps by its steps; one of a single long step by how long the one before it took.
-    fn lane_work(&self, lane: Lane) -> Option<Work> {
+    pub(crate) fn lane_work(&self, lane: Lane) -> Option<Work> {
         let pane = self.pane(lane);
         let run = pane.run.as_ref()?;
         let who = match lane {
@@ -131,14 +156,14 @@ impl App {
         };
         let stop = Some(Stop::Lane(lane));
         if run.total > 1 {
-            let what = format!("{who}, step {} of {}", run.done, run.total);
+            let place = Some(format!("step {} of {}", run.done, run.total));
             let part = Some(run.done as f32 / run.total as f32);
-            return Some(Work { what, part, left: run.seconds_left(), stop });
+            return Some(Work { what: who.to_owned(), place, part, left: run.seconds_left(), stop });
         }
         let before = pane.picture.as_ref().map(|picture| picture.timings.total).filter(|seconds| *seconds > LONG)?;
         let gone = run.began.elapsed().as_secs_f64();
         let part = Some((gone / before).min(0.98) as f32);
-        Some(Work { what: who.to_owned(), part, left: Some((before - gone).max(0.0)), stop })
+        Some(Work { what: who.to_owned(), place: None, part, left: Some((before - gone).max(0.0)), stop })
     }
 
     /// What stands in the status bar while nothing long is under way.
@@ -166,7 +191,7 @@ fn size(mebibytes: u32) -> String {
 }
 
 /// Seconds left, as a person reads them.
-pub(crate) fn time_left(seconds: f64) -> String {
+fn time_left(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "less than 1 s left".to_owned(),
         s if s < 90.0 => format!("{s:.0} s left"),

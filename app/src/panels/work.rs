@@ -6,7 +6,7 @@ use std::time::Duration;
 use egui::{Align2, Frame, Label, Margin, ProgressBar, Rect, RichText, Ui, UiBuilder, WidgetInfo, vec2};
 use instaflow_engine::protocol::Lane;
 
-use crate::app::{App, Stop, Work, time_left};
+use crate::app::{App, Stop};
 use crate::theme::{palette, tokens};
 
 /// Between two frames while something is under way that sends no events of its own.
@@ -27,9 +27,9 @@ pub fn line(app: &mut App, ui: &mut Ui) -> bool {
     }
     if work.len() > 1 {
         let others = ui.label(format!("and {} more", work.len() - 1));
-        others.on_hover_ui(|ui| work[1..].iter().for_each(|other| drop(ui.label(sentence(other)))));
+        others.on_hover_ui(|ui| work[1..].iter().for_each(|other| drop(ui.label(other.sentence()))));
     }
-    ui.label(sentence(first));
+    ui.label(first.sentence());
     if let Some(stop) = stopped {
         app.stop_work(stop);
     }
@@ -39,7 +39,7 @@ pub fn line(app: &mut App, ui: &mut Ui) -> bool {
 /// While a model is opened: a card on the pictures, which wait for it.
 pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
     let Some(work) = app.work().into_iter().find(|work| work.stop == Some(Stop::Opening)) else { return };
-    let size = vec2(320.0_f32.min(area.width() - 24.0), 64.0);
+    let size = vec2(340.0_f32.min(area.width() - 24.0), 84.0);
     let centre = if app.live.picture.is_some() { Align2::CENTER_BOTTOM } else { Align2::CENTER_CENTER };
     let place = centre.align_size_within_rect(size, area.shrink(12.0));
     let mut stopped = false;
@@ -52,11 +52,12 @@ pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     stopped = stop_button(ui, Stop::Opening);
                     ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                        ui.add(Label::new(sentence(&work)).truncate());
+                        ui.add(Label::new(&work.what).truncate());
                     });
                 });
             });
             bar(ui, work.part.unwrap_or(0.0), size.x - 24.0);
+            ui.label(RichText::new(work.progress()).small().color(palette(ui).muted));
         });
     });
     if stopped {
@@ -66,8 +67,7 @@ pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
 
 /// A thin bar at the foot of a lane's picture while a run of several steps, or a long one, is under way in it.
 pub fn foot(app: &App, ui: &Ui, rect: Rect, lane: Lane) {
-    let stop = Some(Stop::Lane(lane));
-    let Some(part) = app.work().into_iter().find(|work| work.stop == stop).and_then(|work| work.part) else { return };
+    let Some(part) = app.lane_work(lane).and_then(|work| work.part) else { return };
     let whole = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.right_bottom());
     let done = Rect::from_min_size(whole.min, vec2(whole.width() * part.clamp(0.0, 1.0), whole.height()));
     ui.painter().rect_filled(whole, 1.5, palette(ui).label.gamma_multiply(0.5));
@@ -83,12 +83,4 @@ fn stop_button(ui: &mut Ui, stop: Stop) -> bool {
 fn bar(ui: &mut Ui, part: f32, width: f32) {
     let bar = ui.add(ProgressBar::new(part).desired_width(width).desired_height(6.0));
     bar.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ProgressIndicator, true, "Progress"));
-}
-
-/// What, and the time left.
-fn sentence(work: &Work) -> String {
-    match work.left {
-        Some(seconds) => format!("{}, {}", work.what, time_left(seconds)),
-        None => work.what.clone(),
-    }
 }

@@ -1,5 +1,5 @@
-//! A third model in the window, driven by the accessible names of its controls: the fixture's model as student and teacher,
-//! and a copy that calls itself Stable Diffusion as the baseline.
+//! A third model in the window, driven by the accessible names of its controls: the fixture's model as student and
+//! teacher, and a copy that calls itself Stable Diffusion as the baseline.
 
 #[path = "support/window.rs"]
 mod support;

@@ -192,8 +192,8 @@ pub struct Picture {
     pub latents: Option<Arc<Latents>>,
 }
 
-/// One step of a run of several, seen from its end. Those of a diffusion model are in the coordinates of a rectified flow
-/// (see [`diffusion::rectified`](crate::diffusion::rectified)), and begin a little after its noise.
+/// One step of a run of several, seen from its end. Those of a diffusion model are in the coordinates of a rectified
+/// flow (see [`diffusion::rectified`](crate::diffusion::rectified)), and begin a little after its noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PathPoint {
     /// Time at the step's beginning, 0 = noise.

@@ -1,5 +1,5 @@
-//! The third model of a comparison: the base flow, or Stable Diffusion. Change here when it is drawn, beside whom, and with
-//! which of the others the student is compared.
+//! The third model of a comparison: the base flow, or Stable Diffusion. Change here when it is drawn, beside whom, and
+//! with which of the others the student is compared.
 
 use instaflow_engine::protocol::{
     Decoder, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, Sampler, Settings,

@@ -108,7 +108,8 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     plan.save_latents(latents)
 }
 
-/// The baseline's own defaults, with what concerns any model of many steps; a guidance scale means something else to each.
+/// The baseline's own defaults, with what concerns any model of many steps; a guidance scale means something else to
+/// each.
 fn baseline_settings(draw: &DrawArguments, own: Sampler) -> Settings {
     let defaults = Settings::of(Role::Baseline, own, draw.prompt.as_str());
     Settings {

@@ -1,5 +1,5 @@
-//! Student, teacher and perhaps the baseline: side by side, on two sides of a line, one in the place of the other, or their difference. All
-//! share one zoom and pan. Add a way to compare here, and to [`CompareAs`].
+//! Student, teacher and perhaps the baseline: side by side, on two sides of a line, one in the place of the other, or
+//! their difference. All share one zoom and pan. Add a way to compare here, and to [`CompareAs`].
 
 use egui::{Align, Align2, CursorIcon, EventFilter, Id, Key, Layout, Rect, Response, Sense, Stroke, Ui, Vec2};
 use egui::{UiBuilder, WidgetInfo, pos2, vec2};
@@ -135,7 +135,7 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
     let term = match name {
         "Student" => terms::STUDENT,
         "Baseline" => terms::BASELINE,
-        _ => terms::TEACHER,
+        _ => super::side::teachers_term(app),
     };
     ui.horizontal(|ui| {
         // Three columns of a small window leave no room for the words.

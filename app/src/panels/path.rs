@@ -1,5 +1,5 @@
-//! The paths of teacher and baseline: strips of their estimates, scrubbed with mouse or arrows, and beside them their speed
-//! and their distance from the straight line over t. What a point of a path is comes from the engine.
+//! The paths of teacher and baseline: strips of their estimates, scrubbed with mouse or arrows, and beside them their
+//! speed and their distance from the straight line over t. What a point of a path is comes from the engine.
 
 use egui::{
     Align2, Color32, EventFilter, Key, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,

@@ -35,7 +35,7 @@ pub fn variations(app: &mut App, ui: &mut Ui) {
 /// The student's one step, and the teacher's from one to many.
 pub fn steps(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
-        ui.label("The same noise and prompt in one step of the student, and in 1 to 25 Euler steps of the teacher")
+        ui.label("The same noise and prompt in one step of the student, and in 1 to 25 steps of the teacher")
             .on_hover_text(terms::STEPS);
     });
     ui.add_space(2.0);

@@ -19,7 +19,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     size(app, ui);
     section(ui, "Between", "A second prompt and a second seed, and how far the picture lies on the way there.");
     between(app, ui);
-    section(ui, "Teacher", terms::TEACHER);
+    section(ui, "Teacher", teachers_term(app));
     teacher(app, ui);
     if app.baseline_card().is_some() {
         section(ui, "Baseline", terms::BASELINE);
@@ -153,6 +153,12 @@ fn teacher(app: &mut App, ui: &mut Ui) {
         .accessible_name("Teacher negative prompt")
         .on_hover_text(terms::NEGATIVE)
         .on_disabled_hover_text(NO_TEACHER);
+}
+
+/// What the teacher is.
+pub(super) fn teachers_term(app: &App) -> &'static str {
+    let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
+    if card.is_some_and(|card| card.sampler.is_diffusion()) { terms::DIFFUSION } else { terms::TEACHER }
 }
 
 fn baseline(app: &mut App, ui: &mut Ui) {

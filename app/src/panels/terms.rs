@@ -4,6 +4,8 @@ pub const STUDENT: &str = "The student was distilled from the teacher to draw in
      the picture.";
 pub const TEACHER: &str =
     "The teacher is a 2-rectified flow: it follows its velocity from noise to the picture in many small Euler steps.";
+pub const DIFFUSION: &str = "Stable Diffusion stands in the teacher's place: it takes the noise out of the picture in many small steps of its own \
+     sampler.";
 pub const BASELINE: &str = "The baseline is what reflow began with: the base flow, or Stable Diffusion. It draws the same prompt from the same \
      noise.";
 pub const OTHER_NOISE: &str =

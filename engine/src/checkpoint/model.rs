@@ -19,8 +19,8 @@ const INDEX: &str = "model_index.json";
 
 const SCHEDULER: &str = "scheduler_config.json";
 
-/// The pipelines that this engine draws, and the sampler of each: the authors' own name, the one of Diffusers' community
-/// pipeline, and Stable Diffusion.
+/// The pipelines that this engine draws, and the sampler of each: the authors' own name, the one of Diffusers'
+/// community pipeline, and Stable Diffusion.
 const PIPELINES: [(&str, Sampler); 3] = [
     ("RectifiedFlowPipeline", Sampler::Flow),
     ("InstaFlowPipeline", Sampler::Flow),

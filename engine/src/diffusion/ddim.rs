@@ -1,5 +1,5 @@
-//! DDIM (Song, Meng & Ermon, 2020, arXiv 2010.02502, equation 12 with η = 0): each step takes the predicted image and the
-//! predicted noise, and mixes them anew at the next level.
+//! DDIM (Song, Meng & Ermon, 2020, arXiv 2010.02502, equation 12 with η = 0): each step takes the predicted image and
+//! the predicted noise, and mixes them anew at the next level.
 
 use candle_core::Tensor;
 
@@ -8,8 +8,8 @@ use crate::Result;
 
 /// Steps from `noise` (B, C, h, w) over all knots; gives the last x.
 ///
-/// `epsilon(x, step)` gives the noise in x at the time of `knots.times[step]`, guided where that is wanted; `observer` sees
-/// every step.
+/// `epsilon(x, step)` gives the noise in x at the time `knots.times[step]`, guided where that is wanted; `observer`
+/// sees every step.
 pub fn sample(
     noise: &Tensor,
     knots: &Knots,

@@ -11,8 +11,8 @@ const FEW_STEPS: usize = 15;
 
 /// Steps from `noise` (B, C, h, w) over all knots; gives the last x.
 ///
-/// `epsilon(x, step)` gives the noise in x at the time of `knots.times[step]`, guided where that is wanted; `observer` sees
-/// every step.
+/// `epsilon(x, step)` gives the noise in x at the time `knots.times[step]`, guided where that is wanted; `observer`
+/// sees every step.
 pub fn sample(
     noise: &Tensor,
     knots: &Knots,

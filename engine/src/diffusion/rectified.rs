@@ -1,16 +1,17 @@
 //! A diffusion's path in the coordinates of a rectified flow, so that both can be laid beside each other.
 //!
-//! Stable Diffusion's x = α·image + σ·noise keeps its variance, and so bends even between one image and one noise. Divided
-//! by α + σ it is the rectified flow's interpolation,
+//! Stable Diffusion's x = α·image + σ·noise keeps its variance, and so bends even between one image and one noise.
+//! Divided by α + σ it is the rectified flow's interpolation,
 //!
 //! ```text
 //! z = x / (α + σ) = t·image + (1 − t)·noise,   t = α / (α + σ),
 //! ```
 //!
 //! and the diffusion's probability flow becomes the rectified flow's own ODE `dz/dt = E[image − noise | z]`, which is
-//! `image(x) − ε(x)` in the network's predictions: the same trajectories from the same noise to the same image, with another
-//! time and scale (Liu et al., 2022, arXiv 2209.03003, on its nonlinear extension; Lipman et al., arXiv 2210.02747, section
-//! 4.1). One step of DDIM is exactly one Euler step of it, of length t' − t. Where no noise is left of x, z = x.
+//! `image(x) − ε(x)` in the network's predictions: the same trajectories from the same noise to the same image, with
+//! another time and scale (Liu et al., 2022, arXiv 2209.03003, on its nonlinear extension; Lipman et al., 2022, arXiv
+//! 2210.02747, section 4.1). One step of DDIM is exactly one Euler step of it, of length t' − t. Where no noise is left
+//! of x, z = x.
 
 use candle_core::Tensor;
 
@@ -45,8 +46,10 @@ mod tests {
     }
 
     fn schedule() -> Schedule {
-        let config = json!({ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
-            "timestep_spacing": "leading", "set_alpha_to_one": false });
+        let config = json!({
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+            "set_alpha_to_one": false
+        });
         Schedule::from_json(&config).expect("Stable Diffusion's own")
     }
 
@@ -54,8 +57,8 @@ mod tests {
         Ok((a - b)?.abs()?.max_all()?.to_scalar()?)
     }
 
-    /// A model of one single image: the noise in x is known exactly, so that the way from a noise is the straight line to
-    /// the image, although x itself bends.
+    /// A model of one single image: the noise in x is known exactly, so that the way from a noise is the straight line
+    /// to the image, although x itself bends.
     #[test]
     fn the_way_to_a_single_image_is_straight() -> Result<()> {
         let (image, noise) = (tensor([0.5, -1.0, 2.0, 0.0])?, tensor([1.5, 0.25, -0.75, 1.0])?);

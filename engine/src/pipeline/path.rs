@@ -31,8 +31,9 @@ pub(super) fn points(start: &Tensor, end: &Tensor, arrival: f64, trace: &Trace) 
     Ok(points.into())
 }
 
-/// S = 1/(T − t_0) · Σ (t_{i+1} − t_i)·‖(z_T − z_0)/(T − t_0) − v_i‖² for steps of any length that arrive at T; `None` for
-/// a run without points. Where the run covers all of [0, 1] in equal steps, that is the paper's estimate (section 3).
+/// S = 1/(T − t_0) · Σ (t_{i+1} − t_i)·‖(z_T − z_0)/(T − t_0) − v_i‖² for steps of any length that arrive at T; `None`
+/// for a run without points. Where the run covers all of [0, 1] in equal steps, that is the paper's estimate (section
+/// 3).
 pub(super) fn straightness(points: &[PathPoint], arrival: f64) -> Option<f64> {
     let departure = f64::from(points.first()?.t);
     let ends = points.iter().skip(1).map(|point| f64::from(point.t)).chain([arrival]);

@@ -1,4 +1,5 @@
-//! From noise to latents with the sampler that is asked for, and the path that led there. Give a new sampler its turn here.
+//! From noise to latents with the sampler that is asked for, and the path that led there. Give a new sampler its turn
+//! here.
 
 use std::sync::Arc;
 

@@ -1,0 +1,95 @@
+//! The schedule held to what is known of Stable Diffusion's and of Diffusers' schedulers.
+
+use serde_json::json;
+
+use super::*;
+
+fn config() -> Value {
+    json!({
+        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+        "set_alpha_to_one": false, "trained_betas": null, "timestep_spacing": "leading"
+    })
+}
+
+/// ᾱ of Stable Diffusion 1.5 at its first and last time; the last is what arXiv 2305.08891 complains of: a
+/// signal-to-noise ratio of 0.0047 where there should be noise alone.
+#[test]
+fn stable_diffusions_noise_is_what_is_known_of_it() {
+    let schedule = Schedule::from_json(&config()).unwrap();
+    let (first, last) = (schedule.alphas_cumprod[0], schedule.alphas_cumprod[TIMES - 1]);
+    assert!((first - (1.0 - 0.00085)).abs() < 1e-12, "{first}");
+    assert!((last - 0.0047).abs() < 5e-5, "{last}");
+    assert!(schedule.alphas_cumprod.windows(2).all(|pair| pair[0] > pair[1]));
+}
+
+#[test]
+fn runs_stop_where_diffusers_does() {
+    let schedule = |class: &str, spacing: &str| {
+        let mut config = config();
+        (config["_class_name"], config["timestep_spacing"]) = (class.into(), spacing.into());
+        Schedule::from_json(&config).unwrap()
+    };
+    let ddim = |spacing| schedule("DDIMScheduler", spacing).ddim(4).times;
+    assert_eq!(ddim("leading"), [751.0, 501.0, 251.0, 1.0]);
+    assert_eq!(ddim("linspace"), [999.0, 666.0, 333.0, 0.0]);
+    assert_eq!(ddim("trailing"), [999.0, 749.0, 499.0, 249.0]);
+    let dpm = |spacing| schedule("DPMSolverMultistepScheduler", spacing).dpm(4).times;
+    assert_eq!(dpm("leading"), [801.0, 601.0, 401.0, 201.0]);
+    assert_eq!(dpm("linspace"), [999.0, 749.0, 500.0, 250.0]);
+    assert_eq!(dpm("trailing"), ddim("trailing"));
+    let other = schedule("PNDMScheduler", "trailing");
+    assert_eq!((other.ddim(4).times, other.dpm(4).times), (ddim("leading"), dpm("linspace")));
+    for steps in 1..=50 {
+        for spacing in ["leading", "linspace", "trailing"] {
+            let ddim = schedule("DDIMScheduler", spacing).ddim(steps);
+            for knots in [ddim, schedule("DPMSolverMultistepScheduler", spacing).dpm(steps)] {
+                assert_eq!((knots.times.len(), knots.levels.len()), (steps, steps + 1));
+                assert!(knots.times.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", knots.times);
+                assert!(knots.levels.windows(2).all(|pair| pair[0].alpha <= pair[1].alpha));
+            }
+        }
+    }
+    assert!((other.dpm(4).levels[4].alpha - 1.0).abs() < 1e-12);
+    assert!(other.ddim(4).levels[4].sigma > 0.02, "set_alpha_to_one is off");
+}
+
+#[test]
+fn what_is_unknown_is_refused() {
+    for (key, value, words) in [
+        ("_class_name", json!("LCMScheduler"), "LCMScheduler"),
+        ("beta_schedule", json!("squaredcos_cap_v2"), "known are linear, scaled_linear"),
+        ("beta_start", json!("much"), "where a number is expected"),
+        ("beta_end", json!(1.5), "between 0 and 1"),
+        ("prediction_type", json!("sample"), "known are epsilon, v_prediction"),
+        ("timestep_spacing", json!(7), "known are linspace"),
+        ("steps_offset", json!(11), "0 to 10"),
+        ("steps_offset", json!(-1), "whole number"),
+        ("num_train_timesteps", json!(100), "has 1000"),
+        ("trained_betas", json!([0.1]), "trained_betas"),
+        ("clip_sample", json!(true), "clip_sample = true"),
+        ("rescale_betas_zero_snr", json!(true), "rescale_betas_zero_snr"),
+    ] {
+        let mut config = config();
+        config[key] = value;
+        let error = Schedule::from_json(&config).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(Schedule::from_json(&json!({})).is_ok(), "Diffusers' defaults");
+}
+
+#[test]
+fn a_velocity_prediction_gives_the_noise_back() -> Result<()> {
+    let mut config = config();
+    config["prediction_type"] = "v_prediction".into();
+    let schedule = Schedule::from_json(&config).unwrap();
+    let level = schedule.ddim(4).levels[1];
+    let tensor = |value: f32| Tensor::full(value, (1, 1, 1, 2), &candle_core::Device::Cpu);
+    let (image, noise) = (tensor(0.75)?, tensor(-1.25)?);
+    let x = ((&image * level.alpha)? + (&noise * level.sigma)?)?;
+    let v = ((&noise * level.alpha)? - (&image * level.sigma)?)?;
+    let epsilon = schedule.epsilon(&x, &v, level)?;
+    let off = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a - b)?.abs()?.max_all()?.to_scalar()?) };
+    assert!(off(&epsilon, &noise)? < 1e-6);
+    assert!(off(&level.image(&x, &epsilon)?, &image)? < 1e-5);
+    Ok(())
+}

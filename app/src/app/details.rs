@@ -35,6 +35,7 @@ impl App {
     pub(super) fn introduce(&mut self, graphics: String) {
         tracing::info!("the window is shown by {graphics}");
         self.graphics = graphics;
+        self.canvas_is_clear = true;
     }
 
     /// All that helps to understand a failure.

@@ -12,6 +12,7 @@ use tracing::info_span;
 
 use super::{App, Options, Outside, details, state, system_dialog};
 use crate::record;
+use crate::theme::tokens;
 
 /// Where the window's log is, where it has one.
 pub fn log_file() -> Option<PathBuf> {
@@ -70,6 +71,10 @@ impl eframe::App for Window {
         if self.repaint {
             ui.ctx().request_repaint();
         }
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        tokens().palette(visuals.dark_mode).canvas.to_normalized_gamma_f32()
     }
 }
 

@@ -111,6 +111,8 @@ pub struct App {
     /// The file name pattern as it is typed, which need not be one.
     pub(crate) pattern_typed: String,
     pub(crate) log_view: Option<LogView>,
+    /// Whether the window is cleared to the colour behind the pictures.
+    pub(crate) canvas_is_clear: bool,
     /// Whether an error's details are copied with the prompt.
     pub(crate) details_with_prompt: bool,
     pub(crate) settings_page: Page,
@@ -184,6 +186,7 @@ impl App {
             pattern_typed: controls.pattern.clone(),
             controls,
             log_view: None,
+            canvas_is_clear: false,
             details_with_prompt: false,
             settings_page: Page::default(),
             palette: None,

@@ -31,7 +31,9 @@ use crate::theme::{palette, tokens};
 pub fn show(app: &mut App, ui: &mut Ui) {
     let padding = |x: i8, y: i8| Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(x, y));
     let (bar, field, side) = (padding(8, 2), padding(12, 8), padding(14, 12));
-    let canvas = Frame::new().fill(palette(ui).canvas).inner_margin(Margin::same(tokens().spacing.gap as i8));
+    // A graphics driver in software spends most of a frame on filling: where the window is clear, it is filled already.
+    let ground = if app.canvas_is_clear { egui::Color32::TRANSPARENT } else { palette(ui).canvas };
+    let canvas = Frame::new().fill(ground).inner_margin(Margin::same(tokens().spacing.gap as i8));
 
     // The order is that of Tab, too: menu, prompt, messages, side, pictures.
     Panel::top("menu")

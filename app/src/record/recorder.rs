@@ -40,7 +40,7 @@ thread_local! {
 impl Recorder {
     /// Our own spans and events; of other crates what warns.
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        let ours = metadata.target().starts_with("instaflow");
+        let ours = is_ours(metadata.target());
         if metadata.is_span() || metadata.target() == trace::MARK {
             self.trace.is_some() && ours
         } else {
@@ -87,7 +87,8 @@ impl Subscriber for Recorder {
                 trace.marked(&said.values);
             }
         } else if let Some(log) = &self.log {
-            let mut line = said.message;
+            let target = event.metadata().target();
+            let mut line = if is_ours(target) { said.message } else { format!("{target}: {}", said.message) };
             for (name, value) in said.values {
                 let _ = write!(line, "  {name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
@@ -126,6 +127,11 @@ impl Subscriber for Recorder {
         }
         last
     }
+}
+
+/// Whether this program says it, and not a crate that it uses.
+fn is_ours(target: &str) -> bool {
+    target.starts_with("instaflow")
 }
 
 fn open() -> MutexGuard<'static, Option<HashMap<u64, Open>>> {

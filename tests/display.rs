@@ -56,6 +56,7 @@ fn start_program(display: &str, folder: &Path) -> Ended {
         .env("DISPLAY", display)
         .env("XDG_RUNTIME_DIR", folder)
         .env("XDG_STATE_HOME", folder)
+        .env("XDG_DATA_HOME", folder)
         .env_remove("WAYLAND_DISPLAY")
         .spawn();
     Ended(program.expect("the program starts"))

@@ -85,6 +85,7 @@ fn measure<'a>(name: &'a str, arguments: &[&str], show: &str, act: impl Fn(&str,
         .env("DISPLAY", &display)
         .env("XDG_RUNTIME_DIR", folder.path())
         .env("XDG_STATE_HOME", folder.path())
+        .env("XDG_DATA_HOME", folder.path())
         .env("HOME", folder.path())
         .env_remove("WAYLAND_DISPLAY")
         .spawn();

@@ -1,6 +1,7 @@
 //! The window, driven by the accessible names of its controls.
 
 #[path = "support/window.rs"]
+#[allow(dead_code, reason = "each file of tests needs a part of it")]
 mod support;
 
 use std::path::Path;

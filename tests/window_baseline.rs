@@ -2,6 +2,7 @@
 //! teacher, and a copy that calls itself Stable Diffusion as the baseline.
 
 #[path = "support/window.rs"]
+#[allow(dead_code, reason = "each file of tests needs a part of it")]
 mod support;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod commands;
+pub mod library;
 pub mod record;
 
 mod panels;

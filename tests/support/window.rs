@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside};
+use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside, Reveal};
 use instaflow_engine::protocol::{Lane, OpenRequest, Picture, Source};
 use instaflow_engine::worker::Engine;
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ pub struct Window {
     harness: Harness<'static, App>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Ask>>>,
+    revealed: Arc<Mutex<Vec<PathBuf>>>,
     folder: TempDir,
 }
 
@@ -75,7 +76,17 @@ impl Window {
                 answers.lock().expect("no test panics here").pop_front().unwrap_or(Answer::Cancelled)
             })
         };
+        let revealed: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let reveal: Reveal = {
+            let revealed = revealed.clone();
+            Arc::new(move |path| {
+                revealed.lock().expect("no test panics here").push(path.to_owned());
+                Ok(())
+            })
+        };
         let outside = Outside {
+            library: Some(folder.path().join("library")),
+            reveal,
             dialog,
             output: folder.path().join("output"),
             state: Some(folder.path().join("window.json")),
@@ -89,7 +100,7 @@ impl Window {
             },
             app,
         );
-        Self { harness, answers, asked, folder }
+        Self { harness, answers, asked, revealed, folder }
     }
 
     /// A window whose model is open and whose first picture is drawn.
@@ -139,6 +150,11 @@ impl Window {
     /// What the dialogs were asked.
     pub fn asked(&self) -> Vec<Ask> {
         self.asked.lock().expect("no test panics here").clone()
+    }
+
+    /// What was shown in the file manager.
+    pub fn revealed(&self) -> Vec<PathBuf> {
+        self.revealed.lock().expect("no test panics here").clone()
     }
 
     /// Drops a file or folder on the window.

@@ -8,10 +8,10 @@ use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Sampler, Sour
 use crate::theme::tokens;
 
 use super::decodes::Then;
-use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, Show, Stop, Theme, View};
+use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, Question, Show, Stop, Theme, View};
 
 /// Said where a dialog is asked for while one is open.
-const DIALOG_OPEN: &str = "A file dialog is open already";
+pub(super) const DIALOG_OPEN: &str = "A file dialog is open already";
 
 impl App {
     pub(super) fn perform(&mut self, command: Command, ctx: &egui::Context) {
@@ -50,12 +50,21 @@ impl App {
                 self.mean_prompt();
                 self.draw_now(ctx);
             }
+            // What stands before the live picture goes first.
+            Command::Stop if self.film.viewed.take().is_some() => {}
             Command::Stop => {
                 self.stop();
                 // Without a model there would be nothing at all; its own button stops that, too.
                 if self.opening.is_some() && self.model.is_some() {
                     self.stop_work(Stop::Opening);
                 }
+            }
+            Command::Keep => self.keep(ctx),
+            Command::Undelete => self.undelete(),
+            Command::Filmstrip => controls.show_film = !controls.show_film,
+            Command::FindKept => {
+                controls.show_film = true;
+                self.film.find = true;
             }
             Command::Live => controls.live = !controls.live,
             Command::Picture => controls.show = Show::Picture,
@@ -125,7 +134,9 @@ impl App {
             Command::Baseline => self.no_comparison().or(self.no_baseline()),
             Command::Steps => self.no_teacher(),
             Command::Animate | Command::SaveFrames => self.no_way(),
-            Command::Save | Command::QuickSave | Command::Copy if self.live.picture.is_none() => {
+            Command::Save | Command::QuickSave | Command::Copy
+                if self.live.picture.is_none() && self.film.picture().is_none() =>
+            {
                 Some("There is no picture yet.")
             }
             Command::Log if self.log.is_none() => Some("There is no folder for a log."),
@@ -136,8 +147,11 @@ impl App {
             Command::CompleteWord => self.no_completion(),
             Command::Examples => self.no_examples(),
             Command::Words => self.no_words(),
+            Command::Keep => self.why_not_keep(),
+            Command::Undelete if self.film.deleted() == 0 => Some("Nothing was deleted in the last half minute."),
+            Command::FindKept if self.film.shelf.is_empty() => Some("Nothing is kept yet."),
             Command::Draw if self.model.is_none() => Some("No model is open."),
-            Command::Stop if !self.is_busy() => Some("Nothing is being drawn."),
+            Command::Stop if self.film.viewed.is_none() && !self.is_busy() => Some("Nothing is being drawn."),
             _ => None,
         }
     }
@@ -161,6 +175,7 @@ impl App {
             Command::Baseline => self.beside(Lane::Baseline),
             Command::SidePanel => self.side_is_shown(ctx),
             Command::Words => controls.show_words && self.words().is_some(),
+            Command::Filmstrip => controls.show_film,
             Command::ThemeSystem => controls.theme == Theme::System,
             Command::ThemeLight => controls.theme == Theme::Light,
             Command::ThemeDark => controls.theme == Theme::Dark,
@@ -258,7 +273,7 @@ impl App {
     }
 
     fn export(&mut self, command: Command, ctx: &egui::Context) {
-        let pane = self.pane(self.chosen_lane());
+        let pane = self.film.viewed.as_ref().map_or(self.pane(self.chosen_lane()), |viewed| &viewed.pane);
         let Some(picture) = pane.picture.clone() else {
             self.notify(ctx, "There is no picture yet".to_owned());
             return;
@@ -287,9 +302,21 @@ impl App {
         }
     }
 
+    /// Takes restored settings over, after a question where that would replace another prompt; `from` is what they are of.
+    pub(super) fn offer(&mut self, ctx: &egui::Context, from: String, restored: Restored) {
+        let mine = &self.controls.prompt;
+        if mine.trim().is_empty() || *mine == restored.settings.prompt {
+            self.restore(ctx, restored);
+        } else {
+            self.question = Some(Question { file: from, restored });
+        }
+    }
+
     /// Takes the restored settings over.
     pub(crate) fn restore(&mut self, ctx: &egui::Context, restored: Restored) {
         let settings = restored.settings;
+        // What is restored is drawn, and what is drawn is looked at.
+        self.film.viewed = None;
         self.controls.prompt = settings.prompt;
         self.controls.seed = settings.seed;
         self.controls.size = settings.size;

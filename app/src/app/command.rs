@@ -17,6 +17,14 @@ pub enum Command {
     QuickSave,
     /// Put the picture on the clipboard.
     Copy,
+    /// Keep the picture.
+    Keep,
+    /// Bring back what was deleted.
+    Undelete,
+    /// Look for a kept picture.
+    FindKept,
+    /// Fold the filmstrip or unfold it.
+    Filmstrip,
     /// Close the window.
     Quit,
     /// Take back the last change of prompt or settings.
@@ -120,6 +128,10 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             Some(Command::QuickSave),
             Some(Command::Copy),
             None,
+            Some(Command::Keep),
+            Some(Command::FindKept),
+            Some(Command::Undelete),
+            None,
             Some(Command::SaveComparison),
             Some(Command::Animate),
             Some(Command::SaveFrames),
@@ -181,6 +193,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             Some(Command::FocusPrompt),
             Some(Command::FocusPicture),
             Some(Command::SidePanel),
+            Some(Command::Filmstrip),
             None,
             Some(Command::ThemeSystem),
             Some(Command::ThemeLight),
@@ -212,6 +225,10 @@ impl Command {
             Self::Save => "Save picture…",
             Self::QuickSave => "Quick save",
             Self::Copy => "Copy picture",
+            Self::Keep => "Keep picture",
+            Self::Undelete => "Undo delete",
+            Self::FindKept => "Find a kept picture",
+            Self::Filmstrip => "Kept pictures",
             Self::Quit => "Quit",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
@@ -268,6 +285,10 @@ impl Command {
             Self::Save => "Save the chosen picture as a PNG that carries its settings.",
             Self::QuickSave => "Save at once to the output folder, never over an existing file.",
             Self::Copy => "Copy the chosen picture to the clipboard.",
+            Self::Keep => "Keep the chosen picture in the filmstrip, with its settings and its latents.",
+            Self::Undelete => "Bring the kept picture back that was deleted last.",
+            Self::FindKept => "Search the prompts of what was kept.",
+            Self::Filmstrip => "Fold the strip of kept pictures, or unfold it.",
             Self::Quit => "Close InstaFlow.",
             Self::Undo => "Take back the last word, or the last change of a setting that decides the picture.",
             Self::Redo => "Do again what was taken back. Ctrl+Y does the same.",
@@ -329,6 +350,10 @@ impl Command {
             Self::Save => (control, Key::S),
             Self::QuickSave => (both, Key::S),
             Self::Copy => return None,
+            Self::Keep => (control, Key::K),
+            Self::Undelete => (both, Key::D),
+            Self::FindKept => (control, Key::F),
+            Self::Filmstrip => (control, Key::J),
             Self::Quit => (control, Key::Q),
             Self::Undo => (control, Key::Z),
             Self::Redo => (both, Key::Z),

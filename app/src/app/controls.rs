@@ -140,6 +140,8 @@ pub struct Controls {
     pub show_side: bool,
     /// Whether the panel of what the model knows is shown.
     pub show_words: bool,
+    /// Whether the filmstrip is unfolded.
+    pub show_film: bool,
     /// Light or dark.
     pub theme: Theme,
     /// Size of everything but the pictures, 1 being the system's own.
@@ -183,6 +185,7 @@ impl Default for Controls {
             pattern: DEFAULT_PATTERN.to_owned(),
             show_side: true,
             show_words: false,
+            show_film: true,
             theme: Theme::System,
             scale: 1.0,
         }

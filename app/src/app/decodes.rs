@@ -19,6 +19,8 @@ pub(super) enum Then {
     SaveQuick,
     /// Onto the clipboard.
     Copy,
+    /// Into the place of this kept picture, where it was decoded in full.
+    Keep(u64),
 }
 
 /// What waits to be decoded.
@@ -33,6 +35,11 @@ impl Decodes {
     /// How many wait, the one under way included.
     pub fn count(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether this kept picture is among them.
+    pub fn keeps(&self, id: u64) -> bool {
+        self.waiting.iter().any(|(_, then)| matches!(then, Then::Keep(its) if *its == id))
     }
 }
 
@@ -67,6 +74,12 @@ impl App {
         }
     }
 
+    /// Decodes a kept picture again, in full.
+    pub(super) fn decode_kept(&mut self, id: u64, picture: Picture) {
+        self.decodes.waiting.push_back((picture, Then::Keep(id)));
+        self.decode_next();
+    }
+
     /// The decoding under way has ended.
     pub(super) fn end_decode(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
         if self.decodes.running.take_if(|(running, _)| *running == id).is_none() {
@@ -79,7 +92,11 @@ impl App {
                 self.write(Picture { timings, straightness, path, ..decoded }, then);
             }
             Outcome::Failed(failure) => {
-                self.complain(failure, Some("The picture went out as it is on screen: decoded with the tiny decoder."));
+                let advice = match then {
+                    Then::Keep(_) => "The kept picture stays as it was.",
+                    _ => "The picture went out as it is on screen: decoded with the tiny decoder.",
+                };
+                self.complain(failure, Some(advice));
                 self.write(shown, then);
             }
             Outcome::Dropped | Outcome::Unchanged | Outcome::Opened(_) => {
@@ -117,6 +134,8 @@ impl App {
             Then::SaveAs(path, overwrite) => self.jobs.save(SaveAs { path, picture, metadata, overwrite }),
             Then::SaveQuick => self.jobs.save_quick(picture, metadata),
             Then::Copy => self.jobs.copy(picture),
+            Then::Keep(id) if picture.settings.decoder == Decoder::Full => self.film.replace(id, picture),
+            Then::Keep(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use super::decodes::Then;
 use super::details::describe;
 use super::files::SaveAs;
 use super::jobs::Done;
-use super::{App, LogView, Opening, Question, Run, Sheet};
+use super::{App, LogView, Opening, Run, Sheet};
 
 impl App {
     /// Takes in everything the engine has said since the last frame.
@@ -47,14 +47,7 @@ impl App {
                 }
                 Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
                 Done::Copied => self.notify(ctx, "Picture copied".to_owned()),
-                Done::Settings { file, restored } => {
-                    let mine = &self.controls.prompt;
-                    if mine.trim().is_empty() || *mine == restored.settings.prompt {
-                        self.restore(ctx, *restored);
-                    } else {
-                        self.question = Some(Question { file, restored: *restored });
-                    }
-                }
+                Done::Settings { file, restored } => self.offer(ctx, file, *restored),
                 Done::SaveQuick(picture) => self.jobs.save_quick(*picture, self.controls.metadata),
                 Done::Animate(target) => self.animate(target),
                 Done::Output(folder) => self.set_output(Some(folder)),

@@ -18,6 +18,7 @@ use super::Outside;
 use super::dialogs::{Answer, Ask, Dialog};
 use super::files::{self, Animation, Job, SaveAs, Target};
 use super::measure::{Distance, distance};
+use super::reveal::Reveal;
 use crate::theme;
 
 /// Files that are written sooner are not worth a word.
@@ -72,6 +73,7 @@ pub(super) struct Jobs {
     /// Since when files are being written.
     writing_since: Cell<Option<Instant>>,
     dialog: Dialog,
+    reveal: Reveal,
     dialog_open: Arc<AtomicBool>,
 }
 
@@ -103,6 +105,7 @@ impl Jobs {
             report,
             writing_since: Cell::new(None),
             dialog: outside.dialog,
+            reveal: outside.reveal,
             dialog_open: Arc::default(),
         }
     }
@@ -260,6 +263,16 @@ impl Jobs {
             });
             let (student, other) = (student.rgb, other.rgb);
             report.send(Done::Measured(Box::new(Measured { lane, student, other, distance, map })));
+        });
+    }
+
+    /// Shows a file in the file manager, on a thread of its own: that may take its time to start.
+    pub fn reveal(&self, path: PathBuf) {
+        let (reveal, report) = (self.reveal.clone(), self.report.clone());
+        std::thread::spawn(move || {
+            if let Err(sentence) = reveal(&path) {
+                report.fail(&sentence, None);
+            }
         });
     }
 

@@ -10,9 +10,9 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
-use super::{App, Options, Outside, details, state, system_dialog};
-use crate::record;
+use super::{App, Options, Outside, details, state, system_dialog, system_reveal};
 use crate::theme::tokens;
+use crate::{library, record};
 
 /// Where the window's log is, where it has one.
 pub fn log_file() -> Option<PathBuf> {
@@ -43,7 +43,14 @@ pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
             let wake = wake.clone();
             move || wake()
         });
-        let outside = Outside { dialog: Arc::new(system_dialog), output: output_folder(), state, wake };
+        let outside = Outside {
+            dialog: Arc::new(system_dialog),
+            output: output_folder(),
+            library: library::default_folder(),
+            reveal: Arc::new(system_reveal),
+            state,
+            wake,
+        };
         let mut app = App::new(engine, options, outside);
         app.introduce(details::graphics(creation));
         Ok(Box::new(Window { app, repaint }))

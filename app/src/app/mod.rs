@@ -12,6 +12,7 @@ mod dialogs;
 mod drawing;
 mod events;
 mod files;
+mod film;
 mod history;
 mod jobs;
 mod launch;
@@ -20,9 +21,11 @@ mod pane;
 mod parts;
 mod poster;
 mod prompts;
+mod reveal;
 mod sheet;
 mod state;
 mod tally;
+mod thumbnails;
 mod view;
 mod words;
 mod work;
@@ -42,6 +45,7 @@ use instaflow_engine::worker::Engine;
 pub(crate) use actions::is_narrow;
 pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
+pub(crate) use film::Standing;
 pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
 pub(crate) use words::Hint;
 pub(crate) use work::Stop;
@@ -50,10 +54,12 @@ pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};
 pub use controls::{Against, CompareAs, Controls, Show, Theme};
 pub use dialogs::{Answer, Ask, Dialog, system_dialog};
+pub use film::Act;
 pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
 pub use pane::{Estimate, Pane, Run};
 pub use prompts::Prompts;
+pub use reveal::{Reveal, system_reveal};
 pub use sheet::{STEPS, Sheet};
 pub use state::State;
 pub use view::View;
@@ -75,6 +81,10 @@ pub struct Outside {
     pub dialog: Dialog,
     /// Where quick save puts its pictures, unless the person has chosen another folder.
     pub output: PathBuf,
+    /// Where kept pictures are, where there is such a place.
+    pub library: Option<PathBuf>,
+    /// Shows a file in the file manager.
+    pub reveal: Reveal,
     /// Where the window's state is kept from one start to the next, if it is.
     pub state: Option<PathBuf>,
     /// Called, from any thread, when [`App::logic`] has something to take in.
@@ -93,6 +103,8 @@ pub struct App {
     pub(crate) scrub: Option<usize>,
     /// The animation that is being drawn.
     pub(crate) export: Option<Export>,
+    /// The kept pictures.
+    pub(crate) film: film::Film,
     /// How far the student and each of the others are apart.
     pub(crate) apart: HashMap<Lane, Apart>,
     pub(crate) view: View,
@@ -171,6 +183,7 @@ impl App {
             sheet: Sheet::default(),
             scrub: None,
             export: None,
+            film: film::Film::new(outside.library.clone(), outside.wake.clone()),
             apart: HashMap::new(),
             view: View::default(),
             chosen: Lane::Live,
@@ -240,6 +253,7 @@ impl App {
         }
         self.take_events(ctx);
         self.take_jobs(ctx);
+        self.take_news(ctx);
         for file in ctx.input(|input| input.raw.dropped_files.clone()) {
             self.jobs.read_dropped(file.path().to_owned());
         }
@@ -264,6 +278,7 @@ impl App {
         }
         self.follow(ui.ctx());
         self.note_prompt(ui.ctx());
+        self.follow_film(ui.ctx());
         self.remember(ui.ctx());
         if self.jobs.is_writing() {
             ui.ctx().request_repaint_after(std::time::Duration::from_millis(200));
@@ -295,7 +310,7 @@ impl App {
     pub fn is_busy(&self) -> bool {
         let beside = [&self.teacher, &self.baseline];
         let running = self.live.run.is_some() || beside.iter().any(|pane| pane.run.is_some() || pane.due.is_some());
-        let running = running || self.sheet.due.is_some() || self.measuring;
+        let running = running || self.sheet.due.is_some() || self.measuring || self.film.is_busy();
         running || self.opening.is_some() || !self.under_way.is_empty()
     }
 

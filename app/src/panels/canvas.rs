@@ -7,9 +7,13 @@ use egui::{
 };
 use instaflow_engine::protocol::{Lane, Picture};
 
-use super::work;
+use super::{film, work};
 use crate::app::{App, Command, Focus, View};
 use crate::theme::{palette, tokens};
+
+/// What a picture's own menu offers.
+const CONTEXT: [Command; 6] =
+    [Command::Keep, Command::Save, Command::QuickSave, Command::Copy, Command::Fit, Command::ActualSize];
 
 /// Points by which an arrow key moves the picture.
 const ARROW: f32 = 40.0;
@@ -38,8 +42,8 @@ pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, 
         }
     }
     response.context_menu(|ui| {
-        for command in [Command::Save, Command::QuickSave, Command::Copy, Command::Fit, Command::ActualSize] {
-            if ui.button(command.label()).clicked() {
+        for command in CONTEXT {
+            if ui.add_enabled(app.why_not(command).is_none(), egui::Button::new(command.label())).clicked() {
                 app.chosen = lane;
                 app.asked.push(command);
                 ui.close();
@@ -55,6 +59,7 @@ pub fn show_live(app: &mut App, ui: &mut Ui, name: &str) {
     let size = app.live.picture.as_ref().map(size_of);
     viewport(app, ui, rect, name, Lane::Live, size);
     paint_lane(app, ui, rect, Lane::Live);
+    film::keep_button(app, ui, rect, Lane::Live);
 }
 
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.

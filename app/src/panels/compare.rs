@@ -101,6 +101,7 @@ fn side_by_side(app: &mut App, ui: &mut Ui) {
             let rect = ui.available_rect_before_wrap();
             canvas::viewport(app, ui, rect, &name, lane, size);
             canvas::paint_lane(app, ui, rect, lane);
+            super::film::keep_button(app, ui, rect, lane);
         });
     }
 }

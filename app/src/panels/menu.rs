@@ -39,12 +39,13 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
             ui.set_width(240.0 * columns as f32);
+            ui.spacing_mut().item_spacing.y = 2.0;
             ui.columns(columns, |columns| {
                 // The longest menu has a column to itself; the others share.
                 let mut heights = vec![0; columns.len()];
                 for (title, entries) in MENUS {
                     let shortest = (0..columns.len()).min_by_key(|column| heights[*column]).unwrap_or(0);
-                    heights[shortest] += entries.len() + 2;
+                    heights[shortest] += entries.iter().flatten().count() + 2;
                     section(&mut columns[shortest], title, entries);
                 }
             });

@@ -3,6 +3,8 @@
 
 mod canvas;
 mod compare;
+mod film;
+mod kept;
 mod log;
 mod menu;
 mod messages;
@@ -30,12 +32,12 @@ use crate::theme::{palette, tokens};
 /// The whole window.
 pub fn show(app: &mut App, ui: &mut Ui) {
     let padding = |x: i8, y: i8| Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(x, y));
-    let (bar, field, side) = (padding(8, 2), padding(12, 8), padding(14, 12));
+    let (bar, field, side, strip) = (padding(8, 2), padding(12, 8), padding(14, 12), padding(12, 5));
     // A graphics driver in software spends most of a frame on filling: where the window is clear, it is filled already.
     let ground = if app.canvas_is_clear { egui::Color32::TRANSPARENT } else { palette(ui).canvas };
     let canvas = Frame::new().fill(ground).inner_margin(Margin::same(tokens().spacing.gap as i8));
 
-    // The order is that of Tab, too: menu, prompt, messages, side, pictures.
+    // The order is that of Tab, too: menu, prompt, messages, side, kept pictures, pictures.
     Panel::top("menu")
         .frame(bar)
         .show_separator_line(false)
@@ -54,6 +56,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         let panel = Panel::left("words").frame(side).resizable(false).exact_size(tokens().spacing.side + 72.0);
         panel.show(ui, |ui| words::panel(app, ui));
     }
+    let height = film::height(app, ui);
+    let panel = Panel::bottom("film").frame(strip).resizable(false).exact_size(height);
+    panel.show(ui, |ui| info_span!("film").in_scope(|| film::show(app, ui)));
     let span = info_span!("pictures").entered();
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
         let area = ui.available_rect_before_wrap();
@@ -71,6 +76,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 
 fn pictures(app: &mut App, ui: &mut Ui) {
     match app.controls.show {
+        _ if app.film.viewed.is_some() => kept::show(app, ui),
         Show::Compare if app.comparing() => compare::show(app, ui),
         Show::Variations => sheet::variations(app, ui),
         Show::Steps if app.no_teacher().is_none() => sheet::steps(app, ui),

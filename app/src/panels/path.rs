@@ -172,7 +172,7 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
 }
 
 /// The middle of a picture, as much of it as a slice of this shape shows.
-fn middle(picture: Vec2, slice: Vec2) -> Rect {
+pub fn middle(picture: Vec2, slice: Vec2) -> Rect {
     let (wide, high) = (slice.x / slice.y.max(1.0), picture.x / picture.y.max(1.0));
     let part = if wide < high { vec2(wide / high, 1.0) } else { vec2(1.0, high / wide) };
     Rect::from_center_size(pos2(0.5, 0.5), part)

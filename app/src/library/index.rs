@@ -1,0 +1,175 @@
+//! The index on disk: a redb database with a table of entries and one of thumbnails. Nothing but this file knows
+//! redb. Every change is one transaction, on disk when it returns.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::Entry;
+
+/// Entries as JSON, so that versions can differ in what they know.
+const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
+
+/// Small pictures as JPEG.
+const THUMBNAILS: TableDefinition<u64, &[u8]> = TableDefinition::new("thumbnails");
+
+/// The highest number that a picture ever had, so that none is used twice.
+const HIGHEST: TableDefinition<&str, u64> = TableDefinition::new("highest");
+
+/// Bytes of the file that stay in memory: the entries of some 10,000 pictures are 5 MB.
+const CACHE: usize = 16 << 20;
+
+/// The open index. One process has it at a time.
+pub struct Index {
+    database: Database,
+}
+
+/// Why an index could not be opened.
+#[derive(Debug)]
+pub enum Unopened {
+    /// Another process has it.
+    InUse,
+    /// It is no index, or a damaged one; why.
+    Damaged(String),
+    /// The disk or its rights do not allow it; why.
+    Refused(String),
+}
+
+impl Index {
+    /// Opens the index, or makes it where there is none, and reads its entries, in the order of their numbers. A row
+    /// that no version of this program could have written is left out.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), Unopened> {
+        // A damaged file can make the library panic where it expected its own bytes.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = Builder::new().set_cache_size(CACHE).create(path).map_err(from_opening)?;
+            let index = Self { database };
+            index.create_tables().map_err(from_use)?;
+            let entries = index.entries().map_err(from_use)?;
+            Ok((index, entries))
+        }));
+        opened.unwrap_or_else(|_| Err(Unopened::Damaged("its pages contradict each other".to_owned())))
+    }
+
+    /// The bytes of a thumbnail.
+    pub fn thumbnail(&self, id: u64) -> Result<Option<Vec<u8>>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(THUMBNAILS)?;
+        Ok(table.get(id)?.map(|row| row.value().to_vec()))
+    }
+
+    /// One entry.
+    pub fn get(&self, id: u64) -> Result<Option<Entry>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(ENTRIES)?;
+        Ok(table.get(id)?.and_then(|row| parse(id, row.value())))
+    }
+
+    /// The highest number that a picture of this index ever had.
+    pub fn highest(&self) -> Result<u64, redb::Error> {
+        let table = self.database.begin_read()?.open_table(HIGHEST)?;
+        Ok(table.get("picture")?.map_or(0, |row| row.value()))
+    }
+
+    /// Writes entries, and thumbnails where they are given, all or none.
+    pub fn put(&mut self, rows: &[(&Entry, Option<&[u8]>)]) -> Result<(), redb::Error> {
+        self.write(|transaction| {
+            let (mut entries, mut thumbnails) = (transaction.open_table(ENTRIES)?, transaction.open_table(THUMBNAILS)?);
+            for (entry, thumbnail) in rows {
+                let json = serde_json::to_vec(entry).expect("plain data with string keys is JSON");
+                entries.insert(entry.id, json.as_slice())?;
+                if let Some(thumbnail) = thumbnail {
+                    thumbnails.insert(entry.id, *thumbnail)?;
+                }
+            }
+            let mut table = transaction.open_table(HIGHEST)?;
+            let before = table.get("picture")?.map_or(0, |row| row.value());
+            let highest = rows.iter().map(|(entry, _)| entry.id).max().unwrap_or(0);
+            if highest > before {
+                table.insert("picture", highest)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds a thumbnail to an entry.
+    pub fn put_thumbnail(&mut self, id: u64, thumbnail: &[u8]) -> Result<(), redb::Error> {
+        self.write(|transaction| {
+            transaction.open_table(THUMBNAILS)?.insert(id, thumbnail)?;
+            Ok(())
+        })
+    }
+
+    /// Takes entries and their thumbnails out, all or none.
+    pub fn remove(&mut self, ids: &[u64]) -> Result<(), redb::Error> {
+        self.write(|transaction| {
+            let (mut entries, mut thumbnails) = (transaction.open_table(ENTRIES)?, transaction.open_table(THUMBNAILS)?);
+            for id in ids {
+                entries.remove(id)?;
+                thumbnails.remove(id)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&mut self, change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        // After a crash the next start then need not walk through the whole file.
+        transaction.set_quick_repair(true);
+        change(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn create_tables(&self) -> Result<(), redb::Error> {
+        // The one that is made last: where it is there, all are.
+        match self.database.begin_read()?.open_table(HIGHEST) {
+            Ok(_) => Ok(()),
+            Err(TableError::TableDoesNotExist(_)) => {
+                let transaction = self.database.begin_write()?;
+                transaction.open_table(ENTRIES)?;
+                transaction.open_table(THUMBNAILS)?;
+                transaction.open_table(HIGHEST)?;
+                Ok(transaction.commit()?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(ENTRIES)?;
+        let mut entries = Vec::new();
+        for row in table.iter()? {
+            let (id, json) = row?;
+            entries.extend(parse(id.value(), json.value()));
+        }
+        Ok(entries)
+    }
+}
+
+fn parse(id: u64, json: &[u8]) -> Option<Entry> {
+    let entry: Entry = serde_json::from_slice(json).ok()?;
+    Some(Entry { id, ..entry })
+}
+
+fn from_opening(error: DatabaseError) -> Unopened {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Unopened::InUse,
+        DatabaseError::UpgradeRequired(version) => Unopened::Damaged(format!("its format {version} is another one")),
+        other => from_use(other.into()),
+    }
+}
+
+fn from_use(error: redb::Error) -> Unopened {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error {
+        redb::Error::Io(error) if [InvalidData, InvalidInput, UnexpectedEof].contains(&error.kind()) => {
+            Unopened::Damaged(error.to_string())
+        }
+        redb::Error::Io(error) => Unopened::Refused(error.to_string()),
+        redb::Error::DatabaseAlreadyOpen => Unopened::InUse,
+        redb::Error::RepairAborted => Unopened::Refused("it could not be repaired".to_owned()),
+        other => Unopened::Damaged(other.to_string()),
+    }
+}

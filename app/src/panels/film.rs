@@ -1,0 +1,346 @@
+//! The filmstrip: kept pictures, newest first, with what can be done with them. Only what is in sight is laid out, and
+//! only its thumbnails are asked for. Change what a picture in the strip shows in [`cell`].
+
+use egui::scroll_area::ScrollBarVisibility;
+use egui::{
+    Align, Align2, Button, EventFilter, Id, Image, Key, Layout, Margin, Mesh, Pos2, Rect, RichText, ScrollArea, Sense,
+    Shape, Stroke, StrokeKind, TextEdit, Ui, Vec2, WidgetInfo, vec2,
+};
+use instaflow_engine::protocol::{Decoder, Lane, Role};
+
+use super::{canvas, path};
+use crate::app::{Act, App, Command, Standing};
+use crate::library::{Entry, Query};
+use crate::theme::{palette, tokens};
+
+/// Between two pictures, in points.
+const GAP: f32 = 4.0;
+
+/// Room for the scroll bar under the pictures, in points.
+const BAR: f32 = 10.0;
+
+/// Whether there is room for the strip beside the pictures, in a window of this height.
+fn fits(height: f32) -> bool {
+    height > 4.5 * tokens().spacing.strip
+}
+
+/// The strip's whole height, folded or not.
+pub fn height(app: &App, ui: &Ui) -> f32 {
+    let header = ui.spacing().interact_size.y + 10.0;
+    let shown = app.controls.show_film && !app.film.shelf.is_empty() && fits(ui.ctx().content_rect().height());
+    if shown { header + tokens().spacing.strip + BAR + 6.0 } else { header }
+}
+
+/// Header and strip.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let shown = ui.available_height() > tokens().spacing.strip;
+    header(app, ui);
+    if shown {
+        strip(app, ui);
+    }
+}
+
+/// 'Keep' on a picture that is drawn in `rect`.
+pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: Lane) {
+    let pane = app.pane(lane);
+    let Some(picture) = pane.picture.as_ref().filter(|_| pane.finished) else { return };
+    let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
+    let size = vec2(52.0, ui.spacing().interact_size.y);
+    if place.width() < 2.0 * size.x || place.height() < 3.0 * size.y {
+        return;
+    }
+    let kept = app.film.has(picture);
+    let (ink, ground) = (palette(ui).on_label, palette(ui).label.gamma_multiply(0.75));
+    let text = RichText::new(if kept { "Kept" } else { "Keep" }).small().color(ink);
+    let corner = Rect::from_min_size(place.right_top() + vec2(-size.x - 6.0, 6.0), size);
+    let response = ui.put(corner, Button::new(text).fill(ground).stroke(Stroke::NONE));
+    let whose = match lane {
+        Lane::Teacher => " (teacher)",
+        Lane::Baseline => " (baseline)",
+        _ => "",
+    };
+    let name = if kept { "Picture is kept" } else { "Keep this picture" };
+    let response = response.accessible_name(format!("{name}{whose}"));
+    if response.clicked() {
+        app.chosen = lane;
+        app.asked.push(Command::Keep);
+    }
+    response.on_hover_text(if kept { "It is in the filmstrip.".to_owned() } else { Command::Keep.hint(ui.ctx()) });
+}
+
+/// Everything that can be done with an entry, for a menu.
+pub fn menu(app: &mut App, ui: &mut Ui, id: u64) {
+    let Some(entry) = app.film.shelf.get(id).cloned() else { return ui.close() };
+    ui.set_min_width(180.0);
+    for act in Act::ALL {
+        if act == Act::Delete {
+            ui.separator();
+        }
+        if action(app, ui, act, &entry) {
+            ui.close();
+        }
+    }
+}
+
+/// A button for something that can be done with an entry; whether it was pressed.
+pub fn action(app: &mut App, ui: &mut Ui, act: Act, entry: &Entry) -> bool {
+    let why_not = app.why_not_act(act, entry);
+    let response = ui.add_enabled(why_not.is_none(), Button::new(act.label(entry)));
+    let clicked = response.clicked();
+    if clicked {
+        app.act(ui.ctx(), act, entry.id);
+    }
+    response.on_hover_text(act.tooltip()).on_disabled_hover_text(why_not.unwrap_or_default());
+    clicked
+}
+
+fn header(app: &mut App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        super::toggle(app, ui, Command::Filmstrip);
+        match &app.film.standing {
+            Standing::Opening => {
+                ui.weak("Reading the index");
+            }
+            Standing::Closed(failure) => {
+                let text = RichText::new(&failure.message).color(palette(ui).note);
+                let response = ui.add(egui::Label::new(text).truncate());
+                response.on_hover_text(failure.causes.join("\n"));
+                if ui.button("Try again").clicked() {
+                    app.film.retry();
+                }
+            }
+            Standing::Open if app.film.shelf.is_empty() && app.film.deleted() == 0 => {
+                let keys = Command::Keep.keys(ui.ctx());
+                ui.weak(format!("None yet. {keys} keeps the picture with its settings."));
+            }
+            Standing::Open => {
+                search(app, ui);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| selection(app, ui));
+            }
+        }
+    });
+}
+
+fn search(app: &mut App, ui: &mut Ui) {
+    let mut query = app.film.shelf.query().clone();
+    let edit = TextEdit::singleline(&mut query.words).hint_text("Search prompts").desired_width(170.0);
+    let response = ui.add(edit.margin(Margin::symmetric(8, 3))).accessible_name("Search kept pictures");
+    if std::mem::take(&mut app.film.find) {
+        response.request_focus();
+    }
+    let starred = Button::selectable(query.starred, "Starred").frame_when_inactive(true);
+    if ui.add(starred).on_hover_text("Show only what has a star.").clicked() {
+        query.starred = !query.starred;
+    }
+    let (all, found) = (app.film.shelf.len(), app.film.shelf.found());
+    ui.weak(if query.is_empty() { format!("{all} kept") } else { format!("{found} of {all}") });
+    if query != *app.film.shelf.query() {
+        app.find_kept(Query { ..query });
+    }
+    let deleted = app.film.deleted();
+    if deleted > 0 {
+        ui.separator();
+        ui.label(format!("{deleted} deleted"));
+        super::button(app, ui, Command::Undelete);
+    }
+}
+
+/// What can be done with the selected one, from the right.
+fn selection(app: &mut App, ui: &mut Ui) {
+    let Some(entry) = app.film.selection().cloned() else { return };
+    ui.menu_button("More", |ui| menu(app, ui, entry.id)).response.on_hover_text("All that can be done with it.");
+    for (act, width) in [(Act::Delete, 70.0), (Act::Star, 104.0), (Act::Restore, 128.0)] {
+        // What finds no room is in the menu.
+        if ui.available_width() < width {
+            return;
+        }
+        action(app, ui, act, &entry);
+    }
+}
+
+fn strip(app: &mut App, ui: &mut Ui) {
+    if app.film.shelf.found() == 0 {
+        let text = RichText::new("Nothing that was kept is called so.").color(palette(ui).muted);
+        ui.centered_and_justified(|ui| ui.label(text));
+        return;
+    }
+    let side = tokens().spacing.strip;
+    let step = side + GAP;
+    let whole = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), side));
+    let id = Id::unique("filmstrip");
+    let response = ui.interact(whole, id, Sense::focusable_noninteractive());
+    let found = app.film.shelf.found();
+    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ListBox, true, "Filmstrip"));
+    ui.ctx().accesskit_node_builder(id, |node| node.set_size_of_set(found));
+    if response.has_focus() {
+        keys(app, ui, id, (whole.width() / step).max(1.0) as usize);
+        ui.painter().rect_stroke(
+            whole.expand(2.0),
+            tokens().radius.picture,
+            Stroke::new(1.0, palette(ui).accent),
+            StrokeKind::Outside,
+        );
+    }
+    ui.style_mut().always_scroll_the_only_direction = true;
+    let area =
+        ScrollArea::horizontal().auto_shrink(false).scroll_bar_visibility(ScrollBarVisibility::VisibleWhenNeeded);
+    area.show_viewport(ui, |ui, seen| {
+        let start = ui.min_rect().min;
+        ui.set_min_size(vec2(found as f32 * step - GAP, side));
+        let place_of = |at: usize| Rect::from_min_size(start + vec2(at as f32 * step, 0.0), vec2(side, side));
+        if std::mem::take(&mut app.film.follow) {
+            // Where a search does not find the selected one, to the newest that it finds.
+            let at = app.film.selected.and_then(|id| app.film.shelf.place(id)).unwrap_or(0);
+            ui.scroll_to_rect(place_of(at).expand2(vec2(GAP, 0.0)), None);
+        }
+        let first = (seen.min.x / step).max(0.0) as usize;
+        let last = ((seen.max.x / step).ceil().max(0.0) as usize).min(found);
+        let mut missing = Vec::new();
+        for at in first..last {
+            let Some(entry) = app.film.shelf.at(at).cloned() else { break };
+            if !cell(app, ui, place_of(at), &entry, id) {
+                missing.push(entry.id);
+            }
+        }
+        // The leftmost first.
+        missing.reverse();
+        app.film.wish(missing);
+    });
+}
+
+/// One kept picture; whether its thumbnail is at hand. `strip` is who has the keyboard for all of them.
+fn cell(app: &mut App, ui: &mut Ui, rect: Rect, entry: &Entry, strip: Id) -> bool {
+    let selected = app.film.selected == Some(entry.id);
+    // The strip as a whole is reached with Tab, its pictures with the arrows.
+    let response = ui.interact(rect, strip.with(entry.id), Sense::CLICK);
+    response.widget_info(|| WidgetInfo::selected(egui::accesskit::Role::ListBoxOption, true, selected, name(entry)));
+    let radius = tokens().radius.picture;
+    let at_hand = !app.film.thumbnails.lacks(entry.id);
+    match app.film.thumbnails.look_at(entry.id) {
+        Some(texture) => {
+            let uv = path::middle(texture.size_vec2(), rect.size());
+            Image::new(texture).uv(uv).corner_radius(radius).paint_at(ui, rect);
+        }
+        None => {
+            ui.painter().rect_filled(rect, radius, palette(ui).border);
+        }
+    }
+    if entry.starred {
+        star(ui, rect.right_top() + vec2(-13.0, 13.0));
+    }
+    if app.is_decoding(entry.id) {
+        canvas::label(ui, rect.expand(2.0), Align2::LEFT_BOTTOM, "Decoding");
+    }
+    if selected || response.hovered() {
+        let stroke = if selected { Stroke::new(2.0, palette(ui).accent) } else { Stroke::new(1.0, palette(ui).text()) };
+        ui.painter().rect_stroke(rect, radius, stroke, StrokeKind::Inside);
+    }
+    if response.clicked() {
+        ui.memory_mut(|memory| memory.request_focus(strip));
+        app.act(ui.ctx(), Act::Open, entry.id);
+    }
+    if response.secondary_clicked() {
+        app.film.selected = Some(entry.id);
+    }
+    response.context_menu(|ui| menu(app, ui, entry.id));
+    response.on_hover_ui(|ui| details(ui, entry));
+    at_hand
+}
+
+/// The mark of what is liked, on ground of its own so that it is seen on any picture.
+fn star(ui: &Ui, centre: Pos2) {
+    const POINTS: usize = 10;
+    let (ink, ground) = (palette(ui).on_label, palette(ui).label.gamma_multiply(0.75));
+    ui.painter().circle_filled(centre, 9.0, ground);
+    let corner = |at: usize| {
+        let radius = if at.is_multiple_of(2) { 6.0 } else { 2.6 };
+        centre + radius * Vec2::angled(std::f32::consts::TAU * (at as f32 / POINTS as f32 - 0.25))
+    };
+    let mut mesh = Mesh::default();
+    mesh.colored_vertex(centre, ink);
+    for at in 0..POINTS {
+        mesh.colored_vertex(corner(at), ink);
+        mesh.add_triangle(0, 1 + at as u32, 1 + ((at + 1) % POINTS) as u32);
+    }
+    ui.painter().add(mesh);
+    // A mesh has hard edges, a line has soft ones.
+    ui.painter().add(Shape::closed_line((0..POINTS).map(corner).collect(), Stroke::new(1.0, ink)));
+}
+
+/// The arrows and what else the strip answers to; `page` is how many it shows.
+fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
+    let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(strip, filter));
+    let pressed = |key| ui.input(|input| input.key_pressed(key) && !input.modifiers.any());
+    let last = app.film.shelf.found().saturating_sub(1);
+    let now = app.film.selected.and_then(|id| app.film.shelf.place(id));
+    let next = match now {
+        None => [Key::ArrowLeft, Key::ArrowRight, Key::Home, Key::Enter].into_iter().any(pressed).then_some(0),
+        Some(now) if pressed(Key::ArrowLeft) => Some(now.saturating_sub(1)),
+        Some(now) if pressed(Key::ArrowRight) => Some((now + 1).min(last)),
+        Some(now) if pressed(Key::PageUp) => Some(now.saturating_sub(page)),
+        Some(now) if pressed(Key::PageDown) => Some((now + page).min(last)),
+        Some(_) if pressed(Key::Home) => Some(0),
+        Some(_) if pressed(Key::End) => Some(last),
+        Some(_) => None,
+    };
+    if let Some(id) = next.filter(|at| Some(*at) != now).and_then(|at| app.film.shelf.at(at)).map(|entry| entry.id) {
+        app.film.select(id);
+        app.view_selected();
+    }
+    let Some(id) = app.film.selected else { return };
+    for (key, act) in
+        [(Key::Enter, Act::Open), (Key::Space, Act::Star), (Key::Delete, Act::Delete), (Key::Backspace, Act::Delete)]
+    {
+        if pressed(key) {
+            app.act(ui.ctx(), act, id);
+        }
+    }
+}
+
+/// What a screen reader calls a kept picture.
+fn name(entry: &Entry) -> String {
+    let prompt = if entry.settings.prompt.trim().is_empty() { "No prompt" } else { entry.settings.prompt.trim() };
+    let star = if entry.starred { ", starred" } else { "" };
+    format!("{prompt}, seed {}{star}", entry.settings.seed)
+}
+
+/// What is shown beside the pointer.
+fn details(ui: &mut Ui, entry: &Entry) {
+    let prompt = &entry.settings.prompt;
+    if !prompt.trim().is_empty() {
+        ui.label(shortened(prompt, 240));
+    }
+    ui.weak(line(entry));
+    ui.weak(kept_at(entry));
+}
+
+/// How an entry was drawn, in one line.
+pub fn line(entry: &Entry) -> String {
+    let settings = &entry.settings;
+    let role = match settings.role {
+        Role::Student => "student",
+        Role::Teacher => "teacher",
+        Role::Baseline => "baseline",
+    };
+    let steps = if settings.steps == 1 { "1 step".to_owned() } else { format!("{} steps", settings.steps) };
+    let tiny = if settings.decoder == Decoder::Tiny { ", tiny decoder" } else { "" };
+    let (width, height, seed) = (entry.width, entry.height, settings.seed);
+    let model = if entry.model.is_empty() { String::new() } else { format!("{}, ", entry.model) };
+    format!("{model}{role}, {steps}, seed {seed}, {width} × {height}{tiny}")
+}
+
+/// When it was kept, in local time.
+pub fn kept_at(entry: &Entry) -> String {
+    let time = jiff::Timestamp::from_millisecond(entry.kept_at as i64).unwrap_or_default();
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("Kept on %-d %B %Y, %H:%M").to_string()
+}
+
+/// The beginning of a text in one line.
+pub fn shortened(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,43 @@
+//! A kept picture in the place of the live one, with what it is and what can be done with it above.
+
+use egui::{Align, Button, Label, Layout, RichText, Ui};
+use instaflow_engine::protocol::{Decoder, Lane};
+
+use super::{canvas, film};
+use crate::app::{Act, App};
+
+/// Its line and the picture.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(viewed) = &app.film.viewed else { return };
+    let Some(entry) = app.film.shelf.get(viewed.id).cloned() else { return };
+    let mut back = false;
+    ui.horizontal(|ui| {
+        back = ui.add(Button::new("Back to live")).on_hover_text("Show the live picture again (Esc).").clicked();
+        ui.separator();
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            film::action(app, ui, Act::Restore, &entry);
+            if entry.settings.decoder == Decoder::Tiny {
+                film::action(app, ui, Act::DecodeAgain, &entry);
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(Label::new(RichText::new(film::line(&entry)).weak()).truncate())
+                    .on_hover_text(film::kept_at(&entry));
+            });
+        });
+    });
+    ui.add_space(2.0);
+    let rect = ui.available_rect_before_wrap();
+    let Some(viewed) = &app.film.viewed else { return };
+    let (texture, size) = (viewed.pane.texture().cloned(), viewed.pane.picture.as_ref().map(canvas::size_of));
+    canvas::viewport(app, ui, rect, "Kept picture", Lane::Live, size);
+    if let (Some(texture), Some(size)) = (texture, size) {
+        canvas::paint(app, ui, rect, rect, &texture, size, true);
+        if !entry.settings.prompt.trim().is_empty() {
+            let place = app.view.place(rect, size).intersect(rect);
+            canvas::label(ui, place, egui::Align2::LEFT_BOTTOM, &film::shortened(&entry.settings.prompt, 60));
+        }
+    }
+    if back {
+        app.film.viewed = None;
+    }
+}

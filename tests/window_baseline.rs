@@ -234,6 +234,29 @@ fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
 }
 
 #[test]
+fn typing_and_esc_end_the_baselines_run() {
+    let sd = stable_diffusion();
+    let mut window = Window::ready(three(&sd));
+    window.type_text("lake");
+    window.press("Compare");
+    window.settle();
+    window.get_by_label("Prompt").focus();
+    window.type_text("s");
+    while window.picture(Lane::Baseline).settings.prompt != "lakes" {
+        window.step();
+    }
+    window.key_press(Key::Escape);
+    window.settle();
+    let shown = window.picture(Lane::Baseline);
+    assert!(shown.path.is_empty(), "an estimate: its run was stopped");
+    assert!(window.query_by_label("stopped").is_some());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    window.settle();
+    assert_eq!(window.picture(Lane::Baseline).path.len(), 25, "asked for again, it is drawn");
+    assert!(window.query_by_label("stopped").is_none());
+}
+
+#[test]
 fn stable_diffusion_alone_is_drawn_in_its_own_way() {
     let sd = stable_diffusion();
     let mut window =

@@ -34,6 +34,11 @@ impl App {
         [Lane::Teacher, Lane::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
     }
 
+    /// Whether a lane's picture is still to come.
+    pub(crate) fn waits(&self, lane: Lane) -> bool {
+        self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane)
+    }
+
     /// With whom the student is compared where only two have room.
     pub(crate) fn rival(&self) -> Lane {
         let prefers_baseline = self.controls.against == Against::Baseline && self.beside(Lane::Baseline);

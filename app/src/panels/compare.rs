@@ -173,10 +173,11 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
     }
     match &pane.picture {
         Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
-        _ if app.controls.live && lane == Lane::Baseline && app.teacher.run.is_some() => {
+        _ if app.waits(lane) && lane == Lane::Baseline && app.teacher.run.is_some() => {
             "waits for the teacher".to_owned()
         }
-        _ if app.controls.live && lane != Lane::Live => "waits for a pause in typing".to_owned(),
+        _ if app.waits(lane) && lane != Lane::Live => "waits for a pause in typing".to_owned(),
+        Some(_) if !pane.finished && pane.shows(&app.wanted(lane)) => "stopped".to_owned(),
         Some(_) => "of an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
     }

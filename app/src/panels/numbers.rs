@@ -29,8 +29,9 @@ pub fn show(app: &App, ui: &mut Ui) {
     let apart = |value: &dyn Fn(&Distance) -> String| {
         others.iter().map(|lane| app.apart(*lane)?.distance.as_ref().map(value)).collect::<Vec<_>>()
     };
-    let psnr = apart(&|d| if d.psnr.is_finite() { format!("{:.1}", d.psnr) } else { "equal".to_owned() });
-    let unit = if psnr.iter().flatten().any(|value| value != "equal") { " dB" } else { "" };
+    let in_decibels = |d: &Distance| {
+        if d.psnr.is_finite() { format!("{:.1} dB", d.psnr) } else { "equal".to_owned() }
+    };
     let straightness: Vec<_> =
         drawn.iter().map(|picture| picture.and_then(|p| p.straightness).map(|s| format!("{s:.1}"))).collect();
     ui.horizontal(|ui| {
@@ -38,7 +39,7 @@ pub fn show(app: &App, ui: &mut Ui) {
         number(ui, "Time", of_all(&|p| duration(time(p))).and_then(listed), terms::TIME);
         number(ui, "Ratio", of_all(&ratio).map(|parts| spread(&parts, " : ")), terms::TIME);
         number(ui, "NFE", of_all(&|p| nfe(&p.settings).to_string()).and_then(listed), terms::NFE);
-        number(ui, "PSNR", listed(psnr).map(|psnr| format!("{psnr}{unit}")), terms::PSNR);
+        number(ui, "PSNR", listed(apart(&in_decibels)).map(unit_once), terms::PSNR);
         number(ui, "GMSD", listed(apart(&|d| format!("{:.3}", d.gmsd))), terms::GMSD);
         number(ui, "S", listed(straightness), terms::STRAIGHTNESS);
     });
@@ -75,6 +76,11 @@ fn listed(parts: Vec<Option<String>>) -> Option<String> {
     known.then(|| spread(&parts, if parts.len() == 2 { " and " } else { ", " }))
 }
 
+/// "33.1 dB and 25.9 dB" as "33.1 and 25.9 dB".
+fn unit_once(list: String) -> String {
+    list.replacen(" dB and ", " and ", usize::from(list.ends_with(" dB")))
+}
+
 fn spread(parts: &[Option<String>], between: &str) -> String {
     parts.iter().map(|part| part.as_deref().unwrap_or("–")).collect::<Vec<_>>().join(between)
 }
@@ -88,6 +94,18 @@ mod tests {
         assert_eq!(nfe(&Settings::student("")), 1);
         assert_eq!(nfe(&Settings::teacher("")), 50);
         assert_eq!(nfe(&Settings { guidance: 1.0, ..Settings::teacher("") }), 25);
+    }
+
+    #[test]
+    fn a_unit_is_said_once() {
+        for (list, expected) in [
+            ("33.1 dB", "33.1 dB"),
+            ("33.1 dB and 25.9 dB", "33.1 and 25.9 dB"),
+            ("33.1 dB and –", "33.1 dB and –"),
+            ("equal and 25.9 dB", "equal and 25.9 dB"),
+        ] {
+            assert_eq!(unit_once(list.to_owned()), expected);
+        }
     }
 
     #[test]

@@ -79,6 +79,24 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
 }
 
 #[test]
+fn what_an_input_method_composes_is_one_step() {
+    let mut window = Window::ready(student());
+    window.type_letters("a ");
+    let preedit = |text: &str| egui::ImeEvent::Preedit { text: text.to_owned(), active_range_chars: None };
+    for event in [preedit("´"), preedit("é"), preedit("ét"), preedit("été"), egui::ImeEvent::Commit("ÉTÉ".to_owned())]
+    {
+        window.event(egui::Event::Ime(event));
+        window.step();
+    }
+    window.run();
+    assert_eq!(window.prompt(), "a ÉTÉ");
+    window.keys(CONTROL, Key::Z);
+    assert_eq!(window.prompt(), "a ");
+    window.keys(CONTROL, Key::Y);
+    assert_eq!(window.prompt(), "a ÉTÉ");
+}
+
+#[test]
 fn undo_is_in_the_menu_and_off_where_there_is_nothing() {
     let mut window = Window::ready(student());
     window.press("Edit");

@@ -271,7 +271,7 @@ impl App {
     /// Draws the window, does what was asked for in it, and sends what changed to the engine.
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         panels::show(self, ui);
-        self.history.observe(moment(ui.ctx()), &self.controls);
+        self.note_changes(ui.ctx());
         for command in std::mem::take(&mut self.asked) {
             self.perform(command, ui.ctx());
             self.history.observe_whole(&self.controls);
@@ -427,14 +427,6 @@ impl App {
         self.next_id += 1;
         JobId(self.next_id)
     }
-}
-
-fn moment(ctx: &egui::Context) -> history::Moment {
-    ctx.input(|input| history::Moment {
-        now: input.time,
-        held: input.pointer.any_down(),
-        pasted: input.events.iter().any(|event| matches!(event, egui::Event::Paste(_))),
-    })
 }
 
 impl Drop for App {

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use egui::{Event, ImeEvent};
 use serde::{Deserialize, Serialize};
 
-use super::history::end_of_change;
+use super::history::{Moment, end_of_change};
 use super::{App, Focus};
 
 /// Prompts that are kept.
@@ -29,6 +30,8 @@ pub(crate) struct Typing {
     noted: bool,
     /// An earlier prompt that is looked at.
     recall: Option<Recall>,
+    /// Whether an input method has letters in a field that are not decided yet.
+    composing: bool,
     /// Where the caret is, in bytes of the prompt, while the field has the keyboard.
     pub caret: Option<usize>,
     /// Where to put the caret in the next frame, in bytes of the prompt.
@@ -82,6 +85,27 @@ impl Prompts {
 }
 
 impl App {
+    /// Tells the history what the person did in this frame. What an input method has not decided yet is no change.
+    pub(super) fn note_changes(&mut self, ctx: &egui::Context) {
+        let (moment, composing) = ctx.input(|input| {
+            let moment = Moment {
+                now: input.time,
+                held: input.pointer.any_down(),
+                pasted: input.events.iter().any(|event| matches!(event, Event::Paste(_))),
+            };
+            let composing = input.events.iter().rev().find_map(|event| match event {
+                Event::Ime(ImeEvent::Preedit { text, .. }) => Some(!text.is_empty()),
+                Event::Ime(ImeEvent::Commit(_)) => Some(false),
+                _ => None,
+            });
+            (moment, composing)
+        });
+        self.typing.composing = composing.unwrap_or(self.typing.composing);
+        if !self.typing.composing {
+            self.history.observe(moment, &self.controls);
+        }
+    }
+
     /// The prompts that were drawn and rested on, most recent first.
     pub fn prompts(&self) -> impl Iterator<Item = &str> {
         self.prompts.iter()

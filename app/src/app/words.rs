@@ -282,4 +282,19 @@ mod tests {
         assert_eq!(words("a fir by a dog"), ["dog"], "what was changed is not known to be unknown");
         assert_eq!(words(""), [""; 0]);
     }
+
+    #[test]
+    fn moved_ranges_lie_between_letters_whatever_was_typed() {
+        let texts =
+            ["", "é", "ée\u{301}e", "山 fox 山", "🦊🦊 fox", "fox 🦊 fox fox", "x 山 fox🦊", "\n\nfox\t", "foxfox fox"];
+        for old in texts {
+            let ranges: Vec<_> = instaflow_engine::text::words_of(old).collect();
+            for new in texts {
+                for range in moved(&ranges, old, new) {
+                    let word = new.get(range.clone()).unwrap_or_else(|| panic!("{range:?} of {new:?}, from {old:?}"));
+                    assert!(ranges.iter().any(|old_range| &old[old_range.clone()] == word), "{word:?} was in {old:?}");
+                }
+            }
+        }
+    }
 }

@@ -95,14 +95,16 @@ fn row(app: &mut App, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bo
 }
 
 fn chips(app: &mut App, ui: &mut Ui, phrases: &[&str]) {
-    ui.horizontal_wrapped(|ui| {
+    ui.scope(|ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
         ui.spacing_mut().interact_size.y = CHIP;
-        for phrase in phrases {
-            if chip(ui, phrase).on_hover_text("Add it to the prompt").clicked() {
-                app.add_phrase(phrase);
+        ui.horizontal_wrapped(|ui| {
+            for phrase in phrases {
+                if chip(ui, phrase).on_hover_text("Add it to the prompt").clicked() {
+                    app.add_phrase(phrase);
+                }
             }
-        }
+        });
     });
 }
 

@@ -41,6 +41,7 @@ use instaflow_engine::protocol::{
     Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
+use tracing::info_span;
 
 pub(crate) use actions::is_narrow;
 pub(crate) use details::precision;
@@ -276,10 +277,10 @@ impl App {
             self.perform(command, ui.ctx());
             self.history.observe_whole(&self.controls);
         }
-        self.follow(ui.ctx());
+        info_span!("follow").in_scope(|| self.follow(ui.ctx()));
         self.note_prompt(ui.ctx());
         self.follow_film(ui.ctx());
-        self.remember(ui.ctx());
+        info_span!("remember").in_scope(|| self.remember(ui.ctx()));
         if self.jobs.is_writing() {
             ui.ctx().request_repaint_after(std::time::Duration::from_millis(200));
         }

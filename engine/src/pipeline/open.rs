@@ -100,7 +100,11 @@ fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size
     note(sizes, component, || component.check(models.dtype, |vb| UNet::new(vb, &config)))?;
     for component in [folder.vae()].into_iter().chain(folder.vae_tiny()) {
         vae_config(component)?;
-        note(sizes, component, || component.check(models.dtype, |vb| Autoencoder::new(vb, component.config())))?;
+        note(sizes, component, || {
+            component.check(models.dtype, |vb| Autoencoder::new(vb, component.config()))?;
+            // All of it must be sound, and the decoder alone takes memory.
+            component.check(models.dtype, |vb| Autoencoder::decoder(vb, component.config()))
+        })?;
     }
     Ok(())
 }

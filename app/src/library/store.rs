@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use instaflow_engine::pipeline::Latents;
 use instaflow_engine::png;
@@ -278,7 +279,7 @@ fn open_index(folder: &Folder) -> Result<(Index, Vec<Entry>, Option<Damage>)> {
         message: "Another window of InstaFlow has the kept pictures open: close it, then try again".to_owned(),
         causes: vec![folder.root().display().to_string()],
     };
-    match Index::open(&path) {
+    match patiently(|| Index::open(&path)) {
         Ok((index, entries)) => Ok((index, entries, None)),
         Err(Unopened::InUse) => Err(in_use()),
         Err(Unopened::Refused(reason)) => Err(cannot(vec![reason])),
@@ -289,6 +290,18 @@ fn open_index(folder: &Folder) -> Result<(Index, Vec<Entry>, Option<Damage>)> {
                 Err(Unopened::InUse) => Err(in_use()),
                 Err(Unopened::Refused(again) | Unopened::Damaged(again)) => Err(cannot(vec![reason, again])),
             }
+        }
+    }
+}
+
+/// Opens again while another process has it: one that was just ended may take a moment to be gone.
+fn patiently<T>(open: impl Fn() -> std::result::Result<T, Unopened>) -> std::result::Result<T, Unopened> {
+    const LONGEST: Duration = Duration::from_secs(2);
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(Unopened::InUse) if began.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(50)),
+            opened => return opened,
         }
     }
 }

@@ -249,6 +249,11 @@ fn one_window_at_a_time_has_it() {
     let first = open(&folder);
     let failure = Store::open(folder.path()).err().expect("the first has it");
     assert!(failure.message.contains("Another window"), "{failure:?}");
-    drop(first);
+    // One that is on its way out is waited for.
+    let leaving = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(first);
+    });
     assert_eq!(reopened(&folder).0, ["one"]);
+    leaving.join().expect("it left");
 }

@@ -123,7 +123,9 @@ fn header(app: &mut App, ui: &mut Ui) {
 
 fn search(app: &mut App, ui: &mut Ui) {
     let mut query = app.film.shelf.query().clone();
-    let edit = TextEdit::singleline(&mut query.words).hint_text("Search prompts").desired_width(170.0);
+    // A narrow window has other things to show beside it, too.
+    let width = (ui.available_width() - 370.0).clamp(84.0, 170.0);
+    let edit = TextEdit::singleline(&mut query.words).hint_text("Search prompts").desired_width(width);
     let response = ui.add(edit.margin(Margin::symmetric(8, 3))).accessible_name("Search kept pictures");
     if std::mem::take(&mut app.film.find) {
         response.request_focus();

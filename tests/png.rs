@@ -100,7 +100,8 @@ fn other_programs_find_what_they_look_for() {
         let [parameters] = parameters else { panic!("{} chunks `parameters`", parameters.len()) };
         let expected = format!(
             "{prompt}\nNegative prompt: not {prompt}\nSteps: 25, Sampler: Euler flow, CFG scale: 1.1, \
-             Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: \"my model: a, \\\"b\\\"\", Version: instaflow {}",
+             Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: \"my model: a, \\\"b\\\"\", VAE Decoder: TAESD, \
+             Version: instaflow {}",
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(*parameters, expected.replace('\0', ""));

@@ -15,11 +15,12 @@ TINY_SD = HERE.parent / "fixtures/tiny-sd"
 
 OURS = "InstaFlow"
 STOCK_CANDLE = "stock candle"
+SD_CPP = "stable-diffusion.cpp"
 OPENVINO = "OpenVINO"
 TORCH = "PyTorch"
 COMPILED = "PyTorch compiled"
 AUTOCAST = "PyTorch bf16 autocast"
-NAMES = (OURS, TORCH, COMPILED, AUTOCAST, OPENVINO, STOCK_CANDLE)
+NAMES = (OURS, TORCH, COMPILED, AUTOCAST, OPENVINO, STOCK_CANDLE, SD_CPP)
 
 # An allocator that keeps its pages, as our trainer gives itself when it starts.
 KEEP_MEMORY = {
@@ -79,6 +80,10 @@ class Setting:
     networks: Path
     # Why there are none.
     networks_reason: str | None = None
+    # stable-diffusion.cpp's program, where there is one.
+    sd_cli: Path | None = None
+    # Why there is no model for it.
+    model_reason: str | None = None
 
 
 def groups(setting: Setting) -> list[Group]:
@@ -88,7 +93,7 @@ def groups(setting: Setting) -> list[Group]:
     """
     timed = [_one_step(setting, dtype) for dtype in ("bf16", "f32")]
     timed += [_tiny(setting, dtype) for dtype in ("bf16", "f32")]
-    return [*timed, _stock(setting), _training(setting)]
+    return [*timed, _stock(setting), _sd_cpp(setting), _training(setting)]
 
 
 def _one_step(setting: Setting, dtype: str) -> Group:
@@ -141,6 +146,28 @@ def _stock(setting: Setting) -> Group:
         f"candle as it comes, one step, f32, {_shapes(setting)}",
         STEP,
         [_ours(setting, "f32", 8.5), stock],
+        min(setting.rounds, 3),
+        warm_ups=1,
+    )
+
+
+def _sd_cpp(setting: Setting) -> Group:
+    """Apart from the others: it is built by whoever wants it timed."""
+    reason = setting.model_reason
+    if setting.sd_cli is None:
+        reason = "name its program with --sd-cli"
+    elif setting.quick:
+        reason = "it knows no toy shapes"
+    command = [sys.executable, str(HERE / "peer_sdcpp.py"), str(setting.sd_cli)]
+    command += [str(setting.networks / "model"), "--threads", str(setting.threads)]
+    return Group(
+        "sd-cpp-f32",
+        f"stable-diffusion.cpp, one step, f32, {_shapes(setting)}",
+        STEP,
+        [
+            _ours(setting, "f32", 8.5),
+            Contestant(SD_CPP, command, _gib(setting, 9.0), reason),
+        ],
         min(setting.rounds, 3),
         warm_ups=1,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import machine
 import report
-from contestants import NAMES, OPENVINO, OURS, Group, Setting, groups
+from contestants import NAMES, OPENVINO, OURS, SD_CPP, Group, Setting, groups
 from rounds import say, sittings
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +28,7 @@ KEYS = (
     "tiny-decoder-bf16",
     "tiny-decoder-f32",
     "stock-candle-f32",
+    "sd-cpp-f32",
     "training-f32",
 )
 
@@ -46,13 +47,22 @@ def main() -> int:
     # Beside the report, not in /tmp, which may be memory.
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=options.output) as folder:
         setting = Setting(
-            instaflow, options.threads, options.rounds, options.quick, Path(folder)
+            instaflow,
+            options.threads,
+            options.rounds,
+            options.quick,
+            Path(folder),
+            sd_cli=options.sd_cli,
         )
         chosen = _chosen(setting, options)
         names = _to_convert(chosen)
         if names:
             reason = _convert(names, setting, logs)
             chosen = _chosen(replace(setting, networks_reason=reason), options)
+        if any(c.name == SD_CPP for group in chosen for c in group.contestants):
+            script, model = str(HERE / "save_diffusers.py"), str(setting.networks / "model")
+            reason = _make([sys.executable, script, model], logs / "model.log")
+            chosen = _chosen(replace(setting, model_reason=reason), options)
         measured: report.Measured = []
         for group in chosen:
             for sitting in sittings(group, options.threads, logs):
@@ -74,6 +84,12 @@ def _options() -> argparse.Namespace:
         metavar="PATH",
         help="time this program, and instaflow-trainer and examples/stock_candle "
         "beside it, instead of building all three",
+    )
+    parser.add_argument(
+        "--sd-cli",
+        type=Path,
+        metavar="PATH",
+        help="time this program of stable-diffusion.cpp, too",
     )
     parser.add_argument("--rounds", type=_count, help="timed rounds [7; quick: 2]")
     parser.add_argument("--threads", type=_count, default=cores, help=f"[{cores}]")
@@ -102,6 +118,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.instaflow and not options.instaflow.is_file():
         parser.error(f"there is no {options.instaflow}: --instaflow names the program")
+    if options.sd_cli and not options.sd_cli.is_file():
+        parser.error(f"there is no {options.sd_cli}: --sd-cli names the program")
     options.rounds = options.rounds or (2 if options.quick else 7)
     options.output = options.output.resolve()
     return options
@@ -138,7 +156,8 @@ def _chosen(setting: Setting, options: argparse.Namespace) -> list[Group]:
     """The groups that are asked for, without the contestants that are not."""
     chosen = []
     for group in groups(setting):
-        kept = [c for c in group.contestants if c.name not in options.without]
+        left_out = {*options.without, *([] if setting.sd_cli else [SD_CPP])}
+        kept = [c for c in group.contestants if c.name not in left_out]
         asked = not options.only or group.key in options.only
         if asked and any(c.name != OURS for c in kept):
             chosen.append(replace(group, contestants=kept))
@@ -163,13 +182,17 @@ def _convert(names: list[str], setting: Setting, logs: Path) -> str | None:
     command = [sys.executable, script, str(setting.networks), *names]
     if setting.quick:
         command.append("--quick")
-    log = logs / "convert-openvino.log"
+    return _make(command, logs / "convert-openvino.log")
+
+
+def _make(command: list[str], log: Path) -> str | None:
+    """Runs a script that makes files; the reason where that fails."""
     with log.open("wb") as errors:
         done = subprocess.run(command, check=False, stdout=errors, stderr=errors)
     if done.returncode == 0:
         return None
     lines = log.read_text(errors="replace").split("\n")
-    return next((x for x in reversed(lines) if x.strip()), "the conversion failed")
+    return next((x for x in reversed(lines) if x.strip()), "it failed without a word")
 
 
 def _ended(*_: object) -> None:

@@ -29,6 +29,7 @@ class Process:
 
     def __init__(self, contestant: Contestant, threads: int, log: Path) -> None:
         self.contestant = contestant
+        self._peak: float | None = None
         self._log = log
         counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
         environment = os.environ | dict.fromkeys(counts, str(threads))
@@ -65,10 +66,15 @@ class Process:
         # The signal takes its time: the next turn begins when this process stands.
         events = os.WSTOPPED | os.WEXITED | os.WNOWAIT
         os.waitid(os.P_PID, self._child.pid, events)
-        return seconds(line, self.contestant.dtype)
+        found = seconds(line, self.contestant.dtype)
+        # Who starts another program for each run says what that one held.
+        self._peak = json.loads(line).get("peak_gib", self._peak)
+        return found
 
     def peak_gib(self) -> float | None:
-        """The most memory that the process has held, in GiB."""
+        """The most memory that the process, or what it starts, has held, in GiB."""
+        if self._peak is not None:
+            return self._peak
         try:
             status = Path(f"/proc/{self._child.pid}/status").read_text()
         except OSError:

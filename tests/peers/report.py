@@ -15,9 +15,6 @@ from contestants import OURS, Group
 from rounds import Result
 
 QUICK = "Toy shapes, to try the script: these times say nothing of any contestant."
-STABLE_DIFFUSION_CPP = """\
-Not timed: stable-diffusion.cpp, which takes whole checkpoint files alone, no random
-weights, and is built from C++ source."""
 
 Measured = list[tuple[Group, list[Result]]]
 
@@ -70,7 +67,7 @@ def _heading(about: dict[str, Any]) -> str:
 {versions}.
 
 Medians in seconds, the smallest and the largest in brackets. A ratio under 1 means that
-InstaFlow is the faster. {STABLE_DIFFUSION_CPP}
+InstaFlow is the faster.
 """
 
 

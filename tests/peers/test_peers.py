@@ -16,6 +16,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import peer_sdcpp
 import report
 from contestants import (
     NAMES,
@@ -71,6 +72,7 @@ class Groups(unittest.TestCase):
         setting = Setting(Path("/nonexistent/instaflow"), 3, 7, False, Path("files"))
         known = groups(setting)
         self.assertEqual(tuple(one.key for one in known), KEYS)
+        self.assertIn("--sd-cli", known[-2].contestants[-1].reason)
         for one in known:
             ours, *peers = one.contestants
             self.assertEqual(ours.name, OURS)
@@ -228,6 +230,20 @@ class Tables(unittest.TestCase):
             )
         first = read["groups"][0]["results"][0]
         self.assertEqual(first["seconds"], {"training_step": [0.9, 1.0, 5.0]})
+
+
+class StableDiffusionCpp(unittest.TestCase):
+    """What its log says."""
+
+    def test_the_stages_are_found_in_its_log(self) -> None:
+        log = """[INFO ] get_learned_condition completed, taking 0.11s
+[INFO ] sampling completed, taking 7.25s
+[INFO ] decode_first_stage completed, taking 12.50s
+"""
+        expected = {"text_encoder": 0.11, "unet": 7.25, "decoder": 12.5}
+        self.assertEqual(peer_sdcpp.stages(log), expected)
+        with self.assertRaisesRegex(RuntimeError, "decoder"):
+            peer_sdcpp.stages(log.replace("decode_first", "encode_first"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import networks
@@ -21,12 +22,19 @@ def main() -> None:
     of = networks.SD15
     torch.manual_seed(0)
     parts = {
-        "text_encoder": lambda: CLIPTextModel(CLIPTextConfig(**of.text)),
         "unet": lambda: UNet2DConditionModel.from_config(of.unet),
         "vae": lambda: AutoencoderKL.from_config(of.decoder),
     }
     for name, build in parts.items():
         build().to(torch.bfloat16).save_pretrained(folder / name)
+    text = CLIPTextModel(CLIPTextConfig(**of.text)).to(torch.bfloat16)
+    # As the published folders name them; Transformers 5 leaves the prefix out.
+    tensors = {
+        f"text_model.{name.removeprefix('text_model.')}": tensor.contiguous()
+        for name, tensor in text.state_dict().items()
+    }
+    (folder / "text_encoder").mkdir()
+    save_file(tensors, folder / "text_encoder/model.safetensors")
 
 
 if __name__ == "__main__":

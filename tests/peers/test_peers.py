@@ -237,7 +237,8 @@ class StableDiffusionCpp(unittest.TestCase):
 
     def test_the_stages_are_found_in_its_log(self) -> None:
         log = """[INFO ] get_learned_condition completed, taking 0.11s
-[INFO ] sampling completed, taking 7.25s
+[INFO ] loading tensors completed, taking 2.00s (read: 0.32s, memcpy: 0.00s)
+[INFO ] sampling completed, taking 9.25s
 [INFO ] decode_first_stage completed, taking 12.50s
 """
         expected = {"text_encoder": 0.11, "unet": 7.25, "decoder": 12.5}

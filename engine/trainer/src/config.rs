@@ -149,7 +149,7 @@ impl Config {
             sizes: Sizes {
                 picture: 128,
                 tokens: 48,
-                latent_channels: 8,
+                latent_channels: 12,
                 autoencoder_width: 32,
                 encoder_blocks: vec![0, 0, 1, 2],
                 decoder_blocks: vec![3, 3, 2, 0],
@@ -239,6 +239,11 @@ impl Config {
 }
 
 impl Sizes {
+    /// Pixels of a latent's side.
+    pub fn factor(&self) -> usize {
+        1 << (self.encoder_blocks.len() - 1)
+    }
+
     fn validate(&self) -> Result<()> {
         let levels = self.encoder_blocks.len();
         ensure!((2..=6).contains(&levels), "encoder_blocks takes a number for each of 2 to 6 levels");

@@ -40,12 +40,14 @@ impl Pool {
 }
 
 /// A window of half the side at a place of its own in each picture of (B, 3, H, W): four times as many steps for the
-/// same arithmetic, and every pixel still gets its turn.
-pub fn windows(pictures: &Tensor, random: &mut Random) -> Result<Tensor> {
+/// same arithmetic, and every pixel still gets its turn. It begins at a multiple of `grid` pixels, those of a latent, so
+/// that what the scenes align with the latents is aligned here, too.
+pub fn windows(pictures: &Tensor, grid: usize, random: &mut Random) -> Result<Tensor> {
     let (count, _, height, width) = pictures.dims4()?;
+    let mut place = |side: usize| random.below(side / 2 / grid + 1) * grid;
     let windows: Vec<Tensor> = (0..count)
         .map(|index| {
-            let (y, x) = (random.below(height / 2 + 1), random.below(width / 2 + 1));
+            let (y, x) = (place(height), place(width));
             pictures.narrow(0, index, 1)?.narrow(2, y, height / 2)?.narrow(3, x, width / 2)
         })
         .collect::<candle_core::Result<_>>()?;

@@ -21,7 +21,7 @@ impl Noise {
         Self { tile: TILE.get_or_init(tile), place: [random.unit(), random.unit()] }
     }
 
-    /// The noise at a place, about -1 … 1. The largest waves are 1/8 long, the smallest 1/64; the whole repeats after 1.
+    /// The noise at a place, about -1 … 1. The largest waves are 1/8 long, the smallest 1/32; the whole repeats after 1.
     pub fn at(&self, x: f32, y: f32) -> f32 {
         const SCALE: f32 = SIDE as f32;
         let (x, y) = ((x + self.place[0]) * SCALE, (y + self.place[1]) * SCALE);
@@ -43,10 +43,10 @@ impl Noise {
     }
 }
 
-/// Value noise in four octaves, periodic in both directions.
+/// Value noise in two octaves, periodic in both directions. Finer grain would cost the latents more than it gives the eye.
 fn tile() -> Vec<f32> {
     let mut tile = vec![0.0; SIDE * SIDE];
-    for (octave, weight) in [(8, 0.95), (16, 0.5), (32, 0.25), (64, 0.12)] {
+    for (octave, weight) in [(8, 1.0), (16, 0.45)] {
         let mut random = Random::new(2024, octave as u64);
         let lattice: Vec<f32> = (0..octave * octave).map(|_| random.range(-1.0, 1.0)).collect();
         let cell = SIDE / octave;

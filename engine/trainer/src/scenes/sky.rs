@@ -4,7 +4,7 @@ use super::attributes::{Light, Time, Weather};
 use super::canvas::{Canvas, Curve, stairs};
 use super::palette::{Colour, mix, rgb, smoothstep};
 use super::random::Random;
-use super::view::View;
+use super::view::{View, cell};
 use super::weather;
 
 /// Paints the whole sky; land comes over its lower part.
@@ -47,9 +47,9 @@ fn stars(canvas: &mut Canvas, view: &View, random: &mut Random) {
     const ROWS: u32 = 4;
     let height = 0.9 * view.horizon / ROWS as f32;
     for field in 0..COLUMNS * ROWS {
-        let x = ((field % COLUMNS) as f32 + random.range(0.2, 0.8)) / COLUMNS as f32;
-        let y = ((field / COLUMNS) as f32 + random.range(0.2, 0.8)) * height + 0.02;
-        let radius = random.range(0.0085, 0.0135);
+        let x = cell(((field % COLUMNS) as f32 + random.range(0.1, 0.9)) / COLUMNS as f32);
+        let y = cell(((field / COLUMNS) as f32 + random.range(0.1, 0.9)) * height + 0.01);
+        let radius = random.pick(&[0.011, 0.014]);
         let shown = random.chance(0.85);
         // No star beside the moon: it would look like a fleck.
         let far = !view.shines() || (x - view.light[0]).hypot(y - view.light[1]) > 0.15;

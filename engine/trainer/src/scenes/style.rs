@@ -6,6 +6,7 @@ use super::attributes::Style;
 use super::canvas::{Canvas, Pixel, bilinear};
 use super::noise::Noise;
 use super::palette::{Colour, grey, luma, mix, rgb, scale, smoothstep};
+use super::view::CELLS;
 
 /// RGB bytes, rows from the top.
 pub(super) fn finish(canvas: &Canvas, style: Style, noise: Noise) -> Vec<u8> {
@@ -37,7 +38,7 @@ fn watercolour(canvas: &Canvas, lines: &Lines, noise: Noise, x: f32, y: f32) -> 
     let pigment = mix(grey(lifted), lifted, 1.22);
     let strength = 0.86 + 0.20 * wet + 0.07 * dry;
     let edge = 0.20 * lines.at(px, py);
-    let rim = rim(x, y) + 0.020 * wet + 0.012 * dry;
+    let rim = rim(x, y) + 0.012 * wet;
     let painted = smoothstep(0.030, 0.042, rim);
     // Where a wash ends its pigment gathers.
     let gathered = 0.35 * painted * smoothstep(0.075, 0.045, rim);
@@ -66,8 +67,9 @@ fn sketch(lines: &Lines, noise: Noise, x: f32, y: f32, pixel: Pixel) -> Colour {
     // Strokes leave some paper free.
     let grain = 0.5 + 0.5 * noise.at(2.0 * x, 2.0 * y);
     let wash = mix(PAPER, mix(grey(colour), colour, 1.35), 0.56);
-    let stroke = |along: f32| smoothstep(-0.25, 0.75, (along * std::f32::consts::TAU / 0.036).sin());
-    let hatch = smoothstep(0.25, 0.85, dark) * stroke(x + 0.75 * y);
+    // Two strokes to a cell of the latents.
+    let stroke = |along: f32| smoothstep(-0.25, 0.75, (along * std::f32::consts::TAU * 2.0 * CELLS).sin());
+    let hatch = smoothstep(0.25, 0.85, dark) * stroke(x + y);
     let fade = smoothstep(0.0, 0.075, rim(x, y) + 0.03 * (grain - 0.5));
     let drawn = mix(wash, GRAPHITE, 0.34 * hatch * (0.7 + 0.5 * grain));
     let lined = mix(drawn, GRAPHITE, 0.85 * lines.at(x, y));

@@ -132,7 +132,9 @@ fn lights_and_stars_brighten_the_sky() {
     for seed in 0..8 {
         let night = Attributes { time: Time::Night, ..plain() };
         let bright = |attributes: &Attributes| {
-            draw(attributes, seed).chunks_exact(3).filter(|pixel| pixel[0] > 190 && pixel[1] > 180).count()
+            // At the size that ships: the stars of smaller pictures are smaller than a pixel.
+            let picture = Scene { attributes: attributes.clone(), seed }.render(128);
+            picture.chunks_exact(3).filter(|pixel| pixel[0] > 190 && pixel[1] > 180).count()
         };
         let dark = bright(&night);
         let moons = [Light::FullMoon, Light::CrescentMoon].map(|light| bright(&Attributes { light, ..night.clone() }));

@@ -6,7 +6,7 @@ use super::objects::lantern;
 use super::palette::{mix, paint, rgb, scale, smoothstep};
 use super::random::Random;
 use super::trees::rectangle;
-use super::view::View;
+use super::view::{CELLS, View, cell};
 
 /// A boat with two sails and its mirror image.
 pub(super) fn sailboat(canvas: &mut Canvas, view: &View) {
@@ -86,12 +86,13 @@ pub(super) fn flowers(canvas: &mut Canvas, view: &View, random: &mut Random) {
     let (heart, stem) = (view.palette.steady(heart, 1.0), view.palette.lit(rgb(56, 122, 52), 0.6));
     for row in 0..4 {
         let near = row as f32 / 3.0;
-        let count = 9 - 2 * row;
+        let count = 8 - 2 * row.min(2);
         let shift = random.unit();
         for index in 0..count {
-            let x = (index as f32 + shift + random.range(-0.18, 0.18)) / count as f32;
-            let y = 0.785 + 0.145 * near + random.range(-0.010, 0.010);
-            let radius = 0.017 + 0.022 * near;
+            // Every other row between the cells of the one before.
+            let x = cell((index as f32 + shift) / count as f32) + (row % 2) as f32 * 0.5 / CELLS;
+            let y = 0.785 + 0.145 * near;
+            let radius = 0.019 + 0.022 * near;
             canvas.convex(&rectangle([x - 0.005, y, x + 0.005, y + 2.4 * radius]), 0.9, |_, _| stem);
             for petal in 0..5 {
                 let (sin, cos) = (petal as f32 * std::f32::consts::TAU / 5.0 + 0.3).sin_cos();

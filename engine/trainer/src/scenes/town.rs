@@ -6,11 +6,10 @@ use super::land::rise;
 use super::palette::{Colour, LAMP, mix, rgb, scale};
 use super::random::Random;
 use super::trees::rectangle;
-use super::view::View;
+use super::view::{CELLS, View};
 
 /// Width and height of the towers' windows: few and large, so that they can be learnt.
-const WINDOW: [f32; 2] = [0.026, 0.030];
-const STOREY: f32 = 0.056;
+const WINDOW: [f32; 2] = [0.028, 0.034];
 
 /// A pale row of towers and a near one with windows, highest in the middle; both stand on the horizon.
 pub(super) fn city(canvas: &mut Canvas, view: &View, random: &mut Random) {
@@ -21,13 +20,16 @@ pub(super) fn city(canvas: &mut Canvas, view: &View, random: &mut Random) {
         let half = random.range(0.045, 0.065);
         tower(canvas, view, random, [x, height, half], 0.55);
     }
-    let mut left = random.range(-0.08, 0.0);
-    while left < 1.0 {
-        let half = random.pick(&[0.055, 0.068, 0.081]);
-        let x = left + half;
-        let height = random.range(0.22, 0.36) * crown(x, peak) + 0.04;
-        tower(canvas, view, random, [x, height, half], 0.0);
-        left += 2.0 * half + random.range(0.0, 0.015);
+    // Near towers are whole cells wide and high, a window in each.
+    let mut left = random.pick(&[-2.0, -1.0, 0.0]);
+    while left < CELLS {
+        let cells = random.pick(&[2.0, 2.0, 3.0]);
+        let half = 0.5 * cells / CELLS;
+        let x = left / CELLS + half;
+        let height = random.range(0.24, 0.38) * crown(x, peak) + 0.04;
+        let top = ((view.horizon - height) * CELLS).round() / CELLS;
+        tower(canvas, view, random, [x, view.horizon - top, half - 0.003], 0.0);
+        left += cells;
     }
 }
 
@@ -59,8 +61,8 @@ fn tower(canvas: &mut Canvas, view: &View, random: &mut Random, [x, height, half
     if haze > 0.0 {
         return;
     }
-    let columns = if half > 0.06 { 3 } else { 2 };
-    let rows = ((height - 0.03) / STOREY) as u32;
+    let columns = (2.0 * half * CELLS).round() as u32;
+    let rows = (height * CELLS) as u32;
     let share = match view.attributes.time {
         Time::Noon | Time::Golden => 1.0,
         Time::Dawn => 0.5,
@@ -72,8 +74,8 @@ fn tower(canvas: &mut Canvas, view: &View, random: &mut Random, [x, height, half
     for row in 0..rows {
         for column in 0..columns {
             let colour = if random.chance(share) { glass } else { blind };
-            let wx = x + (column as f32 + 0.5 - columns as f32 / 2.0) * 2.0 * half / columns as f32 * 0.92;
-            let wy = top + 0.034 + row as f32 * STOREY;
+            let wx = x + (column as f32 + 0.5 - columns as f32 / 2.0) / CELLS;
+            let wy = top + (row as f32 + 0.5) / CELLS;
             let [w, h] = [WINDOW[0] / 2.0, WINDOW[1] / 2.0];
             canvas.convex(&rectangle([wx - w, wy - h, wx + w, wy + h]), 1.0, |_, _| colour);
         }

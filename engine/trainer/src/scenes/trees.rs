@@ -98,7 +98,7 @@ pub(super) fn forest(canvas: &mut Canvas, view: &View, random: &mut Random, gras
     let wood = trees(season);
     let far = if view.winter() { mix(wood, SNOW, 0.35) } else { wood };
     rise(canvas, view, random, [view.horizon - 0.12, 0.05], far, 0.6);
-    for (drop, height, count, haze) in [(0.02, 0.27, 9, 0.50), (0.08, 0.35, 8, 0.25), (0.15, 0.44, 6, 0.03)] {
+    for (drop, height, count, haze) in [(0.02, 0.27, 8, 0.50), (0.08, 0.35, 6, 0.25), (0.15, 0.44, 5, 0.03)] {
         let base = view.horizon + drop;
         let shift = random.unit();
         for index in 0..count {

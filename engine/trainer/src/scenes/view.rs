@@ -28,6 +28,15 @@ pub(super) struct View<'a> {
     pub flat: bool,
 }
 
+/// The middle of the cell that a place is in, of 16 to a side: those of the latents. What is strewn over a picture (stars,
+/// flakes, drops, windows) falls on one, so that a latent has to say which of a few things is there, not where exactly.
+pub(super) fn cell(place: f32) -> f32 {
+    ((place * CELLS).floor() + 0.5) / CELLS
+}
+
+/// Cells along a side.
+pub(super) const CELLS: f32 = 16.0;
+
 impl<'a> View<'a> {
     /// Draws the layout of a scene.
     pub fn new(scene: &'a Scene) -> Self {

@@ -94,6 +94,6 @@ fn flowing(view: &View, x: f32, depth: f32) -> Colour {
 
 /// -1 … 1: waves that come closer together towards the horizon.
 fn waves(view: &View, x: f32, depth: f32) -> f32 {
-    let phase = 34.0 * depth.sqrt() + 1.6 * view.detail * view.noise.at(0.5 * x, 0.8 * depth);
+    let phase = 26.0 * depth.sqrt() + 1.6 * view.detail * view.noise.at(0.5 * x, 0.8 * depth);
     (phase + 5.0 * x).sin() * 0.6 + (0.7 * phase - 9.0 * x).sin() * 0.4
 }

@@ -4,7 +4,7 @@ use super::attributes::{Land, Weather};
 use super::canvas::{Canvas, Edge, Point};
 use super::palette::{Colour, grey, mix, rgb, scale, smoothstep};
 use super::random::Random;
-use super::view::View;
+use super::view::{CELLS, View, cell};
 
 /// Banks of fog before the land and behind the object; nothing in other weather.
 pub(super) fn haze(canvas: &mut Canvas, view: &View, random: &mut Random) {
@@ -34,13 +34,13 @@ pub(super) fn fall(canvas: &mut Canvas, view: &View, random: &mut Random) {
     }
 }
 
-/// Slanting streaks, one in each field of a loose grid.
+/// Slanting streaks, one in each field of a loose grid; all alike, so that they are quickly learnt.
 fn rain(canvas: &mut Canvas, view: &View, random: &mut Random) {
     let bright = mix(view.palette.sky[2], [1.0; 3], if view.palette.dark { 0.35 } else { 0.70 });
     for field in 0..64 {
-        let x = ((field % 8) as f32 + random.range(0.1, 0.9)) / 8.0;
-        let y = ((field / 8) as f32 + random.range(0.0, 0.9)) / 8.0;
-        let (length, half) = (random.range(0.07, 0.10), 0.0034);
+        let x = cell(((field % 8) as f32 + random.unit()) / 8.0);
+        let y = cell(((field / 8) as f32 + random.unit()) / 8.0);
+        let (length, half) = (0.09, 0.0038);
         let foot = [x - 0.30 * length, y + length];
         let corners = [[x - half, y], [x + half, y], [foot[0] + half, foot[1]], [foot[0] - half, foot[1]]];
         canvas.streak(&corners, 0.55, bright);
@@ -50,10 +50,13 @@ fn rain(canvas: &mut Canvas, view: &View, random: &mut Random) {
 /// Large soft flakes.
 fn flakes(canvas: &mut Canvas, view: &View, random: &mut Random) {
     let white = if view.palette.dark { rgb(222, 230, 250) } else { rgb(255, 255, 255) };
-    for field in 0..81 {
-        let x = ((field % 9) as f32 + random.range(0.1, 0.9)) / 9.0;
-        let y = ((field / 9) as f32 + random.range(0.1, 0.9)) / 9.0;
-        let radius = random.pick(&[0.008, 0.010, 0.014]);
+    let side = CELLS as u32;
+    for place in 0..side * side {
+        let [x, y] = [place % side, place / side].map(|index| (index as f32 + 0.5) / CELLS);
+        if random.chance(0.70) {
+            continue;
+        }
+        let radius = random.pick(&[0.010, 0.014]);
         canvas.spark([x, y], radius, white);
     }
 }

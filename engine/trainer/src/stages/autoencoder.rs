@@ -47,7 +47,8 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
 pub fn batch(run: &Run, pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
     let scene = |sample: usize| Random::new(key(&[stage.seed(), step, sample as u64])).below(pool.count());
     let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>(), &run.device)?;
-    windows(&pictures, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
+    let grid = run.config.sizes.factor();
+    windows(&pictures, grid, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
 }
 
 /// Latents with a little noise of the step's own.

@@ -83,8 +83,9 @@ pub struct Palette {
     /// Hairlines between areas.
     #[serde(deserialize_with = "hex")]
     pub border: Color32,
+    /// What must be seen without words: the edge of what the pointer is on, of a box to tick.
     #[serde(deserialize_with = "hex")]
-    outline: Color32,
+    pub outline: Color32,
     #[serde(deserialize_with = "hex")]
     text: Color32,
     /// Secondary text.
@@ -300,6 +301,16 @@ mod tests {
                 ("accent on panel", p.accent, p.panel, 3.0),
                 ("accent on canvas", p.accent, p.canvas, 3.0),
                 ("outline on panel", p.outline, p.panel, 3.0),
+                ("outline on canvas", p.outline, p.canvas, 3.0),
+                ("outline on an error", p.outline, p.error_fill, 3.0),
+                ("muted on field", p.muted, p.field, 4.5),
+                ("muted on control", p.muted, p.control, 4.5),
+                ("muted on hovered control", p.muted, p.control_hover, 4.5),
+                ("text on hovered control", p.text, p.control_hover, 4.5),
+                ("text on an error", p.text, p.error_fill, 4.5),
+                ("link on canvas", p.accent, p.canvas, 4.5),
+                ("note on canvas", p.note, p.canvas, 4.5),
+                ("text in a selection", p.text, p.accent_fill, 4.5),
             ] {
                 let ratio = contrast(ink, ground);
                 assert!(ratio >= least, "{theme}: {what} has {ratio:.2} : 1, needs {least} : 1");

@@ -404,9 +404,12 @@ impl Command {
 
     /// Its keys as menus show them.
     pub fn keys(self, ctx: &egui::Context) -> String {
-        match self.shortcut() {
-            Some(shortcut) => ctx.format_shortcut(&shortcut),
-            None => ctx.format_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::C)),
+        let shortcut = self.shortcut().unwrap_or(KeyboardShortcut::new(Modifiers::COMMAND, Key::C));
+        let keys = ctx.format_shortcut(&shortcut);
+        // egui spells these out where keyboards have a sign; arrows and words stay.
+        match shortcut.logical_key {
+            key @ (Key::OpenBracket | Key::CloseBracket | Key::Comma) => keys.replace(key.name(), key.symbol_or_name()),
+            _ => keys,
         }
     }
 

@@ -93,6 +93,15 @@ pub fn label(ui: &Ui, rect: Rect, corner: Align2, text: &str) {
     ui.painter().galley(place.min + vec2(6.0, 3.0), galley, ink);
 }
 
+/// The first of `texts`, from the longest to the shortest, that fits in a corner of `rect`; none where none does.
+pub fn label_that_fits(ui: &Ui, rect: Rect, corner: Align2, texts: &[&str]) {
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), palette(ui).on_label).size().x;
+    if let Some(text) = texts.iter().find(|text| width(text) + 24.0 <= rect.width()) {
+        label(ui, rect, corner, text);
+    }
+}
+
 /// The frame of what has the keyboard.
 pub fn frame(ui: &Ui, rect: Rect) {
     let stroke = Stroke::new(1.5, palette(ui).accent);

@@ -142,7 +142,8 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
         // Three columns of a small window leave no room for the words.
         let words = if ui.available_width() > 230.0 { "save this" } else { "" };
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let radio = ui.radio(lane == app.chosen, egui::RichText::new(words).small());
+            let words = egui::RichText::new(words).small();
+            let radio = super::outlined(ui, |ui| ui.radio(lane == app.chosen, words));
             let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
             let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
             if radio.on_hover_text(hint).clicked() {

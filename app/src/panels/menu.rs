@@ -33,13 +33,15 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
     let modal = Modal::new(Id::unique("shortcuts")).frame(frame).show(ctx, |ui| {
         ui.heading("Keyboard shortcuts");
         ui.add_space(8.0);
-        let columns = if room.x > 760.0 { 3 } else { 2 };
+        let columns = if room.x > 900.0 { 3 } else { 2 };
         // At once as high as it may be: a list that grew from frame to frame would carry the button away from the pointer.
         let height = room.y - 160.0;
         ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
-            ui.set_width(240.0 * columns as f32);
-            ui.spacing_mut().item_spacing.y = 2.0;
+            ui.set_width(272.0 * columns as f32);
+            // Apart from the next column's words, and from the scroll bar.
+            ui.spacing_mut().item_spacing.x = 32.0;
+            ui.set_max_width(ui.available_width() - 12.0);
             ui.columns(columns, |columns| {
                 // The longest menu has a column to itself; the others share.
                 let mut heights = vec![0; columns.len()];

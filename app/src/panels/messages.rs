@@ -28,7 +28,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 if copy.accessible_name(format!("Copy details: {}", message.failure.message)).clicked() {
                     copied = Some(index);
                 }
-                ui.checkbox(&mut with_prompt, RichText::new("with prompt").small())
+                super::outlined(ui, |ui| ui.checkbox(&mut with_prompt, RichText::new("with prompt").small()))
                     .accessible_name(format!("Copy details with the prompt: {}", message.failure.message))
                     .on_hover_text("Whether the prompts are among the details.");
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {

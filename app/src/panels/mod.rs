@@ -115,6 +115,16 @@ fn toggle(app: &mut App, ui: &mut Ui, command: Command) -> Response {
     response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
 }
 
+/// Something to tick, drawn by `add`, whose box or dot has an outline that can be seen on any ground.
+fn outlined(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> Response) -> Response {
+    ui.scope(|ui| {
+        let outline = palette(ui).outline;
+        ui.visuals_mut().widgets.inactive.bg_stroke.color = outline;
+        add(ui)
+    })
+    .inner
+}
+
 /// Commands of which one is on, close together.
 fn ways(app: &mut App, ui: &mut Ui, commands: &[Command]) {
     ui.scope(|ui| {

@@ -76,12 +76,13 @@ fn live(app: &mut App, ui: &mut Ui, rect: Rect) {
     canvas::paint_lane(app, ui, rect, Lane::Live);
     let Some(picture) = &app.live.picture else { return };
     let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
-    let text = if app.controls.show == Show::Steps {
-        format!("Student, 1 step, {}", duration(picture.timings.total))
+    if app.controls.show == Show::Steps {
+        let text = format!("Student, 1 step, {}", duration(picture.timings.total));
+        canvas::label_that_fits(ui, place, Align2::LEFT_BOTTOM, &[&text, "Student, 1 step", "Student"]);
     } else {
-        format!("This seed: {}", picture.settings.seed)
-    };
-    canvas::label(ui, place, Align2::LEFT_BOTTOM, &text);
+        let seed = picture.settings.seed.to_string();
+        canvas::label_that_fits(ui, place, Align2::LEFT_BOTTOM, &[&format!("This seed: {seed}"), &seed]);
+    }
 }
 
 fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
@@ -105,9 +106,10 @@ fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
     let text = match seconds {
         Some(seconds) if !variations => format!("{name}, {}", duration(seconds)),
         None if app.sheet.drawing == Some(index) => format!("{name}, drawing"),
-        _ => name,
+        _ => name.clone(),
     };
-    canvas::label(ui, place, Align2::LEFT_BOTTOM, &text);
+    let short = name.trim_start_matches("Teacher, ").trim_start_matches("Seed ");
+    canvas::label_that_fits(ui, place, Align2::LEFT_BOTTOM, &[&text, &name, short]);
     if response.has_focus() || (variations && response.hovered()) {
         canvas::frame(ui, place.expand(2.0).intersect(rect.expand(2.0)));
     }

@@ -116,7 +116,8 @@ fn size(app: &mut App, ui: &mut Ui) {
     app.controls.size = (chosen != native).then_some(chosen);
     if has_tiny_decoder {
         let mut tiny = app.controls.decoder == Decoder::Tiny;
-        ui.checkbox(&mut tiny, "Tiny decoder").on_hover_text("Faster, with a little less detail.");
+        super::outlined(ui, |ui| ui.checkbox(&mut tiny, "Tiny decoder"))
+            .on_hover_text("Faster, with a little less detail.");
         app.controls.decoder = if tiny { Decoder::Tiny } else { Decoder::Full };
     }
 }

@@ -8,6 +8,7 @@ use instaflow_engine::protocol::Lane;
 
 use super::setting;
 use crate::app::{App, Controls};
+use crate::panels::outlined;
 use crate::theme::palette;
 
 const FOLDER: &str = "Quick save puts pictures here, never over an existing file.";
@@ -23,7 +24,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let defaults = Controls::default();
     let controls = &mut app.controls;
     let reset = setting(ui, "Metadata", METADATA, controls.metadata != defaults.metadata, |ui| {
-        ui.checkbox(&mut controls.metadata, "Write settings into PNGs");
+        outlined(ui, |ui| ui.checkbox(&mut controls.metadata, "Write settings into PNGs"));
     });
     if reset {
         controls.metadata = defaults.metadata;

@@ -4,6 +4,7 @@ use egui::{Slider, Ui};
 
 use super::setting;
 use crate::app::{App, Controls};
+use crate::panels::outlined;
 
 const LIVE: &str = "Every change draws. A model that takes more than 1.5 seconds a picture waits for the end of a word, \
                     and draws after three seconds of unbroken typing all the same. Switched off, Enter draws.";
@@ -15,7 +16,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let defaults = Controls::default();
     let controls = &mut app.controls;
     let reset = setting(ui, "Live drawing", LIVE, controls.live != defaults.live, |ui| {
-        ui.checkbox(&mut controls.live, "Follow the keyboard");
+        outlined(ui, |ui| ui.checkbox(&mut controls.live, "Follow the keyboard"));
     });
     if reset {
         controls.live = defaults.live;
@@ -30,7 +31,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     }
     let reset = setting(ui, "New seeds", SEED, controls.seed_locked != defaults.seed_locked, |ui| {
         let mut fresh = !controls.seed_locked;
-        ui.checkbox(&mut fresh, "A new seed for each drawing");
+        outlined(ui, |ui| ui.checkbox(&mut fresh, "A new seed for each drawing"));
         controls.seed_locked = !fresh;
     });
     if reset {

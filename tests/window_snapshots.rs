@@ -9,10 +9,10 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use egui::{Event, Key, Modifiers, Vec2};
+use egui::{Event, Key, Modifiers, Rect, Vec2};
 use egui_kittest::SnapshotOptions;
-use egui_kittest::kittest::{NodeT, Queryable};
-use image::{Rgba, RgbaImage, imageops};
+use egui_kittest::kittest::{AccessKitNode, NodeT, Queryable};
+use image::{RgbaImage, imageops};
 use instaflow_engine::protocol::{OpenRequest, Source};
 use support::Window;
 
@@ -81,16 +81,30 @@ impl Album {
         }
     }
 
-    /// Paints over what differs from machine to machine: times, what follows from them, and the number of threads.
+    /// Takes away what differs from machine to machine: times, what follows from them, and the number of threads; and
+    /// what stands in one row with them and moves as they grow. What is left is the row's own ground.
     fn cover(&self, picture: &mut RgbaImage) {
-        let nodes = self.window.query_all_by(|node| node.label().is_some_and(|text| is_measured(&text)));
-        let places: Vec<_> = nodes.map(|node| node.rect()).collect();
-        for place in places {
-            // Right-aligned text grows to the left, and pushes what stands before it.
-            let (left, right) = ((place.left() - 24.0).max(0.0) as u32, (place.right() + 24.0) as u32);
-            for y in place.top().max(0.0) as u32..(place.bottom() as u32).min(picture.height()) {
-                for x in left..right.min(picture.width()) {
-                    picture.put_pixel(x, y, Rgba([128, 128, 128, 255]));
+        let middle = picture.width() as f32 / 2.0;
+        let texts: Vec<_> = self.window.query_all_by(|node| words(node).is_some()).collect();
+        let texts: Vec<_> =
+            texts.iter().map(|node| (words(&node.accesskit_node()).unwrap_or_default(), node.rect())).collect();
+        // The numbers under a comparison, and the right half of the bar at the bottom.
+        let moves = |text: &str, left: f32| text.ends_with(" dB") || (text.contains("Key to picture") && left > middle);
+        let rows: Vec<_> =
+            texts.iter().filter(|(text, place)| moves(text, place.left())).map(|(_, place)| *place).collect();
+        for (text, place) in &texts {
+            let in_row = |row: &Rect| {
+                (row.center().y - place.center().y).abs() < 4.0 && (row.left() <= middle || place.left() > middle)
+            };
+            if !is_measured(text) && !rows.iter().any(in_row) {
+                continue;
+            }
+            let at = |x: f32, limit: u32| (x.max(0.0) as u32).min(limit - 1);
+            let (width, height) = picture.dimensions();
+            let ground = *picture.get_pixel(at(place.left(), width), at(place.top() - 1.0, height));
+            for y in at(place.top() - 4.0, height)..=at(place.bottom() + 4.0, height) {
+                for x in at(place.left() - 24.0, width)..=at(place.right() + 24.0, width) {
+                    picture.put_pixel(x, y, ground);
                 }
             }
         }
@@ -99,6 +113,11 @@ impl Album {
     fn check(self) {
         assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
     }
+}
+
+/// What a label or a control says.
+fn words(node: &AccessKitNode<'_>) -> Option<String> {
+    node.label().or_else(|| node.value())
 }
 
 /// Whether a text tells a time, a distance between pictures, or what the processor is.
@@ -110,7 +129,7 @@ fn is_measured(text: &str) -> bool {
     };
     let numbers = |between: &str| !text.is_empty() && text.split(between).all(|part| part.parse::<f64>().is_ok());
     let line = text.contains(" : ") && numbers(" : ");
-    ["ms", "s", "min", "dB", "threads"].into_iter().any(unit)
+    ["ms", "s", "min", "dB", "thread", "threads"].into_iter().any(unit)
         || line
         || text.contains("S = ")
         || (text.contains('.') && numbers(" and "))

@@ -11,6 +11,13 @@ use crate::theme::{heat, palette, tokens};
 
 /// The comparison with its ways above it, and its numbers and the teacher's path under it.
 pub fn show(app: &mut App, ui: &mut Ui) {
+    // How high everything will be under the row of buttons, which says so where the path finds no room.
+    let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
+    let mut area = ui.available_rect_before_wrap();
+    area.min.y += line + 2.0;
+    let strips =
+        if app.controls.show_path { path::strips(app, area.height() - line - least_height(app, area)) } else { 0 };
+    let path_fits = strips > 0;
     ui.horizontal(|ui| {
         ways(app, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
         ui.separator();
@@ -26,12 +33,20 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             ui.separator();
             ui.weak(format!("Hold F2 to see the {}'s", lane_name(app, app.rival()).to_lowercase()));
         }
+        if app.controls.show_path && !path_fits {
+            ui.separator();
+            let unfolded = app.controls.show_film && !app.film.shelf.is_empty();
+            let text = if unfolded {
+                format!("To see it, fold the kept pictures ({})", Command::Filmstrip.keys(ui.ctx()))
+            } else {
+                "To see it, make the window higher".to_owned()
+            };
+            let text = egui::RichText::new(text).weak();
+            ui.add(egui::Label::new(text).truncate());
+        }
     });
     ui.add_space(2.0);
     let area = ui.available_rect_before_wrap();
-    let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
-    let strips =
-        if app.controls.show_path { path::strips(app, area.height() - line - least_height(app, area)) } else { 0 };
     let path_height = path::height(strips);
     let below = line + path_height;
     let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
@@ -50,10 +65,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     });
 }
 
-/// What the pictures need of the height: twice that of the paths, or less where columns make them smaller.
+/// What the pictures need of the height: somewhat more than the paths, or less where columns make them smaller.
 fn least_height(app: &App, area: Rect) -> f32 {
     const CAPTION: f32 = 36.0;
-    let most = 2.0 * path::height(1) - CAPTION;
+    let most = 1.7 * path::height(1) - CAPTION;
     let Some(size) = app.live.picture.as_ref().map(canvas::size_of) else { return most };
     if app.controls.compare_as != CompareAs::SideBySide {
         return most;

@@ -47,9 +47,15 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status::show(app, ui)));
     if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
-        let panel = Panel::right("side").frame(side).resizable(false).exact_size(width);
+        // The scroll bar has its place in the margin.
+        const BAR: i8 = 10;
+        let frame = side.inner_margin(Margin { right: side.inner_margin.right - BAR, ..side.inner_margin });
+        let panel = Panel::right("side").frame(frame).resizable(false).exact_size(width);
         panel.show(ui, |ui| {
-            egui::ScrollArea::vertical().show(ui, |ui| info_span!("side").in_scope(|| side::show(app, ui)))
+            egui::ScrollArea::vertical().show(ui, |ui| {
+                ui.set_max_width(ui.available_width() - f32::from(BAR));
+                info_span!("side").in_scope(|| side::show(app, ui));
+            })
         });
     }
     if app.controls.show_words && app.words().is_some() {

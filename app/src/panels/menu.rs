@@ -39,9 +39,6 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
             ui.set_width(272.0 * columns as f32);
-            // Apart from the next column's words, and from the scroll bar.
-            ui.spacing_mut().item_spacing.x = 32.0;
-            ui.set_max_width(ui.available_width() - 12.0);
             ui.columns(columns, |columns| {
                 // The longest menu has a column to itself; the others share.
                 let mut heights = vec![0; columns.len()];
@@ -67,7 +64,11 @@ fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
     for command in entries.iter().flatten() {
         ui.horizontal(|ui| {
             ui.label(command.label()).on_hover_text(command.tooltip());
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak(command.keys(ui.ctx())));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                // Apart from the next column's words, and from the scroll bar.
+                ui.add_space(16.0);
+                ui.weak(command.keys(ui.ctx()));
+            });
         });
     }
     ui.add_space(10.0);

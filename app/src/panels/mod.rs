@@ -29,6 +29,9 @@ use tracing::info_span;
 use crate::app::{App, Command, Show};
 use crate::theme::{palette, tokens};
 
+/// What the scroll bar at the side takes, in points.
+const BAR: i8 = 10;
+
 /// The whole window.
 pub fn show(app: &mut App, ui: &mut Ui) {
     let padding = |x: i8, y: i8| Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(x, y));
@@ -48,7 +51,6 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
         // The scroll bar has its place in the margin.
-        const BAR: i8 = 10;
         let frame = side.inner_margin(Margin { right: side.inner_margin.right - BAR, ..side.inner_margin });
         let panel = Panel::right("side").frame(frame).resizable(false).exact_size(width);
         panel.show(ui, |ui| {

@@ -389,6 +389,8 @@ impl App {
             }
             News::NotKept { failure, rgb } => {
                 film.keeping.retain(|other| !Arc::ptr_eq(other, &rgb));
+                // Said once, however often it is tried on a full disk.
+                self.messages.retain(|message| message.failure.message != failure.message);
                 self.complain(
                     failure,
                     Some("The picture is still on screen: make room, or save it elsewhere (Ctrl+S)."),

@@ -17,6 +17,9 @@ use super::{Entry, thumbnail};
 /// The result of everything here that can fail: a sentence for the person.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
+/// What a person is told first where a picture could not be kept; the causes say why.
+const NOT_KEPT: &str = "The picture could not be kept";
+
 /// An open library.
 pub struct Store {
     folder: Folder,
@@ -78,7 +81,13 @@ impl Store {
             // What cannot be cleared away now will be found at the next start.
             self.folder.remove(id).ok();
         }
-        kept.map(|()| entry)
+        kept.map(|()| entry).map_err(|failure| {
+            let Failure { message, mut causes } = failure;
+            if message != NOT_KEPT {
+                causes.insert(0, message);
+            }
+            Failure { message: NOT_KEPT.to_owned(), causes }
+        })
     }
 
     /// Replaces a picture's pixels by ones of the same latents; stars and time stay.
@@ -309,7 +318,7 @@ fn patiently<T>(open: impl Fn() -> std::result::Result<T, Unopened>) -> std::res
 fn cannot_keep(error: &instaflow_engine::Error) -> Failure {
     let mut causes = vec![error.to_string()];
     causes.extend(error.causes());
-    Failure { message: "The picture could not be kept".to_owned(), causes }
+    Failure { message: NOT_KEPT.to_owned(), causes }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod files;
 mod film;
 mod history;
 mod jobs;
+mod kept;
 mod launch;
 mod measure;
 mod pane;

@@ -273,15 +273,17 @@ fn star(ui: &Ui, centre: Pos2) {
 fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
     let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
     ui.memory_mut(|memory| memory.set_focus_lock_filter(strip, filter));
-    let pressed = |key| ui.input(|input| input.key_pressed(key) && !input.modifiers.any());
+    // A slow frame may bring a key several times.
+    let presses = |key| ui.input(|input| if input.modifiers.any() { 0 } else { input.num_presses(key) });
+    let pressed = |key| presses(key) > 0;
     let last = app.film.shelf.found().saturating_sub(1);
     let now = app.film.selected.and_then(|id| app.film.shelf.place(id));
     let next = match now {
         None => [Key::ArrowLeft, Key::ArrowRight, Key::Home, Key::Enter].into_iter().any(pressed).then_some(0),
-        Some(now) if pressed(Key::ArrowLeft) => Some(now.saturating_sub(1)),
-        Some(now) if pressed(Key::ArrowRight) => Some((now + 1).min(last)),
-        Some(now) if pressed(Key::PageUp) => Some(now.saturating_sub(page)),
-        Some(now) if pressed(Key::PageDown) => Some((now + page).min(last)),
+        Some(now) if pressed(Key::ArrowLeft) => Some(now.saturating_sub(presses(Key::ArrowLeft))),
+        Some(now) if pressed(Key::ArrowRight) => Some((now + presses(Key::ArrowRight)).min(last)),
+        Some(now) if pressed(Key::PageUp) => Some(now.saturating_sub(page * presses(Key::PageUp))),
+        Some(now) if pressed(Key::PageDown) => Some((now + page * presses(Key::PageDown)).min(last)),
         Some(_) if pressed(Key::Home) => Some(0),
         Some(_) if pressed(Key::End) => Some(last),
         Some(_) => None,

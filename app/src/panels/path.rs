@@ -143,14 +143,14 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
         let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         let now = app.scrub.unwrap_or(count - 1).min(count - 1);
-        let pressed = |key| ui.input(|input| input.key_pressed(key));
-        if pressed(Key::ArrowLeft) {
-            app.scrub = Some(now.saturating_sub(1));
-        } else if pressed(Key::ArrowRight) {
-            app.scrub = Some((now + 1).min(count - 1));
-        } else if pressed(Key::Home) {
+        // A slow frame may bring a key several times.
+        let presses = |key| ui.input(|input| input.num_presses(key));
+        let (back, on) = (presses(Key::ArrowLeft), presses(Key::ArrowRight));
+        if back + on > 0 {
+            app.scrub = Some((now + on).saturating_sub(back).min(count - 1));
+        } else if presses(Key::Home) > 0 {
             app.scrub = Some(0);
-        } else if pressed(Key::End) {
+        } else if presses(Key::End) > 0 {
             app.scrub = Some(count - 1);
         }
     }

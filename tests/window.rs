@@ -12,9 +12,8 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
-use support::{Window, model, pair, student};
+use support::{Window, in_both_themes, model, pair, student};
 
-#[test]
 fn the_prompt_has_the_focus_and_every_key_draws() {
     let mut window = Window::ready(student());
     assert!(window.get_by_label("Prompt").is_focused());
@@ -34,7 +33,6 @@ fn the_prompt_has_the_focus_and_every_key_draws() {
     assert!(window.query_by_label_contains("/77").is_some(), "the token count is shown");
 }
 
-#[test]
 fn with_live_off_enter_draws() {
     let mut window = Window::ready(student());
     window.press("Live");
@@ -53,7 +51,6 @@ fn with_live_off_enter_draws() {
     assert_eq!(window.state().controls().prompt, "boat\n", "Shift+Enter does");
 }
 
-#[test]
 fn the_dice_changes_the_picture_and_the_lock_keeps_it() {
     let mut window = Window::ready(student());
     let before = window.picture(Lane::Live).clone();
@@ -72,7 +69,6 @@ fn the_dice_changes_the_picture_and_the_lock_keeps_it() {
     assert_ne!(window.picture(Lane::Live).settings.seed, diced.settings.seed, "unlocked");
 }
 
-#[test]
 fn comparing_draws_the_teacher_from_the_same_noise() {
     let mut window = Window::ready(pair());
     window.type_text("lake");
@@ -98,7 +94,6 @@ fn comparing_draws_the_teacher_from_the_same_noise() {
     assert!(window.query_by_label("Teacher picture").is_none());
 }
 
-#[test]
 fn without_a_teacher_comparing_is_off_and_so_are_its_settings() {
     let window = Window::ready(student());
     assert!(window.get_by_label("Compare").accesskit_node().is_disabled());
@@ -107,7 +102,6 @@ fn without_a_teacher_comparing_is_off_and_so_are_its_settings() {
     assert_eq!(window.get_by_label("Live").accesskit_node().toggled(), Some(Toggled::True));
 }
 
-#[test]
 fn a_saved_picture_brings_its_settings_back_after_a_question() {
     let mut window = Window::ready(student());
     window.type_text("red fox, \"quoted\", café");
@@ -149,7 +143,6 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
     assert_eq!(window.picture(Lane::Live).rgb, drawn.rgb, "the same settings, the same picture");
 }
 
-#[test]
 fn an_empty_prompt_is_restored_into_without_a_question() {
     let mut window = Window::ready(student());
     let path = window.folder().join("other.png");
@@ -161,7 +154,6 @@ fn an_empty_prompt_is_restored_into_without_a_question() {
     assert!(window.query_by_label("Replace my prompt").is_none());
 }
 
-#[test]
 fn nothing_is_overwritten_unasked_and_quick_save_never_asks() {
     let mut window = Window::ready(student());
     // The dialog has asked about "taken", not about "taken.png".
@@ -185,7 +177,6 @@ fn nothing_is_overwritten_unasked_and_quick_save_never_asks() {
     assert_eq!(window.asked().len(), 1, "one dialog in all");
 }
 
-#[test]
 fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
     let mut window = Window::ready(student());
     let nowhere = window.folder().join("no-such-model");
@@ -203,7 +194,6 @@ fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
     assert!(window.errors().is_empty());
 }
 
-#[test]
 fn a_window_without_a_model_lives_and_takes_one() {
     let mut window =
         Window::new(OpenRequest { model: Source::Folder("no-such-folder".into()), ..OpenRequest::default() });
@@ -216,7 +206,6 @@ fn a_window_without_a_model_lives_and_takes_one() {
     window.wait("the picture", |app| app.picture(Lane::Live).is_some_and(|p| p.settings.prompt == "hello"));
 }
 
-#[test]
 fn a_folder_opened_as_teacher_makes_a_pair() {
     let mut window = Window::ready(student());
     window.will_answer(Answer::Path(model()));
@@ -230,7 +219,6 @@ fn a_folder_opened_as_teacher_makes_a_pair() {
     assert_eq!(window.picture(Lane::Teacher).settings.role, Role::Teacher);
 }
 
-#[test]
 fn a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one() {
     let mut window = Window::ready(student());
     window.will_answer(Answer::Cancelled);
@@ -248,7 +236,6 @@ fn a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one() {
     assert!(window.query_by_label_contains("Quick save (Ctrl+Shift+S)").is_some());
 }
 
-#[test]
 fn a_file_that_is_no_picture_is_refused_with_a_sentence() {
     let mut window = Window::ready(student());
     let path = window.folder().join("letter.png");
@@ -258,7 +245,6 @@ fn a_file_that_is_no_picture_is_refused_with_a_sentence() {
     assert!(window.errors()[0].contains("letter.png"), "{:?}", window.errors());
 }
 
-#[test]
 fn menus_and_shortcut_list_name_every_command() {
     let mut window = Window::ready(pair());
     window.press("Window");
@@ -274,7 +260,6 @@ fn menus_and_shortcut_list_name_every_command() {
     assert!(window.query_by_label("Close").is_none());
 }
 
-#[test]
 fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
     for theme in [egui::Theme::Dark, egui::Theme::Light] {
         let mut window = Window::ready(pair());
@@ -319,7 +304,6 @@ fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
     }
 }
 
-#[test]
 fn the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot() {
     let mut window = Window::ready(student());
     let open = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -345,7 +329,6 @@ fn the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot() {
     assert!(window.query_by_label("Command").is_none());
 }
 
-#[test]
 fn variations_are_drawn_live_and_a_click_takes_one_over() {
     let mut window = Window::ready(student());
     window.type_text("boat");
@@ -368,7 +351,6 @@ fn variations_are_drawn_live_and_a_click_takes_one_over() {
     assert_eq!(window.picture(Lane::Live).rgb, wanted.rgb, "the very picture that was clicked");
 }
 
-#[test]
 fn near_variations_lie_on_the_way_to_other_seeds() {
     let mut window = Window::ready(student());
     let base = window.picture(Lane::Live).clone();
@@ -391,7 +373,6 @@ fn near_variations_lie_on_the_way_to_other_seeds() {
     assert!(psnr(&near) > psnr(&far), "a little of the way changes less: {} and {}", psnr(&near), psnr(&far));
 }
 
-#[test]
 fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
     let mut window = Window::ready(student());
     window.type_text("boat");
@@ -431,7 +412,6 @@ fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
     assert_eq!(seed_end.rgb, plain("red fox", 1));
 }
 
-#[test]
 fn the_path_is_scrubbed_with_the_arrows() {
     let mut window = Window::ready(pair());
     window.type_text("lake");
@@ -463,7 +443,6 @@ fn the_path_is_scrubbed_with_the_arrows() {
     assert_eq!(window.state().seen(Lane::Teacher).map(|picture| picture.rgb.clone()), Some(last.rgb));
 }
 
-#[test]
 fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
     let mut window = Window::ready(pair());
     window.type_text("lake");
@@ -478,7 +457,6 @@ fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
     assert!(window.query_by_label("Live picture").is_some());
 }
 
-#[test]
 fn a_window_that_is_closed_at_any_moment_comes_back_as_it_was() {
     let mut window = Window::ready(pair());
     window.type_text("lake at night");
@@ -505,7 +483,6 @@ fn a_window_that_is_closed_at_any_moment_comes_back_as_it_was() {
     assert_eq!(window.state().controls().prompt, "");
 }
 
-#[test]
 fn the_way_between_two_prompts_becomes_an_animation() {
     let mut window = Window::ready(student());
     assert!(window.get_by_label("Export animation…").accesskit_node().is_disabled(), "there is no way yet");
@@ -541,7 +518,6 @@ fn the_way_between_two_prompts_becomes_an_animation() {
     assert!(window.errors().is_empty(), "{:?}", window.errors());
 }
 
-#[test]
 fn a_stopped_animation_leaves_no_file() {
     let mut window = Window::ready(student());
     window.get_by_label("Second prompt").focus();
@@ -560,7 +536,6 @@ fn a_stopped_animation_leaves_no_file() {
     assert!(!path.exists());
 }
 
-#[test]
 fn the_comparison_is_saved_as_one_labelled_picture() {
     let mut window = Window::ready(pair());
     window.type_text("lake at night");
@@ -581,7 +556,6 @@ fn the_comparison_is_saved_as_one_labelled_picture() {
     assert!(inked > 200, "{inked} pixels of the title");
 }
 
-#[test]
 fn settings_are_explained_and_can_be_reset() {
     let mut window = Window::ready(student());
     window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
@@ -614,7 +588,6 @@ fn settings_are_explained_and_can_be_reset() {
     assert!(!chosen.exists(), "the default folder holds again");
 }
 
-#[test]
 fn a_narrow_window_folds_the_side_until_it_is_asked_for() {
     let mut window = Window::ready(student());
     assert!(window.query_by_label("New seed").is_some());
@@ -629,3 +602,40 @@ fn a_narrow_window_folds_the_side_until_it_is_asked_for() {
     window.run();
     assert!(window.query_by_label("New seed").is_some());
 }
+
+fn a_new_window_takes_the_theme_of_the_system() {
+    let window = Window::ready(student());
+    assert_eq!(window.state().controls().theme, Theme::System);
+    assert_eq!(window.ctx.theme(), support::theme());
+}
+
+in_both_themes!(
+    a_new_window_takes_the_theme_of_the_system,
+    the_prompt_has_the_focus_and_every_key_draws,
+    with_live_off_enter_draws,
+    the_dice_changes_the_picture_and_the_lock_keeps_it,
+    comparing_draws_the_teacher_from_the_same_noise,
+    without_a_teacher_comparing_is_off_and_so_are_its_settings,
+    a_saved_picture_brings_its_settings_back_after_a_question,
+    an_empty_prompt_is_restored_into_without_a_question,
+    nothing_is_overwritten_unasked_and_quick_save_never_asks,
+    a_wrong_folder_is_a_message_that_stays_until_dismissed,
+    a_window_without_a_model_lives_and_takes_one,
+    a_folder_opened_as_teacher_makes_a_pair,
+    a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one,
+    a_file_that_is_no_picture_is_refused_with_a_sentence,
+    menus_and_shortcut_list_name_every_command,
+    the_four_ways_to_compare_show_one_pair_and_its_distance,
+    the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot,
+    variations_are_drawn_live_and_a_click_takes_one_over,
+    near_variations_lie_on_the_way_to_other_seeds,
+    the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed,
+    the_path_is_scrubbed_with_the_arrows,
+    few_and_many_steps_of_the_teacher_stand_beside_the_student,
+    a_window_that_is_closed_at_any_moment_comes_back_as_it_was,
+    the_way_between_two_prompts_becomes_an_animation,
+    a_stopped_animation_leaves_no_file,
+    the_comparison_is_saved_as_one_labelled_picture,
+    settings_are_explained_and_can_be_reset,
+    a_narrow_window_folds_the_side_until_it_is_asked_for,
+);

@@ -13,7 +13,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Against, Answer, Ask, CompareAs, distance};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Sampler, Source};
-use support::{Window, model, pair, student};
+use support::{Window, in_both_themes, model, pair, student};
 use tempfile::TempDir;
 
 /// The fixture's model as a folder of Stable Diffusion's kind.
@@ -41,7 +41,6 @@ fn three(sd: &TempDir) -> OpenRequest {
     OpenRequest { baseline: Some(Source::Folder(sd.path().to_owned())), ..pair() }
 }
 
-#[test]
 fn a_third_model_is_a_third_column_from_the_same_noise() {
     let sd = stable_diffusion();
     for theme in [egui::Theme::Dark, egui::Theme::Light] {
@@ -79,7 +78,6 @@ fn a_third_model_is_a_third_column_from_the_same_noise() {
     }
 }
 
-#[test]
 fn two_paths_stand_beside_each_other_with_their_straightness() {
     let sd = stable_diffusion();
     for theme in [egui::Theme::Dark, egui::Theme::Light] {
@@ -113,7 +111,6 @@ fn two_paths_stand_beside_each_other_with_their_straightness() {
     }
 }
 
-#[test]
 fn in_one_place_the_student_is_compared_with_either() {
     let sd = stable_diffusion();
     let mut window = Window::ready(three(&sd));
@@ -139,7 +136,6 @@ fn in_one_place_the_student_is_compared_with_either() {
     assert!(window.query_by_label("Student and teacher").is_some());
 }
 
-#[test]
 fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     let sd = stable_diffusion();
     let mut window = Window::ready(pair());
@@ -207,7 +203,6 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     assert!(window.query_by_label("Teacher picture").is_some());
 }
 
-#[test]
 fn a_student_and_a_baseline_need_no_teacher() {
     let sd = stable_diffusion();
     let request = OpenRequest { baseline: Some(Source::Folder(sd.path().to_owned())), ..student() };
@@ -221,7 +216,6 @@ fn a_student_and_a_baseline_need_no_teacher() {
     assert!(window.query_by_label("Student and baseline").is_some());
 }
 
-#[test]
 fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
     let sd = stable_diffusion();
     let baseline = Some(Source::Folder(sd.path().to_owned()));
@@ -233,7 +227,6 @@ fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
     assert_eq!(window.query_all_by_label_contains("other noise").count(), 1);
 }
 
-#[test]
 fn typing_and_esc_end_the_baselines_run() {
     let sd = stable_diffusion();
     let mut window = Window::ready(three(&sd));
@@ -256,7 +249,6 @@ fn typing_and_esc_end_the_baselines_run() {
     assert!(window.query_by_label("stopped").is_none());
 }
 
-#[test]
 fn stable_diffusion_alone_is_drawn_in_its_own_way() {
     let sd = stable_diffusion();
     let mut window =
@@ -275,7 +267,6 @@ fn stable_diffusion_alone_is_drawn_in_its_own_way() {
     assert!((window.picture(Lane::Live).settings.guidance - 1.5).abs() < 1e-6);
 }
 
-#[test]
 fn a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays() {
     let sd = stable_diffusion();
     let config = sd.path().join("scheduler/scheduler_config.json");
@@ -301,3 +292,15 @@ fn text(path: &Path, keyword: &str) -> String {
     let found = reader.info().uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword);
     found.expect("the text").text.clone()
 }
+
+in_both_themes!(
+    a_third_model_is_a_third_column_from_the_same_noise,
+    two_paths_stand_beside_each_other_with_their_straightness,
+    in_one_place_the_student_is_compared_with_either,
+    a_baseline_is_opened_set_saved_remembered_and_closed,
+    a_student_and_a_baseline_need_no_teacher,
+    a_baseline_with_latents_of_its_own_says_that_its_noise_is_another,
+    typing_and_esc_end_the_baselines_run,
+    stable_diffusion_alone_is_drawn_in_its_own_way,
+    a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays,
+);

@@ -14,7 +14,7 @@ use instaflow::app::{Answer, Ask};
 use instaflow::library::{Entry, index::Index, thumbnail};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Timings};
-use support::{Window, pair, student};
+use support::{Window, in_both_themes, pair, student};
 
 const BOTH: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
@@ -62,7 +62,6 @@ fn choose(window: &mut Window, label: &str) {
     window.press(label);
 }
 
-#[test]
 fn what_is_kept_is_on_disk_and_there_at_the_next_start() {
     let mut window = Window::ready(student());
     assert!(window.query_by_label_contains("Ctrl+K keeps the picture").is_some(), "an empty strip says how to fill it");
@@ -86,7 +85,6 @@ fn what_is_kept_is_on_disk_and_there_at_the_next_start() {
     assert_eq!(window.errors(), [""; 0]);
 }
 
-#[test]
 fn prompts_are_searched_while_one_types_and_stars_are_found() {
     let mut window = keeper(&["a red boat", "a snowy mountain", "a boat on a lake"]);
     window.key_press_modifiers(Modifiers::COMMAND, Key::F);
@@ -121,7 +119,6 @@ fn prompts_are_searched_while_one_types_and_stars_are_found() {
     assert_eq!(strip(&window)[1], "a snowy mountain, starred");
 }
 
-#[test]
 fn what_is_deleted_can_be_brought_back_until_it_is_gone_for_good() {
     let mut window = keeper(&["one", "two", "three"]);
     window.get_by_label("Filmstrip").focus();
@@ -157,7 +154,6 @@ fn what_is_deleted_can_be_brought_back_until_it_is_gone_for_good() {
     assert!(!file(&window, 2).exists());
 }
 
-#[test]
 fn settings_come_back_after_a_question() {
     let mut window = Window::ready(student());
     window.press("New seed");
@@ -181,7 +177,6 @@ fn settings_come_back_after_a_question() {
     assert!(window.query_by_label("Picture is kept").is_some(), "and known as kept");
 }
 
-#[test]
 fn a_kept_picture_stands_in_the_place_of_the_live_one_until_one_types() {
     let mut window = keeper(&["one", "two"]);
     window.press("one, seed 0");
@@ -209,7 +204,6 @@ fn a_kept_picture_stands_in_the_place_of_the_live_one_until_one_types() {
     assert!(window.state().viewed().is_none(), "the last thing typed is seen");
 }
 
-#[test]
 fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/vae_tiny");
     let mut window = Window::ready(OpenRequest { tiny_decoder: Some(tiny), ..pair() });
@@ -246,7 +240,6 @@ fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
     assert!(!window.get_by_label("Decode again in full").accesskit_node().is_disabled(), "the same weights");
 }
 
-#[test]
 fn a_file_is_shown_and_copied_elsewhere() {
     let mut window = keeper(&["one"]);
     choose(&mut window, "Show in folder");
@@ -261,7 +254,6 @@ fn a_file_is_shown_and_copied_elsewhere() {
     assert_eq!(png::read_settings(&path).expect("a PNG").settings.prompt, "one");
 }
 
-#[test]
 fn the_strip_folds_and_remembers_it_in_both_themes() {
     let mut window = keeper(&["one"]);
     let mut shots = Vec::new();
@@ -282,7 +274,6 @@ fn the_strip_folds_and_remembers_it_in_both_themes() {
     assert_eq!((strip(&window), window.state().kept()), (vec![], (1, 1)));
 }
 
-#[test]
 fn where_nothing_can_be_kept_the_window_says_why_and_draws_on() {
     let mut first = keeper(&["one"]);
     // A second window on the same folder.
@@ -328,7 +319,6 @@ fn link(from: &Path, to: &Path) {
 }
 
 /// Ten thousand pictures whose files are no pictures: whoever reads one fails.
-#[test]
 fn ten_thousand_open_without_reading_one_and_only_what_is_seen_is_drawn() {
     const COUNT: u64 = 10_000;
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -393,3 +383,16 @@ fn ten_thousand_open_without_reading_one_and_only_what_is_seen_is_drawn() {
     window.wait("the error", |app| app.errors().count() == 1);
     assert!(window.errors()[0].contains("00009977.png"), "{:?}", window.errors());
 }
+
+in_both_themes!(
+    what_is_kept_is_on_disk_and_there_at_the_next_start,
+    prompts_are_searched_while_one_types_and_stars_are_found,
+    what_is_deleted_can_be_brought_back_until_it_is_gone_for_good,
+    settings_come_back_after_a_question,
+    a_kept_picture_stands_in_the_place_of_the_live_one_until_one_types,
+    what_the_tiny_decoder_drew_is_decoded_again_in_full,
+    a_file_is_shown_and_copied_elsewhere,
+    the_strip_folds_and_remembers_it_in_both_themes,
+    where_nothing_can_be_kept_the_window_says_why_and_draws_on,
+    ten_thousand_open_without_reading_one_and_only_what_is_seen_is_drawn,
+);

@@ -9,7 +9,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::Answer;
 use instaflow_engine::png;
 use instaflow_engine::protocol::Lane;
-use support::{Window, student};
+use support::{Window, in_both_themes, student};
 
 const CONTROL: Modifiers = Modifiers::COMMAND;
 
@@ -44,7 +44,6 @@ impl Window {
     }
 }
 
-#[test]
 fn control_z_takes_back_words_and_then_the_setting_before_them() {
     let mut window = Window::ready(student());
     window.press("New seed");
@@ -78,7 +77,6 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
     assert_eq!(window.picture(Lane::Live).settings.prompt, "snowy lake");
 }
 
-#[test]
 fn what_an_input_method_composes_is_one_step() {
     let mut window = Window::ready(student());
     window.type_letters("a ");
@@ -96,7 +94,6 @@ fn what_an_input_method_composes_is_one_step() {
     assert_eq!(window.prompt(), "a ÉTÉ");
 }
 
-#[test]
 fn undo_is_in_the_menu_and_off_where_there_is_nothing() {
     let mut window = Window::ready(student());
     window.press("Edit");
@@ -112,7 +109,6 @@ fn undo_is_in_the_menu_and_off_where_there_is_nothing() {
     assert!(!undo(&window));
 }
 
-#[test]
 fn a_restored_picture_is_taken_back_whole() {
     let mut window = Window::ready(student());
     let path = window.folder().join("other.png");
@@ -126,7 +122,6 @@ fn a_restored_picture_is_taken_back_whole() {
     assert_eq!((window.prompt(), window.state().controls().seed), ("", 0));
 }
 
-#[test]
 fn alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own() {
     let mut window = Window::ready(student());
     window.type_letters("lake");
@@ -159,7 +154,6 @@ fn alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own() {
     assert_eq!(window.prompt(), "half a prompt", "the one in the field stays");
 }
 
-#[test]
 fn what_was_typed_through_is_no_earlier_prompt() {
     let mut window = Window::ready(student());
     window.type_letters("a boat by the s");
@@ -169,7 +163,6 @@ fn what_was_typed_through_is_no_earlier_prompt() {
     assert_eq!(window.state().prompts().collect::<Vec<_>>(), ["a boat by the s"], "Enter means it");
 }
 
-#[test]
 fn the_way_between_two_prompts_becomes_a_folder_of_frames() {
     let mut window = Window::ready(student());
     assert!(window.get_by_label("Export frames…").accesskit_node().is_disabled(), "there is no way yet");
@@ -213,3 +206,13 @@ fn the_way_between_two_prompts_becomes_a_folder_of_frames() {
     assert!(window.query_by_label_contains("animation was stopped").is_some());
     assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 2);
 }
+
+in_both_themes!(
+    control_z_takes_back_words_and_then_the_setting_before_them,
+    what_an_input_method_composes_is_one_step,
+    undo_is_in_the_menu_and_off_where_there_is_nothing,
+    a_restored_picture_is_taken_back_whole,
+    alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own,
+    what_was_typed_through_is_no_earlier_prompt,
+    the_way_between_two_prompts_becomes_a_folder_of_frames,
+);

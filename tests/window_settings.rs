@@ -17,7 +17,7 @@ use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
 use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Source};
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error};
-use support::{Window, model, pair, student};
+use support::{Window, in_both_themes, model, pair, student};
 
 /// The fixture with an AutoencoderTiny beside its own decoder.
 fn with_tiny() -> OpenRequest {
@@ -55,7 +55,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-#[test]
 fn files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder() {
     let mut window = Window::ready(with_tiny());
     open_settings(&mut window, "Drawing");
@@ -93,7 +92,6 @@ fn pixels(file: &Path) -> Vec<u8> {
     image::open(file).expect("a PNG").into_rgb8().into_raw()
 }
 
-#[test]
 fn a_picture_that_waits_for_its_decoder_is_not_lost_with_the_window() {
     let mut window = Window::ready(with_tiny());
     open_settings(&mut window, "Drawing");
@@ -107,7 +105,6 @@ fn a_picture_that_waits_for_its_decoder_is_not_lost_with_the_window() {
     assert_eq!(files(&folder.path().join("output")).len(), 1, "whichever decoder it came to");
 }
 
-#[test]
 fn without_a_tiny_decoder_the_settings_say_how_to_have_one() {
     let mut window = Window::ready(student());
     open_settings(&mut window, "Drawing");
@@ -116,7 +113,6 @@ fn without_a_tiny_decoder_the_settings_say_how_to_have_one() {
     assert!(window.query_by_label_contains("Now: CPU").is_some());
 }
 
-#[test]
 fn the_pattern_names_what_is_saved_and_a_wrong_one_changes_nothing() {
     let mut window = Window::ready(student());
     window.type_text("../a red fox");
@@ -164,7 +160,6 @@ fn write_pattern(window: &mut Window, pattern: &str) {
     window.type_text(pattern);
 }
 
-#[test]
 fn pages_are_reset_one_by_one_and_all_at_once() {
     let mut window = Window::ready(student());
     open_settings(&mut window, "Typing");
@@ -204,7 +199,6 @@ fn endless(window: &Window) -> PathBuf {
     folder
 }
 
-#[test]
 fn opening_is_shown_with_its_progress_and_can_be_stopped() {
     for (theme, button) in [(Key::F7, true), (Key::F8, false)] {
         let folder = tempfile::tempdir().expect("a folder for the test");
@@ -238,7 +232,6 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
     }
 }
 
-#[test]
 fn an_errors_details_are_copied_without_the_prompt_unless_wanted() {
     let door = Arc::new(AtomicBool::new(true));
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -284,7 +277,6 @@ fn copied(window: &mut Window, button: &str) -> String {
     panic!("nothing was copied")
 }
 
-#[test]
 fn the_log_is_shown_or_it_is_said_why_not() {
     let mut window = Window::ready(student());
     window.key_press(Key::F9);
@@ -308,3 +300,14 @@ fn the_log_is_shown_or_it_is_said_why_not() {
         window.press("Close");
     }
 }
+
+in_both_themes!(
+    files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder,
+    a_picture_that_waits_for_its_decoder_is_not_lost_with_the_window,
+    without_a_tiny_decoder_the_settings_say_how_to_have_one,
+    the_pattern_names_what_is_saved_and_a_wrong_one_changes_nothing,
+    pages_are_reset_one_by_one_and_all_at_once,
+    opening_is_shown_with_its_progress_and_can_be_stopped,
+    an_errors_details_are_copied_without_the_prompt_unless_wanted,
+    the_log_is_shown_or_it_is_said_why_not,
+);

@@ -9,7 +9,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow_engine::protocol::{Lane, OpenRequest, Source};
-use support::{Window, model, student};
+use support::{Window, in_both_themes, model, student};
 
 const LAKE: &str = r#"{
     "groups": [{ "name": "land", "classes": [{ "name": "lake", "phrases": ["lake", "mountain lake"] }] }],
@@ -65,7 +65,6 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-#[test]
 fn an_unknown_word_is_underlined_and_its_neighbour_offered() {
     let (_folder, mut window) = with_words(LAKE);
     assert!(window.has("knows 3 words, of land."));
@@ -91,7 +90,6 @@ fn an_unknown_word_is_underlined_and_its_neighbour_offered() {
     assert!(window.has("and 4 others"));
 }
 
-#[test]
 fn a_half_typed_word_is_completed_and_not_underlined() {
     let (_folder, mut window) = with_words(LAKE);
     window.types("a mou");
@@ -108,7 +106,6 @@ fn a_half_typed_word_is_completed_and_not_underlined() {
     assert_eq!(window.state().underlined().collect::<Vec<_>>(), ["mou"]);
 }
 
-#[test]
 fn words_are_added_to_the_prompt_from_the_panel() {
     let (_folder, mut window) = with_words(LAKE);
     window.types("a");
@@ -127,7 +124,6 @@ fn words_are_added_to_the_prompt_from_the_panel() {
     assert!(window.query_by_label("Find a word").is_none());
 }
 
-#[test]
 fn examples_stand_there_until_one_types_and_come_back_from_the_menu() {
     let (_folder, mut window) = with_words(LAKE);
     window.press("a mountain lake");
@@ -142,7 +138,6 @@ fn examples_stand_there_until_one_types_and_come_back_from_the_menu() {
     assert!(window.query_by_label("a lake").is_none(), "and gone with the next letter");
 }
 
-#[test]
 fn a_model_of_all_words_underlines_none_and_says_why_there_is_no_list() {
     let mut window = Window::ready(student());
     window.types("a qwertz unicorn");
@@ -152,7 +147,6 @@ fn a_model_of_all_words_underlines_none_and_says_why_there_is_no_list() {
     assert!(window.has("more words than can be listed"));
 }
 
-#[test]
 fn a_bad_list_is_a_sentence_and_the_model_draws() {
     let (_folder, mut window) = with_words("{}");
     assert_eq!(window.errors().len(), 1, "{:?}", window.errors());
@@ -161,7 +155,6 @@ fn a_bad_list_is_a_sentence_and_the_model_draws() {
     assert_eq!(window.picture(Lane::Live).settings.prompt, "lake");
 }
 
-#[test]
 fn what_falls_off_the_end_is_neither_known_nor_unknown() {
     let (_folder, mut window) = with_words(LAKE);
     let long = format!("fox {}fox", "lake ".repeat(90));
@@ -172,7 +165,6 @@ fn what_falls_off_the_end_is_neither_known_nor_unknown() {
 }
 
 #[cfg(feature = "embed-pocket")]
-#[test]
 fn pocket_says_what_it_knows_and_how_to_get_the_rest() {
     let mut window = Window::ready(OpenRequest::default());
     assert!(window.has("words, of"), "it says how much it knows");
@@ -203,3 +195,14 @@ fn pocket_says_what_it_knows_and_how_to_get_the_rest() {
     let found = window.get_by_label_contains("What Pocket knows");
     assert!(!found.accesskit_node().is_disabled());
 }
+
+in_both_themes!(
+    an_unknown_word_is_underlined_and_its_neighbour_offered,
+    a_half_typed_word_is_completed_and_not_underlined,
+    words_are_added_to_the_prompt_from_the_panel,
+    examples_stand_there_until_one_types_and_come_back_from_the_menu,
+    a_model_of_all_words_underlines_none_and_says_why_there_is_no_list,
+    a_bad_list_is_a_sentence_and_the_model_draws,
+    what_falls_off_the_end_is_neither_known_nor_unknown,
+    pocket_says_what_it_knows_and_how_to_get_the_rest,
+);

@@ -1,5 +1,6 @@
 //! The window without a display, on the real engine and the small fixture model.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,37 @@ use tempfile::TempDir;
 
 /// How long the engine may take for anything a test waits for.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+thread_local! {
+    /// What the system is said to look like.
+    static THEME: Cell<egui::Theme> = const { Cell::new(egui::Theme::Dark) };
+}
+
+/// Runs a test whose windows find the system in this theme.
+pub fn in_theme(theme: egui::Theme, test: impl FnOnce()) {
+    THEME.set(theme);
+    test();
+}
+
+/// The theme that [`in_theme`] was told.
+pub fn theme() -> egui::Theme {
+    THEME.get()
+}
+
+/// Makes a test of each function, once in the light and once in the dark theme.
+#[allow(unused_macros, reason = "each file of tests needs a part of it")]
+macro_rules! in_both_themes {
+    ($($test:ident),+ $(,)?) => {
+        mod light {
+            $(#[test] fn $test() { super::support::in_theme(egui::Theme::Light, super::$test); })+
+        }
+        mod dark {
+            $(#[test] fn $test() { super::support::in_theme(egui::Theme::Dark, super::$test); })+
+        }
+    };
+}
+#[allow(unused_imports, reason = "each file of tests needs a part of it")]
+pub(crate) use in_both_themes;
 
 /// A window, the answers its dialogs will get, and a folder of its own.
 pub struct Window {
@@ -100,6 +132,7 @@ impl Window {
             },
             app,
         );
+        harness.ctx.options_mut(|options| options.fallback_theme = THEME.get());
         Self { harness, answers, asked, revealed, folder }
     }
 

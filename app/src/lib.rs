@@ -5,5 +5,6 @@ pub mod commands;
 pub mod library;
 pub mod record;
 
+mod folders;
 mod panels;
 mod theme;

@@ -1,19 +1,15 @@
 //! Stable Diffusion's samplers, held to what Diffusers gives for the fixture's model; and the mistakes in a scheduler's
 //! config that are refused before any work.
 
-use std::path::{Path, PathBuf};
+mod support;
 
-use instaflow_engine::pipeline::{Latents, Models, Step};
+use std::path::Path;
+
+use instaflow_engine::pipeline::{Models, Step};
 use instaflow_engine::protocol::{OpenRequest, Picture, Role, Sampler, Settings, Source};
 use instaflow_engine::{Cancel, Error};
-use safetensors::SafeTensors;
+use support::{PROMPT, expected, fixture, noise, open};
 use tempfile::TempDir;
-
-const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake under sunshine.";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(name)
-}
 
 /// The fixture's model as a folder that calls itself Stable Diffusion; `edit` changes its scheduler's config.
 fn stable_diffusion(edit: impl FnOnce(&mut serde_json::Value)) -> TempDir {
@@ -41,24 +37,6 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-fn expected(name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(fixture("expected.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let view = file.tensor(name).unwrap();
-    let values = view.data().chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
-    (view.shape().to_vec(), values)
-}
-
-/// Row 0 of the noise that every reference run starts from.
-fn noise() -> Latents {
-    let (shape, values) = expected("noise");
-    Latents { shape: shape.try_into().unwrap(), values }.picture(0).unwrap()
-}
-
-fn open(request: &OpenRequest) -> Models {
-    Models::open(request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
 }
 
 fn folder(folder: &TempDir) -> Source {

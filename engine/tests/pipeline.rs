@@ -1,18 +1,13 @@
 //! Whole pictures, held to what the InstaFlow authors' pipeline gives for the fixture's model; and the mistakes that
 //! must be refused before any work.
 
-use std::path::{Path, PathBuf};
+mod support;
 
 use instaflow_engine::pipeline::{Latents, Models, Step};
 use instaflow_engine::protocol::{Decoder, OpenRequest, Role, Settings, Source};
 use instaflow_engine::{Cancel, Error, Result};
 use safetensors::SafeTensors;
-
-const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake under sunshine.";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(name)
-}
+use support::{PROMPT, expected, fixture, noise, open};
 
 fn folder(name: &str) -> Source {
     Source::Folder(fixture(name))
@@ -23,27 +18,9 @@ fn request() -> OpenRequest {
     OpenRequest { model: folder("model"), teacher: Some(folder("model")), ..OpenRequest::default() }
 }
 
-fn open(request: &OpenRequest) -> Models {
-    Models::open(request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
-}
-
 fn draw(models: &Models, settings: &Settings, noise: Option<&Latents>) -> Result<(Vec<u8>, Latents)> {
     let drawn = models.draw(settings, noise, &mut |_| {}, &Cancel::default())?;
     Ok((drawn.picture.rgb.to_vec(), drawn.latents))
-}
-
-fn expected(name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(fixture("expected.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let view = file.tensor(name).unwrap();
-    let values = view.data().chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
-    (view.shape().to_vec(), values)
-}
-
-/// Row 0 of the noise that every reference run starts from.
-fn noise() -> Latents {
-    let (shape, values) = expected("noise");
-    Latents { shape: shape.try_into().unwrap(), values }.picture(0).unwrap()
 }
 
 /// The largest difference, as a share of the largest expected value.

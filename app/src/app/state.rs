@@ -8,6 +8,7 @@ use instaflow_engine::protocol::{OpenRequest, Source};
 use serde::{Deserialize, Serialize};
 
 use super::{App, Controls, Prompts};
+use crate::folders;
 
 /// Seconds without a change after which the state is written.
 const REST: f64 = 0.5;
@@ -114,15 +115,7 @@ impl Memory {
 /// Where the state is kept: on Linux `instaflow/window.json` under `$XDG_STATE_HOME` or `~/.local/state`; elsewhere
 /// under the folder that the system gives programs for such files.
 pub fn default_file() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = if cfg!(target_os = "windows") {
-        absolute("LOCALAPPDATA")?
-    } else if cfg!(target_os = "macos") {
-        std::env::home_dir()?.join("Library").join("Application Support")
-    } else {
-        absolute("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local").join("state")))?
-    };
-    Some(folder.join("instaflow").join("window.json"))
+    Some(folders::own("XDG_STATE_HOME", [".local", "state"])?.join("window.json"))
 }
 
 /// Where the window last was, as far as the file tells; what is wrong with it the window itself will say.

@@ -12,18 +12,12 @@ use std::sync::Arc;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, Limits};
 
+use crate::folders;
+
 /// Where kept pictures are: on Linux `instaflow/library` under `$XDG_DATA_HOME` or `~/.local/share`; elsewhere under the
 /// folder that the system gives programs for their data.
 pub fn default_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = if cfg!(target_os = "windows") {
-        absolute("LOCALAPPDATA")?
-    } else if cfg!(target_os = "macos") {
-        std::env::home_dir()?.join("Library").join("Application Support")
-    } else {
-        absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local").join("share")))?
-    };
-    Some(folder.join("instaflow").join("library"))
+    Some(folders::own("XDG_DATA_HOME", [".local", "share"])?.join("library"))
 }
 
 /// The library's folder.

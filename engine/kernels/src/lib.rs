@@ -57,6 +57,10 @@ mod shift;
 mod simd;
 mod upsample;
 
+#[cfg(test)]
+#[path = "../tests/support/random.rs"]
+mod random;
+
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 

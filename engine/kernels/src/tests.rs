@@ -1,28 +1,15 @@
 //! Every operation without a gradient, in every vector width that this processor has, against its plain reference at odd
 //! sizes: f32 within 1e-5 of the largest value, bf16 within what rounding its inputs and results costs.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::product::FORCED_PAIRS;
+use crate::random::random;
 use crate::simd::tests::with_every_level;
 use crate::{Activation, Conv2d, Extras, Linear, Method, reference};
 
 /// bf16 keeps 8 bits: half a unit in the last place is 2⁻⁹, of the result and of each factor.
 const BF16: f32 = 1.0 / 128.0;
-
-/// Numbers in −1 … 1.
-fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
-}
 
 /// Runs `fast` on one thread in every width, in both types, bf16 as pairs and as widened weights, and compares with `plain` in f32 on the same numbers.
 fn check(

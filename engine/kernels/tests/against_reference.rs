@@ -1,6 +1,9 @@
 //! Every operation where a gradient is asked for, against its plain reference at odd sizes: values and, through candle's
 //! own differentiation of the reference, gradients. (Without a gradient: `src/tests.rs`.)
 
+#[path = "support/random.rs"]
+mod random;
+
 use candle_core::{Device, Result, Tensor, Var};
 use instaflow_kernels::reference as plain;
 use instaflow_kernels::{self as fast, Activation, Conv2d, Extras, Linear};
@@ -8,18 +11,9 @@ use instaflow_kernels::{self as fast, Activation, Conv2d, Extras, Linear};
 /// Largest difference allowed, relative to the largest value.
 const TOLERANCE: f32 = 1e-5;
 
-/// Numbers in −1 … 1 that depend on `seed` alone.
+/// The same numbers, to be differentiated by.
 fn random(shape: &[usize], seed: u64) -> Result<Var> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect();
-    Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Var::from_tensor(&random::random(shape, seed)?)
 }
 
 fn assert_close(what: &str, got: &Tensor, want: &Tensor) -> Result<()> {

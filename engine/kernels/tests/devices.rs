@@ -1,11 +1,15 @@
 //! One body over every device and type: each operation as the networks call it, without a gradient, against its plain
 //! version on the CPU in f32. A machine without a CUDA device, or a build without CUDA, says so and checks the CPU alone.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor};
 use instaflow_kernels::{Activation, Conv2d, Extras, Linear, reference};
 use instaflow_kernels::{attention, geglu, group_norm, layer_norm};
+use random::random;
 
 /// The largest difference allowed, relative to the largest value: what rounding inputs and results costs.
 const TYPES: [(DType, f32); 3] = [(DType::F32, 2e-5), (DType::F16, 1.0 / 512.0), (DType::BF16, 1.0 / 64.0)];
@@ -27,20 +31,6 @@ fn devices() -> Vec<Device> {
             vec![Device::Cpu]
         }
     }
-}
-
-/// Numbers in −1 … 1.
-fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
 /// Runs `fast` on every device in every type that it has, twice (weights are laid out at the first call), and compares

@@ -13,7 +13,16 @@ use candle_core::Tensor;
 
 pub use schedule::{Knots, Level, Schedule};
 
+use crate::Result;
+
+/// `epsilon(x, step)` gives the noise in x (B, C, h, w) at the time `knots.times[step]`, guided where that is wanted.
+pub type Epsilon<'a> = dyn FnMut(&Tensor, usize) -> Result<Tensor> + 'a;
+
+/// Sees every step.
+pub type Observe<'a> = dyn FnMut(Step<'_>) -> Result<()> + 'a;
+
 /// One step, seen when the network has answered.
+#[derive(Clone, Copy)]
 pub struct Step<'a> {
     /// Steps done with this one, from 1.
     pub done: usize,
@@ -27,4 +36,26 @@ pub struct Step<'a> {
     pub epsilon: &'a Tensor,
     /// The image that is left of `x` without that noise.
     pub estimate: &'a Tensor,
+}
+
+/// Steps from `noise` over all knots and gives the last x; `advance` makes each x of the step before and of the level
+/// that it is for.
+fn sample(
+    noise: &Tensor,
+    knots: &Knots,
+    epsilon: &mut Epsilon<'_>,
+    observer: &mut Observe<'_>,
+    mut advance: impl FnMut(Step<'_>, Level) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let total = knots.times.len();
+    let mut x = noise.clone();
+    for index in 0..total {
+        let (level, next) = (knots.levels[index], knots.levels[index + 1]);
+        let epsilon = epsilon(&x, index)?;
+        let estimate = level.image(&x, &epsilon)?;
+        let step = Step { done: index + 1, total, level, x: &x, epsilon: &epsilon, estimate: &estimate };
+        observer(step)?;
+        x = advance(step, next)?;
+    }
+    Ok(x)
 }

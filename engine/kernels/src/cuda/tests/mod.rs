@@ -11,24 +11,11 @@ use super::operations::norms::{GroupNorm, LayerNorm};
 use super::operations::pointwise::{Finish, Geglu};
 use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
+use crate::random::random;
 use crate::{Activation, reference};
 
 /// What rounding costs: of f32 some units in the last place, of the others half of one, and as much in between.
 const TYPES: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 1.0 / 1024.0), (DType::BF16, 1.0 / 128.0)];
-
-/// Numbers in −1 … 1.
-fn random(shape: &[usize], seed: u64) -> Result<Tensor> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
-}
 
 /// Runs `operation` of each type on `inputs`, and compares with `plain` in f32 on the same numbers.
 fn check<O: Operation>(

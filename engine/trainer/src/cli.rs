@@ -61,6 +61,11 @@ pub enum Command {
     },
     /// Learn a vocabulary in which every word of the captions is one token.
     Tokenizer,
+    /// Begin with the autoencoder and the teacher of an exported pair instead of from nothing.
+    Adopt {
+        /// Folder with `teacher` in it.
+        folder: PathBuf,
+    },
     /// Train pictures to latents and back.
     Autoencoder(Scenes),
     /// Normalise and freeze the latents, then train the decoder alone.

@@ -18,7 +18,9 @@ use crate::stage::{STACKS, Stage, Student};
 use crate::stages::bench_step::{self, Timing};
 use crate::stages::evaluate::Extent;
 use crate::stages::pairs::{Amount, Solver};
-use crate::stages::{autoencoder, base, classifier, decoder, distill, evaluate, export, pairs, plot, reflow, sheet};
+use crate::stages::{
+    adopt, autoencoder, base, classifier, decoder, distill, evaluate, export, pairs, plot, reflow, sheet,
+};
 use crate::training::Limits;
 use crate::vocabulary::{self, Vocabulary};
 use crate::workers::Workers;
@@ -52,6 +54,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             vocabulary::check(&run.tokenizer()?, &words, vocabulary)?;
             files::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
         }
+        Command::Adopt { folder } => adopt::take(&run, &folder),
         Command::Autoencoder(options) => {
             let (schedule, pool) = options.apply(&run.config.autoencoder)?;
             autoencoder::train(&run, &schedule, pool)

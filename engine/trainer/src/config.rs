@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::files;
+use crate::optimizer::Rule;
 use crate::times::Times;
 use crate::training::Schedule;
 
@@ -136,6 +137,7 @@ impl Config {
             warm_up: 200,
             decay: 0.0,
             average: 0.998,
+            rule: Rule::Muon,
         };
         let flow = Schedule { batch: 32, micro_batch: 16, rate: 1e-3, decay: 0.01, average: 0.999, ..pictures };
         let reflow = Schedule { steps: 1_500, rate: 4e-4, warm_up: 100, ..flow };

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Metadata, Saved, TensorFile};
-use crate::optimizer::{AdamW, Gradients, Step};
+use crate::optimizer::{Gradients, Optimizer, Rule, Step};
 use crate::parameters::{Parameters, Tensors};
 use crate::progress::Progress;
 use crate::workers::Workers;
@@ -35,6 +35,8 @@ pub struct Schedule {
     pub decay: f64,
     /// How much of the moving average of the weights a step keeps.
     pub average: f64,
+    /// How gradients change weights.
+    pub rule: Rule,
 }
 
 impl Schedule {
@@ -98,14 +100,14 @@ pub fn train(
     loss: Loss,
     look: Look,
 ) -> Result<bool> {
-    let mut adam = AdamW::new(parameters)?;
+    let mut optimizer = Optimizer::new(parameters, schedule.rule)?;
     let mut done = 0;
     if let Some(saved) = TensorFile::open(path)? {
-        adam.restore(&saved).with_context(|| format!("cannot go on from {}", path.display()))?;
+        optimizer.restore(&saved).with_context(|| format!("cannot go on from {}", path.display()))?;
         done = steps_of(&saved).with_context(|| format!("{} does not say how far it got", path.display()))?;
         eprintln!("{name}: going on after step {done}");
     }
-    eprintln!("{name}: {} parameters learn, {} replicas", adam.numbers(), replicas.count());
+    eprintln!("{name}: {} parameters learn, {} replicas", optimizer.numbers(), replicas.count());
     let end = limits.steps.map_or(schedule.steps, |steps| schedule.steps.min(done + steps));
     let mut progress = Progress::new(name, done, schedule.steps, schedule.batch);
     if let Some(folder) = path.parent() {
@@ -114,25 +116,31 @@ pub fn train(
     let mut saved_at = Instant::now();
     let mut unsaved = !path.exists();
     while done < end && !limits.reached() {
-        let loss = step(&mut adam, schedule, done, replicas, loss).with_context(|| format!("{name}, step {done}"))?;
+        let loss =
+            step(&mut optimizer, schedule, done, replicas, loss).with_context(|| format!("{name}, step {done}"))?;
         done += 1;
         progress.step(done, schedule.rate_at(done - 1), loss)?;
         unsaved = true;
         if saved_at.elapsed() >= limits.checkpoint_every {
-            save(path, &adam, parameters, done)?;
-            progress.note(&look(done, &|| averages(&adam, parameters))?);
+            save(path, &optimizer, parameters, done)?;
+            progress.note(&look(done, &|| averages(&optimizer, parameters))?);
             (saved_at, unsaved) = (Instant::now(), false);
         }
     }
     if unsaved {
-        save(path, &adam, parameters, done)?;
-        progress.note(&look(done, &|| averages(&adam, parameters))?);
+        save(path, &optimizer, parameters, done)?;
+        progress.note(&look(done, &|| averages(&optimizer, parameters))?);
     }
     Ok(done >= schedule.steps)
 }
 
-/// Step `index` (0, 1 …): forward and backward of every share of the batch on its replica, then AdamW. Answers the loss.
-pub fn step(adam: &mut AdamW, schedule: &Schedule, index: u64, replicas: &Workers, loss: Loss) -> Result<f64> {
+/// Writes the checkpoint that a stage finds before its first step: these weights, and nothing remembered of any step.
+pub fn begin(path: &Path, parameters: &Parameters) -> Result<()> {
+    save(path, &Optimizer::new(parameters, Rule::AdamW)?, parameters, 0)
+}
+
+/// Step `index` (0, 1 …): forward and backward of every share of the batch on its replica, then the optimizer. Answers the loss.
+pub fn step(optimizer: &mut Optimizer, schedule: &Schedule, index: u64, replicas: &Workers, loss: Loss) -> Result<f64> {
     let shares = shares(schedule.batch, schedule.micro_batch);
     let mut queues: Vec<Vec<Range<usize>>> = vec![Vec::new(); replicas.count().min(shares.len())];
     for (number, share) in shares.into_iter().enumerate() {
@@ -145,7 +153,7 @@ pub fn step(adam: &mut AdamW, schedule: &Schedule, index: u64, replicas: &Worker
             let weight = share.len() as f64 / schedule.batch as f64;
             let loss = (loss(index, share)? * weight)?;
             let value = f64::from(loss.to_scalar::<f32>()?);
-            let gradients = adam.gradients(loss.backward()?)?;
+            let gradients = optimizer.gradients(loss.backward()?)?;
             sum = Some(match sum {
                 None => (value, gradients),
                 Some((total, before)) => {
@@ -163,7 +171,7 @@ pub fn step(adam: &mut AdamW, schedule: &Schedule, index: u64, replicas: &Worker
     }
     let (decay, average) = (schedule.decay, schedule.average);
     let step = Step { rate: schedule.rate_at(index), count: index + 1, decay, clip: 1.0, average };
-    adam.step(&gradients, &step, replicas)?;
+    optimizer.step(&gradients, &step, replicas)?;
     Ok(loss)
 }
 
@@ -180,14 +188,14 @@ pub fn steps_of(saved: &TensorFile) -> Option<u64> {
     saved.metadata().get("steps")?.parse().ok()
 }
 
-fn averages(adam: &AdamW, parameters: &Parameters) -> Result<Tensors> {
-    let mut averages = adam.averages()?;
+fn averages(optimizer: &Optimizer, parameters: &Parameters) -> Result<Tensors> {
+    let mut averages = optimizer.averages()?;
     averages.extend(parameters.frozen().clone());
     Ok(averages)
 }
 
-fn save(path: &Path, adam: &AdamW, parameters: &Parameters, steps: u64) -> Result<()> {
-    let mut tensors = adam.save()?;
+fn save(path: &Path, optimizer: &Optimizer, parameters: &Parameters, steps: u64) -> Result<()> {
+    let mut tensors = optimizer.save()?;
     let frozen = parameters.frozen().iter();
     tensors.extend(frozen.map(|(name, tensor)| (format!("{AVERAGE}{name}"), Saved::Tensor(tensor.clone()))));
     files::write_tensors(path, tensors, Metadata::from([("steps".to_owned(), steps.to_string())]))
@@ -215,6 +223,7 @@ mod tests {
         warm_up: 3,
         decay: 0.01,
         average: 0.99,
+        rule: Rule::AdamW,
     };
 
     fn limits(folder: &Path, steps: u64) -> Limits {

@@ -2,9 +2,9 @@
 //! weights there are. Change here how that is laid out, not what it computes.
 
 use anyhow::Result;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor};
 
-use super::{BETA1, BETA2, Factors, Gradients, decays};
+use super::{BETA1, BETA2, Factors, Gradients, Weight, decays, muon};
 
 /// Values, moments and averages of all weights, one after the other, (N).
 pub struct Flat {
@@ -14,20 +14,23 @@ pub struct Flat {
     average: Tensor,
     /// 1 where a weight decays, else 0.
     decay: Tensor,
+    /// What the first moment keeps of itself.
+    momentum: Tensor,
     /// Where each tensor begins, and its shape.
     places: Vec<(usize, Vec<usize>)>,
 }
 
 impl Flat {
     /// Moments of zero, the averages of the values.
-    pub fn new(vars: &[(String, Var)]) -> Result<Self> {
-        let value = values(vars)?;
-        let decay: Vec<Tensor> = vars
-            .iter()
-            .map(|(_, var)| Tensor::full(if decays(var) { 1f32 } else { 0.0 }, var.elem_count(), var.device()))
-            .collect::<candle_core::Result<_>>()?;
+    pub fn new(weights: &[Weight]) -> Result<Self> {
+        let value = values(weights)?;
+        let of_each = |number: &dyn Fn(&Weight) -> f64| -> Result<Tensor> {
+            let full = |weight: &Weight| Tensor::full(number(weight) as f32, weight.var.elem_count(), value.device());
+            let parts: Vec<Tensor> = weights.iter().map(full).collect::<candle_core::Result<_>>()?;
+            Ok(Tensor::cat(&parts, 0)?)
+        };
         let mut next = 0;
-        let place = |(_, var): &(String, Var)| {
+        let place = |Weight { var, .. }: &Weight| {
             next += var.elem_count();
             (next - var.elem_count(), var.dims().to_vec())
         };
@@ -35,22 +38,34 @@ impl Flat {
             mean: value.zeros_like()?,
             square: value.zeros_like()?,
             average: value.copy()?,
-            decay: Tensor::cat(&decay, 0)?,
-            places: vars.iter().map(place).collect(),
+            decay: of_each(&|weight| f64::from(u8::from(decays(&weight.var))))?,
+            momentum: of_each(&|weight| if weight.muon.is_some() { muon::MOMENTUM } else { BETA1 })?,
+            places: weights.iter().map(place).collect(),
             value,
         })
     }
 
     /// Changes all weights.
-    pub fn update(&mut self, vars: &[(String, Var)], gradients: &[Gradients], factors: &Factors) -> Result<()> {
+    pub fn update(&mut self, weights: &[Weight], gradients: &[Gradients], factors: &Factors) -> Result<()> {
         let gradient = (summed(gradients)? * factors.scale)?;
-        self.mean = ((&self.mean * BETA1)? + (&gradient * (1.0 - BETA1))?)?;
+        let moved = |mean: &Tensor| &gradient + (mean - &gradient)? * &self.momentum;
+        self.mean = moved(&self.mean)?;
         self.square = ((&self.square * BETA2)? + (gradient.sqr()? * (1.0 - BETA2))?)?;
-        let way = ((&self.mean * factors.size)? / (self.square.sqrt()? + factors.epsilon)?)?;
+        let mut way = ((&self.mean * factors.size)? / (self.square.sqrt()? + factors.epsilon)?)?;
+        if weights.iter().any(|weight| weight.muon.is_some()) {
+            let ahead = moved(&self.mean)?;
+            let part = |(weight, (start, _)): (&Weight, &(usize, Vec<usize>))| {
+                let Some(matrix) = weight.muon else { return way.narrow(0, *start, weight.var.elem_count()) };
+                let gradient = ahead.narrow(0, *start, weight.var.elem_count())?.reshape(matrix)?;
+                (muon::orthogonalised(&gradient)? * (factors.rate * muon::scale(matrix)))?.flatten_all()
+            };
+            let parts: Vec<Tensor> = weights.iter().zip(&self.places).map(part).collect::<candle_core::Result<_>>()?;
+            way = Tensor::cat(&parts, 0)?;
+        }
         let decayed = ((&self.value * &self.decay)? * (1.0 - factors.keep))?;
         self.value = ((&self.value - decayed)? - way)?;
         self.average = (&self.average + ((&self.value - &self.average)? * (1.0 - factors.average))?)?;
-        for ((_, var), (start, shape)) in vars.iter().zip(&self.places) {
+        for (Weight { var, .. }, (start, shape)) in weights.iter().zip(&self.places) {
             var.set(&self.value.narrow(0, *start, var.elem_count())?.reshape(shape.as_slice())?)?;
         }
         Ok(())
@@ -75,8 +90,8 @@ impl Flat {
     }
 
     /// Takes the values from the variables.
-    pub fn reload(&mut self, vars: &[(String, Var)]) -> Result<()> {
-        self.value = values(vars)?;
+    pub fn reload(&mut self, weights: &[Weight]) -> Result<()> {
+        self.value = values(weights)?;
         Ok(())
     }
 }
@@ -86,8 +101,9 @@ pub fn length(gradients: &[Gradients]) -> Result<f64> {
     Ok(f64::from(summed(gradients)?.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt())
 }
 
-fn values(vars: &[(String, Var)]) -> Result<Tensor> {
-    let flat: Vec<Tensor> = vars.iter().map(|(_, var)| var.flatten_all()).collect::<candle_core::Result<_>>()?;
+fn values(weights: &[Weight]) -> Result<Tensor> {
+    let flat: Vec<Tensor> =
+        weights.iter().map(|weight| weight.var.flatten_all()).collect::<candle_core::Result<_>>()?;
     Ok(Tensor::cat(&flat, 0)?.detach())
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use anyhow::{Context, Result};
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor, Var};
 
-use super::{BETA1, BETA2, Factors, Gradients, decays};
+use super::{BETA1, BETA2, Factors, Gradients, Weight, decays, muon};
 use crate::workers::Workers;
 
 /// What is remembered of one tensor. All slices are row-major and as long as the tensor, whose values stay in its
@@ -46,7 +46,42 @@ impl Slot {
         Ok(Tensor::from_slice(&self.average, var.shape(), &Device::Cpu)?)
     }
 
-    fn update(&mut self, var: &Var, gradients: &[&Tensor], factors: &Factors) -> Result<()> {
+    fn update(&mut self, weight: &Weight, gradients: &[&Tensor], factors: &Factors) -> Result<()> {
+        match weight.muon {
+            Some(matrix) => self.muon(&weight.var, matrix, gradients, factors),
+            None => self.adam(&weight.var, gradients, factors),
+        }
+    }
+
+    fn muon(&mut self, var: &Var, matrix: (usize, usize), gradients: &[&Tensor], factors: &Factors) -> Result<()> {
+        let (momentum, scale) = (muon::MOMENTUM as f32, factors.scale as f32);
+        let ahead = with_slices(gradients, |gradients| {
+            let mut ahead = vec![0.0; self.mean.len()];
+            for (index, (ahead, means)) in ahead.chunks_mut(CHUNK).zip(self.mean.chunks_mut(CHUNK)).enumerate() {
+                summed(gradients, index * CHUNK, ahead);
+                for (ahead, mean) in ahead.iter_mut().zip(means) {
+                    let gradient = *ahead * scale;
+                    *mean = momentum * *mean + (1.0 - momentum) * gradient;
+                    *ahead = momentum * *mean + (1.0 - momentum) * gradient;
+                }
+            }
+            Ok(ahead)
+        })?;
+        let way = muon::orthogonalised(&Tensor::from_vec(ahead, matrix, &Device::Cpu)?)?;
+        let size = (factors.rate * muon::scale(matrix)) as f32;
+        let (keep, average) = (factors.keep as f32, factors.average as f32);
+        with_slices(&[&way], |way| {
+            let change = &mut |values: &mut [f32]| {
+                for ((value, slow), way) in values.iter_mut().zip(&mut self.average).zip(way[0]) {
+                    *value = *value * keep - size * way;
+                    *slow += (1.0 - average) * (*value - *slow);
+                }
+            };
+            Ok(var.inplace_op1(&InPlace(RefCell::new(change)))?)
+        })
+    }
+
+    fn adam(&mut self, var: &Var, gradients: &[&Tensor], factors: &Factors) -> Result<()> {
         let keep = if decays(var) { factors.keep as f32 } else { 1.0 };
         let (size, epsilon) = (factors.size as f32, factors.epsilon as f32);
         let (average, scale) = (factors.average as f32, factors.scale as f32);
@@ -102,7 +137,7 @@ pub fn length(slots: &[Slot], gradients: &[Gradients], workers: &Workers) -> Res
 
 /// Changes all weights, shared out over the workers.
 pub fn update(
-    vars: &[(String, Var)],
+    weights: &[Weight],
     slots: &mut [Slot],
     gradients: &[Gradients],
     factors: &Factors,
@@ -117,7 +152,7 @@ pub fn update(
         (rest, first) = (others, first + count);
     }
     workers.map(shares, |(first, share)| {
-        (first..).zip(share).try_for_each(|(index, slot)| slot.update(&vars[index].1, &of(gradients, index), factors))
+        (first..).zip(share).try_for_each(|(index, slot)| slot.update(&weights[index], &of(gradients, index), factors))
     })?;
     Ok(())
 }
@@ -176,7 +211,7 @@ type Change<'a> = &'a mut dyn FnMut(&mut [f32]);
 
 impl InplaceOp1 for InPlace<'_> {
     fn name(&self) -> &'static str {
-        "adamw"
+        "optimizer step"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {

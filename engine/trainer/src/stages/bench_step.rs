@@ -15,7 +15,7 @@ use crate::architecture::Architecture;
 use crate::config::Config;
 use crate::files;
 use crate::losses;
-use crate::optimizer::AdamW;
+use crate::optimizer::{Optimizer, Rule};
 use crate::parameters::Parameters;
 use crate::random::Random;
 use crate::training::{self, Schedule};
@@ -42,7 +42,7 @@ pub fn run(config: &Config, device: &Device, replicas: &Workers, timing: Timing)
     ensure!(timing.batch > 0, "--batch takes 1 or more");
     let share = timing.batch.div_ceil(replicas.count());
     let micro_batch = if timing.micro_batch == 0 { share } else { timing.micro_batch };
-    let schedule = Schedule { batch: timing.batch, micro_batch, ..config.base.schedule };
+    let schedule = Schedule { batch: timing.batch, micro_batch, rule: Rule::AdamW, ..config.base.schedule };
     let networks = Architecture::of(&config.sizes);
     let parameters = Parameters::seeded(1, device);
     let unet = UNet::new(parameters.builder(), &networks.unet(1)?)?;
@@ -62,11 +62,11 @@ pub fn run(config: &Config, device: &Device, replicas: &Workers, timing: Timing)
         let v = unet.forward(&part(&x)?, &part(&times)?, &part(&context)?, &never)?;
         Ok(losses::squared(&v, &part(&direction)?)?)
     };
-    let mut adam = AdamW::new(&parameters)?;
+    let mut optimizer = Optimizer::new(&parameters, schedule.rule)?;
     let mut done = 0;
     let mut step = || -> Result<f64> {
         let began = Instant::now();
-        training::step(&mut adam, &schedule, done, replicas, &loss)?;
+        training::step(&mut optimizer, &schedule, done, replicas, &loss)?;
         device.synchronize()?;
         done += 1;
         Ok(began.elapsed().as_secs_f64())

@@ -25,7 +25,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let pool = Pool::new(pool, run.config.sizes.picture);
     let parameters = run.parameters(stage, || {
         let normalised = normalised(run, &run.trained(Stage::Autoencoder)?, &pool)?;
-        Ok(Parameters::given(normalised, |name| name.starts_with("decoder."), &run.device)?)
+        Ok(Parameters::given(normalised, learns, &run.device)?)
     })?;
     let network = AutoencoderTiny::new(parameters.builder(), &run.architecture().autoencoder()?)?;
     let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
@@ -36,6 +36,11 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         Ok(losses::reconstruction(&decoded, &pictures, weights)?)
     };
     run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &averages()?))
+}
+
+/// Which weights of the autoencoder learn here: the latents are to stay as they are.
+pub fn learns(name: &str) -> bool {
+    name.starts_with("decoder.")
 }
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.

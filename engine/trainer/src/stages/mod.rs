@@ -1,5 +1,7 @@
 //! One file per subcommand, in the order in which they are run. Change here only what subcommands there are.
 
+pub mod adopt;
+
 pub mod autoencoder;
 
 pub mod decoder;

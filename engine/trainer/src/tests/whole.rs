@@ -19,7 +19,7 @@ use crate::shards::{self, Shard};
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::evaluate::{self, Extent};
 use crate::stages::pairs::{self, Amount, Solver};
-use crate::stages::{base, distill, export, plot, reflow, sheet};
+use crate::stages::{adopt, base, distill, export, plot, reflow, sheet};
 use crate::training::Schedule;
 
 const STACKED: Student = Student { from: 1, stacks: STACKS };
@@ -54,7 +54,21 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
 
     let pair = folder.path().join("pair");
     export::write(&run, &pair, STACKED)?;
-    check_pair(&run, &pair, STACKED)
+    check_pair(&run, &pair, STACKED)?;
+
+    // Another run goes on where this pair ends.
+    let next = toy_run(&folder.path().join("next"))?;
+    adopt::take(&next, &pair)?;
+    for (stage, before) in [(Stage::BASE, Stage::Flow(1)), (Stage::Decoder, Stage::Decoder)] {
+        let (after, before) = (next.trained(stage)?, half(&run.trained(before)?)?);
+        assert!(after.len() == before.len() && after.keys().eq(before.keys()));
+        for (name, tensor) in &after {
+            assert!(super::largest(&(tensor - &before[name])?)? == 0.0, "{name}");
+        }
+    }
+    base::train(&next, &config.base.schedule, 4)?;
+    assert!(adopt::take(&next, &pair).unwrap_err().to_string().contains("choose another --run"));
+    Ok(())
 }
 
 /// What the engine draws is what the trainer's own networks draw with the weights rounded to f16.

@@ -60,7 +60,7 @@ impl AutoencoderConfig {
     pub fn factor(&self) -> usize {
         match self {
             Self::Kl(config) => 1 << (config.block_out_channels.len() - 1),
-            Self::Tiny(config) => 1 << (config.num_decoder_blocks.len() - 1),
+            Self::Tiny(config) => config.decoder_factor(),
         }
     }
 

@@ -27,7 +27,8 @@ pub struct TinyConfig {
     pub upsampling_scaling_factor: usize,
     /// Residual blocks of each encoder level, from the finest.
     pub num_encoder_blocks: Vec<usize>,
-    /// Residual blocks of each decoder level, from the coarsest.
+    /// Residual blocks of each decoder level, from the coarsest. There may be other numbers of levels than the encoder
+    /// has: such a decoder paints larger pictures than the encoder saw.
     pub num_decoder_blocks: Vec<usize>,
     /// Latents of the sampler are the encoder's, minus the shift, times this.
     pub scaling_factor: f64,
@@ -54,15 +55,20 @@ impl Default for TinyConfig {
 }
 
 impl TinyConfig {
+    /// Pixels of a decoded picture's side for each value of a latent's.
+    pub fn decoder_factor(&self) -> usize {
+        1 << (self.num_decoder_blocks.len() - 1)
+    }
+
     /// One sentence where these settings describe no network that this program knows.
     pub fn validate(&self) -> std::result::Result<(), String> {
-        let levels = self.num_decoder_blocks.len();
         let halves = [
             (&self.encoder_block_out_channels, &self.num_encoder_blocks),
             (&self.decoder_block_out_channels, &self.num_decoder_blocks),
         ];
         for (channels, blocks) in halves {
-            if channels.len() != levels || blocks.len() != levels {
+            let levels = blocks.len();
+            if channels.len() != levels {
                 return Err("the encoder's and decoder's blocks and channels must have one entry a level".into());
             }
             let widths = channels.iter().map(|width| ("block_out_channels", *width));
@@ -115,7 +121,7 @@ impl AutoencoderTiny {
         run(&self.encoder, &pixels.affine(0.5, 0.5)?)
     }
 
-    /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped). Latents are first bent into −3 … 3.
+    /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped), f the decoder's own factor. Latents are first bent into −3 … 3.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = ((latents / 3.0)?.tanh()? * 3.0)?;
         run(&self.decoder, &latents)?.affine(2.0, -1.0)

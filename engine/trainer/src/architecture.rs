@@ -13,7 +13,7 @@ use crate::config::Sizes;
 /// The networks of a pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
-    /// Pixels of a picture's side.
+    /// Side of a picture that is drawn, in pixels.
     pub picture: u32,
     /// Tokens that the text encoder sees, marks included.
     pub tokens: usize,
@@ -28,19 +28,19 @@ pub struct Architecture {
 impl Architecture {
     /// The kind that Pocket is of. The vocabulary is not known yet: see [`Self::with_vocabulary`].
     pub fn of(sizes: &Sizes) -> Self {
-        let widths = vec![sizes.autoencoder_width; sizes.encoder_blocks.len()];
+        let widths = |blocks: &[usize]| vec![sizes.autoencoder_width; blocks.len()];
         // The smallest level has only the middle's cross-attention: 4×4 positions have little more to ask the text.
         let blocks = |edge: &str, cross: &str| vec![edge.to_owned(), cross.to_owned(), edge.to_owned()];
         Self {
-            picture: sizes.picture,
+            picture: sizes.drawn(),
             tokens: sizes.tokens,
             autoencoder: json!({
                 "_class_name": "AutoencoderTiny",
                 "_diffusers_version": "0.35.2",
                 "act_fn": "relu",
-                "block_out_channels": widths,
-                "decoder_block_out_channels": widths,
-                "encoder_block_out_channels": widths,
+                "block_out_channels": widths(&sizes.decoder_blocks),
+                "decoder_block_out_channels": widths(&sizes.decoder_blocks),
+                "encoder_block_out_channels": widths(&sizes.encoder_blocks),
                 "force_upcast": false,
                 "in_channels": 3,
                 "latent_channels": sizes.latent_channels,
@@ -89,7 +89,7 @@ impl Architecture {
                 "norm_eps": 1e-5,
                 "norm_num_groups": 16,
                 "out_channels": sizes.latent_channels,
-                "sample_size": sizes.picture as usize >> (widths.len() - 1),
+                "sample_size": sizes.picture as usize / sizes.factor(),
                 "up_block_types": blocks("UpBlock2D", "CrossAttnUpBlock2D"),
                 "use_linear_projection": false,
             }),

@@ -11,6 +11,7 @@ use crate::scenes::attributes::{HEADS, Head};
 
 /// Levels that each halve the side, a summary of the whole picture, and a linear head for each group of attributes.
 pub struct Classifier {
+    side: usize,
     levels: Vec<Level>,
     summary: kernels::Linear,
     heads: Vec<kernels::Linear>,
@@ -35,9 +36,10 @@ struct Level {
 const EPS: f64 = 1e-5;
 
 impl Classifier {
-    /// For pictures of the sizes' side; a linear head for each of [`HEADS`].
+    /// For pictures of the sizes' side, or of a multiple of it; a linear head for each of [`HEADS`].
     pub fn new(vb: &VarBuilder, sizes: &Sizes) -> Result<Self> {
-        let side = sizes.picture as usize >> sizes.classifier_widths.len();
+        let seen = sizes.picture as usize;
+        let side = seen >> sizes.classifier_widths.len();
         ensure!(side > 0, "the classifier has more levels than the picture can be halved");
         let mut channels = 3;
         let mut levels = Vec::new();
@@ -48,10 +50,10 @@ impl Classifier {
         // Not averaged over places: heads ask where things are.
         let summary = linear(&vb.pp("summary"), channels * side * side, sizes.classifier_features)?;
         let head = |head: &Head| linear(&vb.pp("heads").pp(head.name), sizes.classifier_features, head.classes.len());
-        Ok(Self { levels, summary, heads: HEADS.iter().map(head).collect::<Result<_>>()? })
+        Ok(Self { side: seen, levels, summary, heads: HEADS.iter().map(head).collect::<Result<_>>()? })
     }
 
-    /// Looks at pictures (B, 3, S, S) in [−1, 1].
+    /// Looks at pictures (B, 3, S, S) in [−1, 1]; larger ones are averaged down first.
     pub fn look(&self, pictures: &Tensor) -> Result<Seen> {
         let maps = self.maps(pictures)?;
         let last = maps.last().unwrap_or(pictures).flatten_from(1)?;
@@ -64,6 +66,8 @@ impl Classifier {
     /// Feature maps of the levels, (B, h, w, C), from the finest.
     pub fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         let mut maps = Vec::with_capacity(self.levels.len());
+        let times = pictures.dim(2)? / self.side;
+        let pictures = if times > 1 { pictures.avg_pool2d(times)? } else { pictures.clone() };
         let mut x = pictures.permute((0, 2, 3, 1))?.contiguous()?;
         for level in &self.levels {
             x = level.forward(&x)?;

@@ -40,7 +40,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Scenes { count, output } => {
             let chosen: Vec<_> = (0..count).map(|seed| scenes::sample(HELD_OUT + seed)).collect();
             files::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
-            let side = run.config.sizes.picture;
+            let side = run.config.sizes.drawn();
             let pictures = run.cores.map(chosen, |scene| Ok(scene.render(side)))?;
             let output = output.unwrap_or_else(|| run.path("scenes.png"));
             files::write_png(&output, &scenes::contact_sheet(&pictures, side, 8))

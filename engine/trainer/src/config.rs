@@ -43,7 +43,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// Pixels of a picture's side.
+    /// Side of the pictures that encoder and classifier see, in pixels; [`Sizes::drawn`] is what the decoder paints.
     pub picture: u32,
     /// Tokens that the text encoder sees, marks included.
     pub tokens: usize,
@@ -53,7 +53,8 @@ pub struct Sizes {
     pub autoencoder_width: usize,
     /// Residual blocks of the encoder's levels; every level halves the side but the first.
     pub encoder_blocks: Vec<usize>,
-    /// Residual blocks of the decoder's levels, from the coarsest.
+    /// Residual blocks of the decoder's levels, from the coarsest. Each level more than the encoder has doubles the side
+    /// of what is drawn; it is learnt by the decoder alone, on latents that stay.
     pub decoder_blocks: Vec<usize>,
     /// Width of the text embedding.
     pub text_width: usize,
@@ -183,7 +184,7 @@ impl Config {
             picture: 64,
             autoencoder_width: 8,
             encoder_blocks: vec![0, 1, 0, 0],
-            decoder_blocks: vec![0, 0, 1, 0],
+            decoder_blocks: vec![0, 0, 1, 0, 0],
             text_width: 16,
             text_layers: 1,
             unet_widths: vec![16, 16, 32],
@@ -241,15 +242,35 @@ impl Config {
 }
 
 impl Sizes {
-    /// Pixels of a latent's side.
+    /// Pixels of a latent's side, as the encoder sees them.
     pub fn factor(&self) -> usize {
         1 << (self.encoder_blocks.len() - 1)
+    }
+
+    /// By how much what is drawn is larger than what the encoder sees.
+    pub fn enlargement(&self) -> u32 {
+        1 << (self.decoder_blocks.len() - self.encoder_blocks.len())
+    }
+
+    /// Side of the pictures that are drawn, in pixels.
+    pub fn drawn(&self) -> u32 {
+        self.picture * self.enlargement()
+    }
+
+    /// The same without the levels that enlarge: encoder and decoder as they are trained together.
+    #[must_use]
+    pub fn as_seen(&self) -> Self {
+        let levels = self.encoder_blocks.len();
+        Self { decoder_blocks: self.decoder_blocks[..levels].to_vec(), ..self.clone() }
     }
 
     fn validate(&self) -> Result<()> {
         let levels = self.encoder_blocks.len();
         ensure!((2..=6).contains(&levels), "encoder_blocks takes a number for each of 2 to 6 levels");
-        ensure!(self.decoder_blocks.len() == levels, "decoder_blocks takes as many numbers as encoder_blocks");
+        ensure!(
+            (levels..=levels + 2).contains(&self.decoder_blocks.len()),
+            "decoder_blocks takes as many numbers as encoder_blocks, and up to 2 more to draw larger pictures"
+        );
         ensure!(self.unet_widths.len() == 3, "unet_widths takes 3 numbers");
         ensure!(self.unet_widths.iter().all(|width| width.is_multiple_of(16)), "unet_widths takes multiples of 16");
         let classifier = self.classifier_widths.len() as u32;
@@ -328,6 +349,7 @@ mod tests {
             ("[reflow]\nloss = \"cubic\"", "cubic"),
             ("[sizes]\npicture = 100", "picture takes a multiple of 32"),
             ("[sizes]\nunet_widths = [16, 16]", "3 numbers"),
+            ("[sizes]\ndecoder_blocks = [1, 1, 1]", "as many numbers as encoder_blocks"),
             ("[sizes\n", "line 1"),
         ] {
             let error = format!("{:#}", Config::parse(text).expect_err(text));

@@ -45,6 +45,12 @@ impl Parameters {
         Ok(Self { seed: None, trained: Mutex::new(trained), frozen, device: device.clone() })
     }
 
+    /// The same, with fresh weights where none are given.
+    #[must_use]
+    pub fn or_seeded(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// What networks are built from.
     pub fn builder(&self) -> VarBuilder<'_> {
         VarBuilder::from_backend(Box::new(self), DType::F32, self.device.clone())

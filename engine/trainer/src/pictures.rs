@@ -29,6 +29,11 @@ impl Pool {
         self.rendered.len()
     }
 
+    /// Pixels of a picture's side.
+    pub fn side(&self) -> u32 {
+        self.side
+    }
+
     /// Scenes by their number: (B, 3, H, W) in [−1, 1].
     pub fn tensor(&self, scenes: &[usize], device: &Device) -> Result<Tensor> {
         let render = |&scene: &usize| {

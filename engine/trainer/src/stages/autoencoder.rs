@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use instaflow_engine::vae::AutoencoderTiny;
+use instaflow_engine::vae::{AutoencoderTiny, TinyConfig};
 
+use crate::architecture::Architecture;
 use crate::files;
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
@@ -28,7 +29,7 @@ const SHOWN: u64 = 16;
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Autoencoder;
     run.check_scenes("the autoencoder")?;
-    let config = run.architecture().autoencoder()?;
+    let config = as_seen(run)?;
     let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
     let pool = Pool::new(pool, run.config.sizes.picture);
@@ -40,14 +41,21 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         let error = losses::reconstruction(&decoded, &pictures, weights)?;
         Ok((error + (losses::moments(&latents)? * MOMENTS)?)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &averages()?))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &config, &averages()?))
 }
 
-/// The windows of pictures that are the samples of a step: (B, 3, H/2, W/2).
+/// The autoencoder whose decoder paints pictures as large as its encoder sees them.
+pub fn as_seen(run: &Run) -> Result<TinyConfig> {
+    Architecture::of(&run.config.sizes.as_seen()).autoencoder()
+}
+
+/// The windows of pictures that are the samples of a step: (B, 3, H/2, W/2). Of a pool of the same scenes in another size
+/// they are the same windows.
 pub fn batch(run: &Run, pool: &Pool, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
     let scene = |sample: usize| Random::new(key(&[stage.seed(), step, sample as u64])).below(pool.count());
     let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>(), &run.device)?;
-    let grid = run.config.sizes.factor();
+    let sizes = &run.config.sizes;
+    let grid = sizes.factor() * (pool.side() / sizes.picture) as usize;
     windows(&pictures, grid, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
 }
 
@@ -59,13 +67,15 @@ pub fn disturbed(latents: &Tensor, stage: Stage, step: u64, range: &Range<usize>
 }
 
 /// Round trips of held-out pictures, as `roundtrip.png` (originals above) and in dB.
-pub fn look(run: &Run, stage: Stage, weights: &Tensors) -> Result<String> {
-    let side = run.config.sizes.picture;
-    let network = AutoencoderTiny::new(run.frozen(weights, ""), &run.architecture().autoencoder()?)?;
+pub fn look(run: &Run, stage: Stage, config: &TinyConfig, weights: &Tensors) -> Result<String> {
+    let seen = run.config.sizes.picture;
+    let side = (seen as usize / run.config.sizes.factor() * config.decoder_factor()) as u32;
+    let network = AutoencoderTiny::new(run.frozen(weights, ""), config)?;
     let round_trip = |seeds: Range<u64>| {
-        let originals: Vec<Vec<u8>> = seeds.map(|seed| scenes::sample(HELD_OUT + seed).render(side)).collect();
-        let slices: Vec<&[u8]> = originals.iter().map(Vec::as_slice).collect();
-        let decoded = network.decode(&network.encode(&pictures::tensor(&slices, side, &run.device)?)?)?;
+        let render = |side| seeds.clone().map(|seed| scenes::sample(HELD_OUT + seed).render(side)).collect();
+        let (originals, input): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (render(side), render(seen));
+        let slices: Vec<&[u8]> = input.iter().map(Vec::as_slice).collect();
+        let decoded = network.decode(&network.encode(&pictures::tensor(&slices, seen, &run.device)?)?)?;
         Ok((originals, pictures::from_tensor(&decoded)?))
     };
     let halves = run.replicas().map(vec![0..SHOWN / 2, SHOWN / 2..SHOWN], round_trip)?;

@@ -1,5 +1,6 @@
-//! The latents are normalised and frozen; the decoder alone goes on, with more weight on small things. Change here how
-//! latents are normalised and what the decoder is judged by.
+//! The latents are normalised and frozen; the decoder alone goes on, with more weight on small things, and with more
+//! levels where it is to paint larger pictures than the encoder sees. Change here how latents are normalised and what the
+//! decoder is judged by.
 
 use std::ops::Range;
 
@@ -12,7 +13,7 @@ use crate::parameters::{Parameters, Tensors};
 use crate::pictures::Pool;
 use crate::run::Run;
 use crate::stage::Stage;
-use crate::stages::autoencoder::{batch, disturbed, look};
+use crate::stages::autoencoder::{as_seen, batch, disturbed, look};
 use crate::training::Schedule;
 
 /// Pictures from which the latents' mean and variance are taken.
@@ -22,20 +23,28 @@ const MEASURED: usize = 512;
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Decoder;
     run.check_scenes("the decoder")?;
-    let pool = Pool::new(pool, run.config.sizes.picture);
+    let sizes = &run.config.sizes;
+    let (seen, drawn) = (Pool::new(pool, sizes.picture), Pool::new(pool, sizes.drawn()));
     let parameters = run.parameters(stage, || {
-        let normalised = normalised(run, &run.trained(Stage::Autoencoder)?, &pool)?;
-        Ok(Parameters::given(normalised, learns, &run.device)?)
+        let mut weights = normalised(run, &run.trained(Stage::Autoencoder)?, &seen)?;
+        if sizes.enlargement() > 1 {
+            // What made pixels of the last features gives way to what makes more features of them.
+            let last = format!("decoder.layers.{}.", last_layer(&weights, "decoder.layers.")?);
+            weights.retain(|name, _| !name.starts_with(&last));
+        }
+        Ok(Parameters::given(weights, learns, &run.device)?.or_seeded(stage.seed()))
     })?;
-    let network = AutoencoderTiny::new(parameters.builder(), &run.architecture().autoencoder()?)?;
+    let config = run.architecture().autoencoder()?;
+    let network = AutoencoderTiny::new(parameters.builder(), &config)?;
     let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
     let loss = |step: u64, range: Range<usize>| {
-        let pictures = batch(run, &pool, stage, step, &range)?;
-        let latents = network.encode(&pictures)?;
+        let pictures = batch(run, &drawn, stage, step, &range)?;
+        let input = if sizes.enlargement() > 1 { batch(run, &seen, stage, step, &range)? } else { pictures.clone() };
+        let latents = network.encode(&input)?;
         let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
         Ok(losses::reconstruction(&decoded, &pictures, weights)?)
     };
-    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &averages()?))
+    run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &config, &averages()?))
 }
 
 /// Which weights of the autoencoder learn here: the latents are to stay as they are.
@@ -45,7 +54,7 @@ pub fn learns(name: &str) -> bool {
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.
 fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
-    let network = AutoencoderTiny::new(run.frozen(weights, ""), &run.architecture().autoencoder()?)?;
+    let network = AutoencoderTiny::new(run.frozen(weights, ""), &as_seen(run)?)?;
     let count = MEASURED.min(pool.count());
     let parts: Vec<Vec<usize>> = (0..count).collect::<Vec<_>>().chunks(8).map(<[usize]>::to_vec).collect();
     let latents = run.replicas().map(parts, |scenes| Ok(network.encode(&pool.tensor(&scenes, &run.device)?)?))?;
@@ -59,8 +68,7 @@ fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
 /// first, up to the picture's border and the decoder's `3·tanh(z/3)`: what is left of that the decoder learns away.
 /// `AutoencoderTiny` knows one scale for all channels and no shift, so that this is the place for them.
 fn fold(weights: &Tensors, mean: &[f32], deviation: &[f32]) -> Result<Tensors> {
-    let number = |name: &String| name.strip_prefix("encoder.layers.")?.split('.').next()?.parse::<usize>().ok();
-    let last = weights.keys().filter_map(number).max().context("the autoencoder has no encoder")?;
+    let last = last_layer(weights, "encoder.layers.")?;
     let names =
         ["weight", "bias"].map(|part| (format!("encoder.layers.{last}.{part}"), format!("decoder.layers.0.{part}")));
     let get = |name: &String| weights.get(name).with_context(|| format!("the autoencoder has no {name}"));
@@ -80,6 +88,12 @@ fn fold(weights: &Tensors, mean: &[f32], deviation: &[f32]) -> Result<Tensors> {
     Ok(folded)
 }
 
+/// The number of the last layer that has weights.
+fn last_layer(weights: &Tensors, prefix: &str) -> Result<usize> {
+    let number = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
+    weights.keys().filter_map(number).max().with_context(|| format!("the autoencoder has no {prefix}*"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +104,7 @@ mod tests {
 
     #[test]
     fn folding_shifts_and_scales_the_latents_and_hardly_changes_the_picture() -> Result<()> {
-        let config = Architecture::of(&Config::toy().sizes).autoencoder()?;
+        let config = Architecture::of(&Config::toy().sizes.as_seen()).autoencoder()?;
         let parameters = Parameters::seeded(1, &Device::Cpu);
         let network = AutoencoderTiny::new(parameters.builder(), &config)?;
         let weights: Tensors =

@@ -44,7 +44,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     sheet::write(&run, &run.path("sheet.png"), 1)?;
     let drawn = image::open(run.path("sheet.png"))?;
     // The scene; both flows in 25 steps and one; two students.
-    assert_eq!((drawn.width(), drawn.height()), (7 * 64 + 6 * 2, 64));
+    assert_eq!((drawn.width(), drawn.height()), (7 * 128 + 6 * 2, 128));
     for made in ["autoencoder/roundtrip.png", "base/sheets/0000004.png", "distill-base-single/sheets/0000004.png"] {
         assert!(run.path(made).exists(), "{made}");
     }

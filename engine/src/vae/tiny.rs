@@ -187,3 +187,30 @@ fn run(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
     })?;
     channels_first(&y)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn a_decoder_may_paint_larger_pictures_than_the_encoder_saw() -> Result<()> {
+        let config = TinyConfig {
+            encoder_block_out_channels: vec![8; 3],
+            num_encoder_blocks: vec![0, 1, 0],
+            decoder_block_out_channels: vec![8; 4],
+            num_decoder_blocks: vec![1, 0, 0, 1],
+            ..TinyConfig::default()
+        };
+        assert_eq!((config.validate(), config.decoder_factor()), (Ok(()), 8));
+        let network = AutoencoderTiny::new(VarBuilder::zeros(DType::F32, &Device::Cpu), &config)?;
+        let latents = network.encode(&Tensor::zeros((1, 3, 8, 12), DType::F32, &Device::Cpu)?)?;
+        assert_eq!(latents.dims(), [1, 4, 2, 3]);
+        assert_eq!(network.decode(&latents)?.dims(), [1, 3, 16, 24]);
+
+        let uneven = TinyConfig { num_decoder_blocks: vec![1, 0], ..config };
+        assert!(uneven.validate().is_err_and(|message| message.contains("one entry a level")));
+        Ok(())
+    }
+}

@@ -79,11 +79,22 @@ pub fn from_tensor(tensor: &Tensor) -> Result<Vec<Vec<u8>>> {
     Ok(rows.to_vec2::<f32>()?.into_iter().map(|row| row.into_iter().map(byte).collect()).collect())
 }
 
-/// Peak signal-to-noise ratio between two sets of pictures, in dB, from the mean square over all of them.
+/// Peak signal-to-noise ratio between two sets of pictures of one size, in dB, from the mean square over all of them.
 pub fn psnr(a: &[Vec<u8>], b: &[Vec<u8>]) -> f64 {
-    let squares = a.iter().flatten().zip(b.iter().flatten()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
-    let count = a.iter().map(Vec::len).sum::<usize>().max(1);
-    10.0 * (255.0 * 255.0 / (squares.sum::<f64>() / count as f64).max(1e-9)).log10()
+    let squares: Vec<f64> = a.iter().zip(b).map(|(a, b)| mean_square(a, b)).collect();
+    decibels(&squares)
+}
+
+/// Mean squared difference of two pictures' bytes.
+pub fn mean_square(a: &[u8], b: &[u8]) -> f64 {
+    let squares = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+    squares.sum::<f64>() / a.len().max(1) as f64
+}
+
+/// Peak signal-to-noise ratio in dB of pictures with these mean squares.
+pub fn decibels(mean_squares: &[f64]) -> f64 {
+    let mean = mean_squares.iter().sum::<f64>() / mean_squares.len().max(1) as f64;
+    10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10()
 }
 
 #[cfg(test)]

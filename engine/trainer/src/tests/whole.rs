@@ -139,11 +139,13 @@ fn an_evaluation_measures_everything_and_can_be_repeated() -> Result<()> {
     assert!(number(2, "straightness") > Some(0.0) && number(3, "straightness").is_none());
     assert!((2..5).all(|row| number(row, "transport") > Some(0.0) && number(row, "seconds") > Some(0.0)));
     assert!([0, 2, 3, 4].into_iter().all(|row| number(row, "diversity") > Some(0.0)));
+    assert!((2..5).all(|row| number(row, "likeness").is_some() == (row > 2)), "compared with the 25 steps");
+    assert!(first["round_trip"][0][1].as_f64() > Some(0.0));
 
     evaluate::write(&run, extent)?;
     let again = read()?;
     for (a, b) in rows.iter().zip(again["rows"].as_array().expect("rows")) {
-        for key in ["name", "frechet", "heads", "diversity", "straightness", "transport"] {
+        for key in ["name", "frechet", "heads", "diversity", "likeness", "straightness", "transport"] {
             assert_eq!(a[key], b[key], "{key} of {}", a["name"]);
         }
     }

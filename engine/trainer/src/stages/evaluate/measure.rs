@@ -77,6 +77,44 @@ impl<'a> Measure<'a> {
         })
     }
 
+    /// How much of a picture the way through the autoencoder keeps, in dB at the size that is drawn: of all scenes, then
+    /// of each style's.
+    pub fn round_trip(&self, scenes: &[Scene]) -> Result<Vec<(String, f64)>> {
+        let side = self.run.config.sizes.drawn();
+        let parts = scenes.chunks(PART).map(<[Scene]>::to_vec).collect();
+        let squares = self.run.replicas().map(parts, |scenes: Vec<Scene>| {
+            let latents = self.decoder.encode(&self.rendered(&scenes)?, &self.never)?;
+            let decoded = pictures::from_tensor(&self.decoder.decode(&latents, &self.never)?)?;
+            let square = |(scene, decoded): (&Scene, &Vec<u8>)| pictures::mean_square(&scene.render(side), decoded);
+            Ok(scenes.iter().zip(&decoded).map(square).collect::<Vec<_>>())
+        })?;
+        let squares = squares.concat();
+        let mut all = vec![("all".to_owned(), pictures::decibels(&squares))];
+        for (class, name) in HEADS[0].classes.iter().enumerate() {
+            let of_style =
+                |(scene, square): (&Scene, &f64)| (scene.attributes.classes()[0] == class).then_some(*square);
+            let squares: Vec<f64> = scenes.iter().zip(&squares).filter_map(of_style).collect();
+            if !squares.is_empty() {
+                all.push(((*name).to_owned(), pictures::decibels(&squares)));
+            }
+        }
+        Ok(all)
+    }
+
+    /// How near the pictures of two sets of latents are to each other, place by place, in dB.
+    pub fn likeness(&self, a: &Rows, b: &Rows, count: usize) -> Result<f64> {
+        let parts = (0..count).collect::<Vec<_>>().chunks(PART).map(<[usize]>::to_vec).collect();
+        let squares = self.run.replicas().map(parts, |places: Vec<usize>| {
+            let decoded = |rows: &Rows| {
+                let latents = rows.latents(&places, &self.run.device)?;
+                pictures::from_tensor(&self.decoder.decode(&latents, &self.never)?)
+            };
+            let (a, b) = (decoded(a)?, decoded(b)?);
+            Ok(a.iter().zip(&b).map(|(a, b)| pictures::mean_square(a, b)).collect::<Vec<_>>())
+        })?;
+        Ok(pictures::decibels(&squares.concat()))
+    }
+
     fn rendered(&self, scenes: &[Scene]) -> Result<Tensor> {
         let side = self.run.config.sizes.picture;
         let rendered: Vec<Vec<u8>> = scenes.iter().map(|scene| scene.render(side)).collect();

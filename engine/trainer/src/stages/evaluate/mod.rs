@@ -36,6 +36,8 @@ const FRESH: u64 = HELD_OUT + (1 << 24);
 const SEEDS: usize = 4;
 /// Pictures that are timed.
 const TIMED: usize = 5;
+/// Pictures that are compared with those of the 25 steps that they are to replace.
+const COMPARED: usize = 256;
 /// Guidance scales of the sweep.
 const GUIDANCE: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 4.0];
 /// Numbers of steps of the sweep.
@@ -59,6 +61,7 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
         varied_prompts: varied,
         heads: HEADS.map(|head| head.name.to_owned()).to_vec(),
         classifier: classifier::accuracies(run, measure.classifier(), count)?,
+        round_trip: measure.round_trip(&shown)?,
         rows: Vec::new(),
         guidance: Vec::new(),
         steps: Vec::new(),
@@ -70,6 +73,7 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
     let round_trips = measure.round_trips(shown.clone())?;
     evaluation.rows.push(Row::of("the same through the autoencoder", &round_trips, &fresh, &shown)?);
 
+    let mut teacher = None;
     for contestant in &contestants {
         eprintln!("evaluate: {}", contestant.title());
         let weights = run.trained(contestant.stage)?;
@@ -80,10 +84,16 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
         row.straightness = (contestant.steps > 1).then_some(straightness);
         row.transport = Some(transport);
         if varied > 0 {
-            let Some(rows) = measure::latents(run, contestant, &weights, varied, SEEDS)? else { return Ok(()) };
-            row.diversity = Some(measure.drawn(&rows, varied * SEEDS)?.diversity(SEEDS));
+            let Some(seeds) = measure::latents(run, contestant, &weights, varied, SEEDS)? else { return Ok(()) };
+            row.diversity = Some(measure.drawn(&seeds, varied * SEEDS)?.diversity(SEEDS));
         }
         row.seconds = Some(measure::seconds(run, contestant, &weights, TIMED)?);
+        // A flow's 25 steps come before its one and its students.
+        if contestant.steps > 1 {
+            teacher = Some(rows);
+        } else if let Some(teacher) = &teacher {
+            row.likeness = Some(measure.likeness(&rows, teacher, count.min(COMPARED))?);
+        }
         evaluation.rows.push(row);
     }
     if sweep > 1 {
@@ -153,6 +163,7 @@ impl Row {
             accuracy: known.iter().sum::<f64>() / known.len().max(1) as f64,
             heads,
             diversity: None,
+            likeness: None,
             straightness: None,
             transport: None,
             seconds: None,

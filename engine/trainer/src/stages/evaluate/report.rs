@@ -20,6 +20,8 @@ pub struct Evaluation {
     pub heads: Vec<String>,
     /// The classifier's own accuracy on held-out renders, by head.
     pub classifier: Vec<f64>,
+    /// Pictures through the autoencoder and back, in dB: all, then by style.
+    pub round_trip: Vec<(String, f64)>,
     /// The table.
     pub rows: Vec<Row>,
     /// Over guidance scales, in 25 steps.
@@ -41,6 +43,8 @@ pub struct Row {
     pub heads: Vec<Option<f64>>,
     /// Mean distance of features between pictures of one prompt.
     pub diversity: Option<f64>,
+    /// How near to the pictures of the same flow's 25 guided steps from the same noise, in dB.
+    pub likeness: Option<f64>,
     /// S(Z), summed over a latent's values.
     pub straightness: Option<f64>,
     /// E‖Z₁ − Z₀‖².
@@ -82,23 +86,29 @@ impl Evaluation {
         let mut text = format!(
             "On {} held-out prompts, against as many fresh renders. Fréchet distance in the features of the scene \
              classifier (not FID); attributes that the prompt tells, in % by that classifier, the mean over its heads; diversity: mean distance \
-             of features between pictures of one prompt ({} prompts); S and transport cost on latents; seconds from \
+             of features between pictures of one prompt ({} prompts); PSNR in dB, against the same flow's 25 guided \
+             steps from the same noise; S and transport cost on latents; seconds from \
              prompt to pixels, one picture on one replica.\n\n",
             self.prompts, self.varied_prompts
         );
-        text.push_str("| | Fréchet | attributes | diversity | S | transport | s |\n|---|---|---|---|---|---|---|\n");
+        text.push_str(
+            "| | Fréchet | attributes | diversity | PSNR | S | transport | s |\n|---|---|---|---|---|---|---|---|\n",
+        );
         for row in &self.rows {
             let cells = [
                 row.name.clone(),
                 format!("{:.2}", row.frechet),
                 format!("{:.1}", 100.0 * row.accuracy),
                 cell(row.diversity, 2),
+                cell(row.likeness, 1),
                 cell(row.straightness, 1),
                 cell(row.transport, 0),
                 cell(row.seconds, 3),
             ];
             text.push_str(&line(&cells));
         }
+        let round_trip: Vec<String> = self.round_trip.iter().map(|(name, db)| format!("{name} {db:.1}")).collect();
+        text.push_str(&format!("\nRound trip through the autoencoder, in dB: {}.\n", round_trip.join(", ")));
         text.push_str(
             "\nAttributes by head, in %; the first line is the classifier's own accuracy on held-out renders:\n\n",
         );
@@ -169,6 +179,7 @@ mod tests {
             accuracy: 0.5,
             heads: vec![Some(0.25), None],
             diversity: Some(2.0),
+            likeness: Some(31.25),
             straightness: None,
             transport: Some(4000.0),
             seconds: Some(0.0404),
@@ -180,15 +191,17 @@ mod tests {
             varied_prompts: 3,
             heads: vec!["time".into(), "terrain".into()],
             classifier: vec![1.0, 0.99],
+            round_trip: vec![("all".into(), 30.04), ("sketch".into(), 27.0)],
             rows: vec![row],
             guidance: vec![point],
             steps: Vec::new(),
         };
         let text = evaluation.markdown();
         for part in [
-            "| base flow, 25 steps | 1.23 | 50.0 | 2.00 | – | 4000 | 0.040 |\n",
+            "| base flow, 25 steps | 1.23 | 50.0 | 2.00 | 31.2 | – | 4000 | 0.040 |\n",
             "|  | time | terrain |\n| --- | --- | --- |\n| classifier | 100.0 | 99.0 |\n",
             "| base flow, 25 steps | 25.0 | – |\n",
+            "in dB: all 30.0, sketch 27.0.\n",
             "| base flow | 1.5 | 2.00 | 90.0 |\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");

@@ -108,7 +108,7 @@ impl Evaluation {
             text.push_str(&line(&cells));
         }
         let round_trip: Vec<String> = self.round_trip.iter().map(|(name, db)| format!("{name} {db:.1}")).collect();
-        text.push_str(&format!("\nRound trip through the autoencoder, in dB: {}.\n", round_trip.join(", ")));
+        text.extend(["\nRound trip through the autoencoder, in dB: ", &round_trip.join(", "), ".\n"]);
         text.push_str(
             "\nAttributes by head, in %; the first line is the classifier's own accuracy on held-out renders:\n\n",
         );

@@ -431,7 +431,15 @@ fn tokens_are_counted_while_a_picture_is_drawn() {
 fn progress_carries_estimates_and_every_event_wakes() {
     let studio = Arc::new(Studio::default());
     let engine = engine(&studio);
-    let woken = studio.wakes.load(Ordering::SeqCst);
+    // An event can be read a moment before its wake is called.
+    let patience = Instant::now() + Duration::from_secs(10);
+    let woken = loop {
+        let woken = studio.wakes.load(Ordering::SeqCst);
+        if woken >= 3 || Instant::now() > patience {
+            break woken;
+        }
+        std::thread::yield_now();
+    };
     assert!(woken >= 3, "begin, progress and end of the opening woke {woken} times");
     let settings = Settings { steps: 4, ..Settings::teacher("lake") };
     engine.send(Request::Draw { id: JobId(1), lane: Lane::Teacher, settings, asked: Instant::now() });

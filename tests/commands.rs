@@ -115,6 +115,15 @@ fn dimensions(path: &Path) -> (u32, u32) {
     (reader.info().width, reader.info().height)
 }
 
+/// The bytes of a picture, row by row.
+fn pixels(path: &Path) -> Vec<Vec<u8>> {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("a picture"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut rgb = vec![0; reader.output_buffer_size().expect("a small picture")];
+    let row = reader.next_frame(&mut rgb).expect("pixels").line_size;
+    rgb.chunks(row).map(<[u8]>::to_vec).collect()
+}
+
 #[test]
 fn generate_agrees_with_the_published_pipeline() {
     let place = Place::new();
@@ -365,13 +374,7 @@ fn compare_shows_student_teacher_and_difference() {
         "--negative",
         "painting, unreal, twisted",
     ]);
-    let pixels = |name: &str| {
-        let file = std::io::BufReader::new(fs::File::open(place.path(name)).expect("a picture"));
-        let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
-        let mut rgb = vec![0; reader.output_buffer_size().expect("a small picture")];
-        let row = reader.next_frame(&mut rgb).expect("pixels").line_size;
-        rgb.chunks(row).map(<[u8]>::to_vec).collect::<Vec<_>>()
-    };
+    let pixels = |name: &str| pixels(&place.path(name));
     assert_eq!(dimensions(&place.path("a.png")), (3 * 128, 128));
     for ((all, student), teacher) in pixels("a.png").iter().zip(pixels("s.png")).zip(pixels("t.png")) {
         let difference = student.iter().zip(&teacher).map(|(s, t)| s.abs_diff(*t)).collect();
@@ -384,6 +387,41 @@ fn compare_shows_student_teacher_and_difference() {
     place.bad(2, &[&["compare", "x", "-o", "b.png", "--teacher"], &pair[..]].concat(), "--teacher");
     place.bad(2, &[&["compare", "x", "-o", "b.png", "--size", "100x100"], &pair[..]].concat(), "multiple");
     place.bad(1, &["compare", "x", "-o", "b.png", "--model", "absent", "--teacher-model", &model], "absent");
+}
+
+#[test]
+fn a_sheet_shows_each_prompt_from_each_seed() {
+    let place = Place::new();
+    let model = model();
+    fs::write(place.path("prompts.txt"), "# a comment\n a lake \n\na mountain\n").expect("written");
+    let pair = ["--model", &model, "--teacher-model", &model];
+    let asked = ["sheet", "prompts.txt", "-o", "a.png", "--count", "2", "--seed", "7"];
+    let said = place.good(&[&asked[..], &pair].concat());
+    assert_eq!(said, "a.png: columns 1 to 2 student, 3 to 4 teacher; seeds 7 to 8\nrow 1: a lake\nrow 2: a mountain\n");
+    // 2 pixels between pictures, 10 before the teacher's.
+    assert_eq!(dimensions(&place.path("a.png")), (4 * 128 + 2 + 10 + 2, 2 * 128 + 2));
+    let sheet = pixels(&place.path("a.png"));
+    for (left, top, more) in [(130, 0, &["a lake"][..]), (268, 130, &["a mountain", "--teacher"])] {
+        let seed = if left == 130 { "8" } else { "7" };
+        place.good(&[&["generate", "-o", "one.png", "--model", &model, "--seed", seed, "--force"], more].concat());
+        for (y, line) in pixels(&place.path("one.png")).iter().enumerate() {
+            assert_eq!(sheet[top + y][left * 3..(left + 128) * 3], *line, "row {y} of {more:?}");
+        }
+    }
+
+    place.good(&["sheet", "prompts.txt", "-o", "b.png", "--model", &model]);
+    assert_eq!(dimensions(&place.path("b.png")), (4 * 128 + 3 * 2, 2 * 128 + 2));
+
+    fs::write(place.path("empty.txt"), "\n# nothing\n").expect("written");
+    fs::write(place.path("binary.txt"), [0xff, 0xfe, 0]).expect("written");
+    fs::write(place.path("many.txt"), "x\n".repeat(20_000)).expect("written");
+    place.bad(1, &["sheet", "empty.txt", "-o", "c.png", "--model", &model], "holds no prompt");
+    place.bad(1, &["sheet", "binary.txt", "-o", "c.png", "--model", &model], "cannot read binary.txt");
+    place.bad(1, &["sheet", "absent.txt", "-o", "c.png", "--model", &model], "cannot read absent.txt");
+    place.bad(2, &["sheet", "many.txt", "-o", "c.png", "--model", &model], "too large");
+    place.bad(1, &["sheet", "prompts.txt", "-o", "a.png", "--model", &model], "--force");
+    place.bad(2, &["sheet", "prompts.txt", "-o", "a.jpg", "--model", &model], ".png");
+    place.bad(2, &["sheet", "prompts.txt", "-o", "c.png", "--model", &model, "--count", "0"], "1..=64");
 }
 
 /// The fixture's model as a folder of Stable Diffusion's kind.

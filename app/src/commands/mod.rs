@@ -7,6 +7,8 @@ mod generate;
 
 mod compare;
 
+mod sheet;
+
 mod bench;
 
 mod live;
@@ -66,6 +68,7 @@ impl Arguments {
             None => &self.trace,
             Some(Command::Generate(arguments)) => &arguments.draw.trace,
             Some(Command::Compare(arguments)) => &arguments.draw.trace,
+            Some(Command::Sheet(arguments)) => &arguments.trace,
             Some(Command::Bench(arguments)) => &arguments.trace,
             Some(Command::Info(_) | Command::Tokens(_) | Command::Models { .. }) => return None,
         };
@@ -93,6 +96,10 @@ pub enum Command {
     /// --sampler, --guidance and --negative are the teacher's, --steps is the baseline's, too; the student draws in one step
     /// without guidance. With --baseline-model a third model draws from the same noise.
     Compare(compare::Compare),
+    /// Draw many prompts from several seeds as one contact sheet.
+    ///
+    /// A row for each line of a text file: the student's picture from each seed, then the teacher's from the same ones.
+    Sheet(sheet::Sheet),
     /// Time a model stage by stage on this machine.
     ///
     /// Prints the medians in seconds, each run from prompt to RGB pixels with nothing cached. With a pair, or with
@@ -119,6 +126,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Sheet(arguments) => sheet::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),

@@ -20,10 +20,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Checks all that can be checked without the model.
     pub fn new(arguments: &'a DrawArguments) -> anyhow::Result<Self> {
-        if !arguments.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-            let name = arguments.output.display();
-            return Err(wrong_use(format!("{name} does not end in .png: pictures are saved as PNG files alone")));
-        }
+        check_name(&arguments.output)?;
         let noise = match &arguments.noise {
             Some(path) => Some(Latents::read(path).map_err(engine_error)?),
             None => None,
@@ -111,8 +108,16 @@ fn output_names(output: &Path, count: u32) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Whether a picture can have this name.
+pub(super) fn check_name(output: &Path) -> anyhow::Result<()> {
+    if output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+        return Ok(());
+    }
+    Err(wrong_use(format!("{} does not end in .png: pictures are saved as PNG files alone", output.display())))
+}
+
 /// Whether a file can be written at `path`, as far as looking tells; saving itself makes sure.
-fn check_output(path: &Path, force: bool) -> anyhow::Result<()> {
+pub(super) fn check_output(path: &Path, force: bool) -> anyhow::Result<()> {
     let name = path.display();
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {

@@ -1,0 +1,149 @@
+//! `instaflow sheet`: what a model makes of many prompts, at one glance. Change here what stands on a contact sheet.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use instaflow_engine::pipeline::Models;
+use instaflow_engine::protocol::{Picture, Role, Settings};
+use instaflow_engine::{Cancel, png};
+
+use super::arguments::{ModelArguments, TraceArguments};
+use super::plan::{check_name, check_output};
+use super::progress::Progress;
+use super::{engine_error, printable_line, say, wrong_use};
+
+/// What `sheet` is asked.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Sheet {
+    /// A text file with a prompt on each line; empty lines and those that begin with # do not count
+    #[arg(value_name = "PROMPTS.txt")]
+    prompts: PathBuf,
+
+    /// Where to save
+    #[arg(short, long, value_name = "FILE.png")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    model: ModelArguments,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArguments,
+
+    /// How many pictures of each prompt, with ascending seeds
+    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
+    count: u32,
+
+    /// Seed of the first picture of each prompt
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..))]
+    seed: u32,
+
+    /// Overwrite a file that exists
+    #[arg(long)]
+    force: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  instaflow sheet prompts.txt -o sheet.png
+  instaflow sheet prompts.txt -o sheet.png --count 8 --seed 100 --model STUDENT_DIR --teacher-model TEACHER_DIR
+
+Prints what is in which row and column. Without a teacher the sheet shows the student alone. Each model draws with its own
+defaults; the PNG carries no settings, as it shows many.";
+
+/// Pixels between pictures, and between the student's and the teacher's.
+const GAP: usize = 2;
+const WIDE_GAP: usize = 10;
+/// The colour of the gaps.
+const GROUND: u8 = 32;
+/// Pixels of a sheet at most: a gigabyte of memory.
+const MOST_PIXELS: usize = 1 << 28;
+
+pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
+    check_name(&arguments.output)?;
+    check_output(&arguments.output, arguments.force)?;
+    let prompts = read_prompts(&arguments.prompts)?;
+
+    let progress = Progress::new();
+    let models = Models::open(&arguments.model.open_request(), &mut |done, total, part| {
+        progress.part(done, total, part);
+    });
+    let models = models.map_err(engine_error)?;
+    let summary = models.summary();
+    let Some(student) = &summary.student else {
+        return Err(wrong_use("sheet needs a student: --model names a folder that is none"));
+    };
+    let roles = [Some((Role::Student, student)), summary.teacher.as_ref().map(|card| (Role::Teacher, card))];
+    let roles: Vec<_> = roles.into_iter().flatten().collect();
+    let seeds: Vec<u32> = (0..arguments.count).map(|index| arguments.seed.wrapping_add(index)).collect();
+    let (across, down) = (student.size.0 as usize + GAP, student.size.1 as usize + GAP);
+    if across * down * prompts.len() * seeds.len() * roles.len() > MOST_PIXELS {
+        return Err(wrong_use(format!(
+            "a sheet of {} prompts and {} seeds would be too large: give fewer of them",
+            prompts.len(),
+            seeds.len()
+        )));
+    }
+
+    progress.begin("drawing", (prompts.len() * seeds.len() * roles.len()) as u64);
+    let mut rows: Vec<Vec<Picture>> = Vec::new();
+    for prompt in &prompts {
+        let mut row = Vec::new();
+        for (role, card) in &roles {
+            for &seed in &seeds {
+                // A teacher of another size follows the student: the same noise makes the same size.
+                let settings =
+                    Settings { seed, size: Some(student.size), ..Settings::of(*role, card.sampler, prompt.as_str()) };
+                let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
+                let shape = (drawn.picture.width, drawn.picture.height);
+                ensure!(
+                    shape == student.size,
+                    "the teacher's pictures are of another size than the student's: open models that belong together"
+                );
+                row.push(drawn.picture);
+                progress.set((rows.len() * seeds.len() * roles.len() + row.len()) as u64);
+            }
+        }
+        rows.push(row);
+    }
+    png::save(&arguments.output, &compose(&rows, seeds.len()), false, arguments.force)?;
+    progress.aside(|| {
+        let last = seeds.len();
+        let seeds = format!("seeds {} to {}", seeds[0], seeds[last - 1]);
+        let teachers = if roles.len() == 2 { format!(", {} to {} teacher", last + 1, 2 * last) } else { String::new() };
+        say(format!("{}: columns 1 to {last} student{teachers}; {seeds}", arguments.output.display()))?;
+        (1..).zip(&prompts).try_for_each(|(row, prompt)| say(format!("row {row}: {}", printable_line(prompt))))
+    })
+}
+
+fn read_prompts(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}: name a text file with a prompt on each line", path.display()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let prompts: Vec<String> = lines.map(str::to_owned).collect();
+    ensure!(!prompts.is_empty(), "{} holds no prompt: write one on each line", path.display());
+    Ok(prompts)
+}
+
+/// Rows of pictures of one size as one picture, with a wider gap before each part of `part` columns but the first.
+fn compose(rows: &[Vec<Picture>], part: usize) -> Picture {
+    let first = &rows[0][0];
+    let (width, height) = (first.width as usize, first.height as usize);
+    let left = |column: usize| column * (width + GAP) + column / part * (WIDE_GAP - GAP);
+    let across = left(rows[0].len() - 1) + width;
+    let down = rows.len() * (height + GAP) - GAP;
+    let mut rgb = vec![GROUND; across * down * 3];
+    for (top, row) in rows.iter().enumerate().map(|(index, row)| (index * (height + GAP), row)) {
+        for (column, picture) in row.iter().enumerate() {
+            for (y, line) in picture.rgb.chunks_exact(width * 3).enumerate() {
+                let at = ((top + y) * across + left(column)) * 3;
+                rgb[at..at + line.len()].copy_from_slice(line);
+            }
+        }
+    }
+    Picture { width: across as u32, height: down as u32, rgb: rgb.into(), latents: None, ..first.clone() }
+}

@@ -11,15 +11,15 @@ use super::lexicon::{phrases, words};
 /// Prompts that show what the world holds; every word of them is known.
 pub const EXAMPLES: &[&str] = &[
     "a photograph of a snowy mountain near a beautiful lake under sunshine",
-    "a red sailboat on the sea at sunset",
+    "a campfire near a lake at night with stars",
     "a watercolor of a village in spring",
-    "a lighthouse by the ocean at night under a full moon",
-    "a poster of desert dunes with a blue hot air balloon",
-    "a pencil sketch of a forest in falling snow",
     "a yellow tent near the mountains under the northern lights",
-    "a stone bridge over a river in autumn",
+    "a pencil sketch of a city with clouds",
+    "a poster of a snowy mountain at night",
     "a volcano with lava at dusk",
     "a foggy canyon at dawn with birds",
+    "green hills at noon with a rainbow",
+    "a stone bridge over a river in autumn",
 ];
 
 /// What `world.json` holds:

@@ -37,7 +37,9 @@ fn typed_keys_change_the_picture_and_are_remembered() {
     xdotool(&display, &["type", "--delay", "30", PROMPT]);
     wait("another picture", || Some(middle(&display)).filter(|now| *now != before && colours(now) > 500));
     let state = folder.path().join("instaflow").join("window.json");
-    wait("what is set to be written", || std::fs::read_to_string(&state).ok().filter(|text| text.contains(PROMPT)));
+    // Between quotes: what stood in the field at the first start has given way.
+    let quoted = format!("\"{PROMPT}\"");
+    wait("what is set to be written", || std::fs::read_to_string(&state).ok().filter(|text| text.contains(&quoted)));
     let after = middle(&display);
 
     // Killed, not closed.

@@ -8,7 +8,9 @@ mod support;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow::app::Options;
 use instaflow_engine::protocol::{Lane, OpenRequest, Source};
+use instaflow_engine::worker::Engine;
 use support::{Window, in_both_themes, model, student};
 
 const LAKE: &str = r#"{
@@ -138,6 +140,21 @@ fn examples_stand_there_until_one_types_and_come_back_from_the_menu() {
     assert!(window.query_by_label("a lake").is_none(), "and gone with the next letter");
 }
 
+fn the_prompt_that_it_begins_with_is_drawn_and_gives_way_to_what_is_typed() {
+    let options = Options { open: student(), prompt: Some("a lake".to_owned()) };
+    let mut window = Window::begun(Engine::spawn(|| ()), options, tempfile::tempdir().expect("a folder for the test"));
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "a lake");
+    window.types("hill");
+    assert_eq!(window.prompt(), "hill");
+    window.types("s");
+    assert_eq!(window.prompt(), "hills", "once");
+    // The last letter may be a step of its own.
+    window.keys(Modifiers::COMMAND, Key::Z);
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.prompt(), "a lake", "and is brought back");
+}
+
 fn a_model_of_all_words_underlines_none_and_says_why_there_is_no_list() {
     let mut window = Window::ready(student());
     window.types("a qwertz unicorn");
@@ -201,6 +218,7 @@ in_both_themes!(
     a_half_typed_word_is_completed_and_not_underlined,
     words_are_added_to_the_prompt_from_the_panel,
     examples_stand_there_until_one_types_and_come_back_from_the_menu,
+    the_prompt_that_it_begins_with_is_drawn_and_gives_way_to_what_is_typed,
     a_model_of_all_words_underlines_none_and_says_why_there_is_no_list,
     a_bad_list_is_a_sentence_and_the_model_draws,
     what_falls_off_the_end_is_neither_known_nor_unknown,

@@ -99,6 +99,11 @@ impl Window {
 
     /// A window on an engine of the test's own.
     pub fn on(engine: Engine, request: OpenRequest, folder: TempDir) -> Self {
+        Self::begun(engine, Options { open: request, prompt: None }, folder)
+    }
+
+    /// A window that begins with these options.
+    pub fn begun(engine: Engine, options: Options, folder: TempDir) -> Self {
         let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
         let asked: Arc<Mutex<Vec<Ask>>> = Arc::default();
         let dialog: Dialog = {
@@ -124,7 +129,7 @@ impl Window {
             state: Some(folder.path().join("window.json")),
             wake: Arc::new(|| ()),
         };
-        let app = App::new(engine, Options { open: request, prompt: None }, outside);
+        let app = App::new(engine, options, outside);
         let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(40).build_ui_state(
             |ui, app: &mut App| {
                 app.logic(ui.ctx());

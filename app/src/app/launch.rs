@@ -14,6 +14,10 @@ use super::{App, Options, Outside, details, state, system_dialog, system_reveal}
 use crate::theme::tokens;
 use crate::{library, record};
 
+/// What is drawn at the very first start, so that it begins with a picture worth looking at: the prompt of the paper's
+/// comparison. Typing takes its place.
+const FIRST_PROMPT: &str = "a photograph of a snowy mountain near a beautiful lake under sunshine";
+
 /// Where the window's log is, where it has one.
 pub fn log_file() -> Option<PathBuf> {
     state::default_file().as_deref().map(record::log_file)
@@ -23,6 +27,9 @@ pub fn log_file() -> Option<PathBuf> {
 pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
     tracing::info!("{}", details::program());
     let state = state::default_file();
+    let first = state.as_deref().is_none_or(|file| !file.exists());
+    let first_prompt = first.then(|| FIRST_PROMPT.to_owned());
+    let options = Options { prompt: options.prompt.or(first_prompt), ..options };
     let mut viewport = ViewportBuilder::default()
         .with_title("InstaFlow")
         .with_app_id("instaflow")

@@ -73,7 +73,7 @@ use crate::{panels, theme};
 pub struct Options {
     /// The model.
     pub open: OpenRequest,
-    /// The prompt that stands in the field.
+    /// The prompt that stands in the field, selected: what is typed takes its place.
     pub prompt: Option<String>,
 }
 
@@ -170,6 +170,8 @@ impl App {
         let given = options.open != OpenRequest::default();
         let open = if given { options.open } else { state.open.clone() };
         let mut controls = state.controls.clone();
+        let mut typing = prompts::Typing::default();
+        typing.select_all = options.prompt.is_some();
         controls.prompt = options.prompt.unwrap_or(controls.prompt);
         let mut app = Self {
             prompts: state.prompts.clone(),
@@ -177,7 +179,7 @@ impl App {
             output: outside.output.clone(),
             log: outside.state.as_deref().map(crate::record::log_file),
             history: history::History::new(&controls),
-            typing: prompts::Typing::default(),
+            typing,
             knowing: words::Knowing::default(),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),

@@ -36,6 +36,8 @@ pub(crate) struct Typing {
     pub caret: Option<usize>,
     /// Where to put the caret in the next frame, in bytes of the prompt.
     pub caret_to: Option<usize>,
+    /// Whether to select the whole prompt once the field has the keyboard.
+    pub select_all: bool,
 }
 
 /// An earlier prompt in the field.

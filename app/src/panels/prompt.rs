@@ -68,8 +68,13 @@ fn field(app: &mut App, ui: &mut Ui) {
         ui.fonts_mut(|fonts| fonts.layout_job(job))
     };
     let id = Id::unique("prompt field");
+    // Without the keyboard a field keeps no selection.
+    if app.typing.select_all && ui.memory(|memory| memory.has_focus(id)) {
+        app.typing.select_all = false;
+        select(ui.ctx(), id, &app.controls.prompt, 0..app.controls.prompt.len());
+    }
     if let Some(place) = app.typing.caret_to.take() {
-        put_caret(ui.ctx(), id, &app.controls.prompt, place);
+        select(ui.ctx(), id, &app.controls.prompt, place..place);
     }
     let scroll = egui::ScrollArea::vertical().id_salt("prompt").max_height(112.0);
     let output = scroll.show(ui, |ui| {
@@ -139,11 +144,11 @@ fn wave(left: f32, right: f32, y: f32) -> Vec<Pos2> {
     (0..=steps).map(|step| pos2(left + step as f32 * STEP, y - if step % 2 == 0 { 0.0 } else { HEIGHT })).collect()
 }
 
-/// Puts the caret at a byte of the prompt.
-fn put_caret(ctx: &egui::Context, id: Id, prompt: &str, place: usize) {
-    let letters = prompt.char_indices().take_while(|(at, _)| *at < place).count();
+/// Selects bytes of the prompt, with the caret behind them; an empty range puts the caret there.
+fn select(ctx: &egui::Context, id: Id, prompt: &str, bytes: Range<usize>) {
+    let letter = |place| CCursor::new(prompt.char_indices().take_while(|(at, _)| *at < place).count());
     let mut state = TextEditState::load(ctx, id).unwrap_or_default();
-    state.cursor.set_char_range(Some(CCursorRange::one(CCursor::new(letters))));
+    state.cursor.set_char_range(Some(CCursorRange::two(letter(bytes.start), letter(bytes.end))));
     state.store(ctx, id);
 }
 

@@ -170,8 +170,7 @@ impl App {
         let given = options.open != OpenRequest::default();
         let open = if given { options.open } else { state.open.clone() };
         let mut controls = state.controls.clone();
-        let mut typing = prompts::Typing::default();
-        typing.select_all = options.prompt.is_some();
+        let begun = options.prompt.is_some();
         controls.prompt = options.prompt.unwrap_or(controls.prompt);
         let mut app = Self {
             prompts: state.prompts.clone(),
@@ -179,7 +178,7 @@ impl App {
             output: outside.output.clone(),
             log: outside.state.as_deref().map(crate::record::log_file),
             history: history::History::new(&controls),
-            typing,
+            typing: prompts::Typing::default(),
             knowing: words::Knowing::default(),
             live: Pane::new("student"),
             teacher: Pane::new("teacher"),
@@ -223,6 +222,7 @@ impl App {
             counted: None,
             styled: false,
         };
+        app.typing.select_all = begun;
         if let Some(folder) = app.controls.output.clone() {
             app.jobs.set_output(folder);
         }

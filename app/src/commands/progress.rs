@@ -44,6 +44,11 @@ impl Progress {
         self.0.set_position(done);
     }
 
+    /// One more of the work's total is done.
+    pub fn advance(&self) {
+        self.0.inc(1);
+    }
+
     /// Takes what `Models::open` tells.
     pub fn part(&self, done: u32, total: u32, part: &str) {
         self.0.set_message(format!("loading {part}"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Args;
 use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{Picture, Role, Settings};
+use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
 use instaflow_engine::{Cancel, png};
 
 use super::arguments::{ModelArguments, TraceArguments};
@@ -60,7 +60,7 @@ const GAP: usize = 2;
 const WIDE_GAP: usize = 10;
 /// The colour of the gaps.
 const GROUND: u8 = 32;
-/// Pixels of a sheet at most: a gigabyte of memory.
+/// Pixels of a sheet at most; until its file is written, each takes some ten bytes of memory.
 const MOST_PIXELS: usize = 1 << 28;
 
 pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
@@ -80,8 +80,9 @@ pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
     let roles = [Some((Role::Student, student)), summary.teacher.as_ref().map(|card| (Role::Teacher, card))];
     let roles: Vec<_> = roles.into_iter().flatten().collect();
     let seeds: Vec<u32> = (0..arguments.count).map(|index| arguments.seed.wrapping_add(index)).collect();
+    let columns: Vec<_> = roles.iter().flat_map(|role| seeds.iter().map(move |&seed| (*role, seed))).collect();
     let (across, down) = (student.size.0 as usize + GAP, student.size.1 as usize + GAP);
-    if across * down * prompts.len() * seeds.len() * roles.len() > MOST_PIXELS {
+    if across * down * prompts.len() * columns.len() > MOST_PIXELS {
         return Err(wrong_use(format!(
             "a sheet of {} prompts and {} seeds would be too large: give fewer of them",
             prompts.len(),
@@ -89,27 +90,21 @@ pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
         )));
     }
 
-    progress.begin("drawing", (prompts.len() * seeds.len() * roles.len()) as u64);
-    let mut rows: Vec<Vec<Picture>> = Vec::new();
-    for prompt in &prompts {
-        let mut row = Vec::new();
-        for (role, card) in &roles {
-            for &seed in &seeds {
-                // A teacher of another size follows the student: the same noise makes the same size.
-                let settings =
-                    Settings { seed, size: Some(student.size), ..Settings::of(*role, card.sampler, prompt.as_str()) };
-                let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
-                let shape = (drawn.picture.width, drawn.picture.height);
-                ensure!(
-                    shape == student.size,
-                    "the teacher's pictures are of another size than the student's: open models that belong together"
-                );
-                row.push(drawn.picture);
-                progress.set((rows.len() * seeds.len() * roles.len() + row.len()) as u64);
-            }
-        }
-        rows.push(row);
-    }
+    progress.begin("drawing", (prompts.len() * columns.len()) as u64);
+    let draw = |prompt: &str, role: Role, card: &ModelCard, seed: u32| {
+        // A teacher of another size follows the student: the same noise makes the same size.
+        let settings = Settings { seed, size: Some(student.size), ..Settings::of(role, card.sampler, prompt) };
+        let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
+        ensure!(
+            (drawn.picture.width, drawn.picture.height) == student.size,
+            "the teacher's pictures are of another size than the student's: open models that belong together"
+        );
+        progress.advance();
+        // A large sheet has no room for what else belongs to a picture.
+        Ok(Picture { latents: None, path: [].into(), ..drawn.picture })
+    };
+    let row = |prompt: &String| columns.iter().map(|&((role, card), seed)| draw(prompt, role, card, seed)).collect();
+    let rows = prompts.iter().map(row).collect::<anyhow::Result<Vec<Vec<Picture>>>>()?;
     png::save(&arguments.output, &compose(&rows, seeds.len()), false, arguments.force)?;
     progress.aside(|| {
         let last = seeds.len();

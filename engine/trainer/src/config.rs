@@ -125,7 +125,7 @@ const HEADER: &str = "# The sizes and schedules of this run; options on the comm
 ";
 
 impl Config {
-    /// Pocket's, from the next pair on: three U-Nets of 6.3 M parameters (two of them the student), an autoencoder of 0.5 M and a text encoder
+    /// What ships: three U-Nets of 6.3 M parameters (two of them the student), an autoencoder of 0.5 M and a text encoder
     /// of 0.7 M, so that the pair stays under 40 MiB in f16. The autoencoder has little at full resolution, where a layer
     /// costs 64 times what it costs at the latents'.
     pub fn pocket() -> Self {

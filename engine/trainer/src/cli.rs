@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{FromScenes, Loss};
+use crate::config::Loss;
 use crate::shards::Shard;
 use crate::times::Times;
 use crate::training::Schedule;
@@ -73,13 +73,19 @@ pub enum Command {
     /// Train the network that names a scene's attributes.
     Classifier(Scenes),
     /// Train text encoder and base flow.
-    Base(Scenes),
+    Base {
+        #[command(flatten)]
+        options: Scenes,
+        /// How to draw times, if not as the configuration says.
+        #[arg(long, value_enum)]
+        times: Option<Times>,
+    },
     /// Draw with a flow: data for the next reflow, and for distillation.
     Pairs {
         /// Whose pairs.
         #[arg(long, value_enum)]
         from: From,
-        /// How many, those of all shares together.
+        /// How many, those of all shares together; kept in files of 256.
         #[arg(long, default_value_t = 4_096)]
         count: usize,
         /// Make the share i of n alone, as `i/n`: any number of machines can make theirs, and the files put into one
@@ -279,8 +285,8 @@ impl Changes {
 
 impl Scenes {
     /// Schedule and pool with what was asked for.
-    pub fn apply(self, settings: &FromScenes) -> Result<(Schedule, usize)> {
-        Ok((self.changes.apply(settings.schedule)?, self.pool.unwrap_or(settings.pool)))
+    pub fn apply(self, schedule: Schedule, pool: usize) -> Result<(Schedule, usize)> {
+        Ok((self.changes.apply(schedule)?, self.pool.unwrap_or(pool)))
     }
 }
 

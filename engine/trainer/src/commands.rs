@@ -8,7 +8,7 @@ use instaflow_engine::device;
 use instaflow_engine::protocol::DeviceChoice;
 
 use crate::cli::{Arguments, Command, From, On, Which};
-use crate::config::{Config, Distill, Reflow};
+use crate::config::{Base, Config, Distill, Reflow};
 use crate::draw::Contestant;
 use crate::files;
 use crate::pictures::HELD_OUT;
@@ -56,20 +56,20 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         }
         Command::Adopt { folder } => adopt::take(&run, &folder),
         Command::Autoencoder(options) => {
-            let (schedule, pool) = options.apply(&run.config.autoencoder)?;
+            let (schedule, pool) = options.apply(run.config.autoencoder.schedule, run.config.autoencoder.pool)?;
             autoencoder::train(&run, &schedule, pool)
         }
         Command::Decoder(options) => {
-            let (schedule, pool) = options.apply(&run.config.decoder)?;
+            let (schedule, pool) = options.apply(run.config.decoder.schedule, run.config.decoder.pool)?;
             decoder::train(&run, &schedule, pool)
         }
         Command::Classifier(options) => {
-            let (schedule, pool) = options.apply(&run.config.classifier)?;
+            let (schedule, pool) = options.apply(run.config.classifier.schedule, run.config.classifier.pool)?;
             classifier::train(&run, &schedule, pool)
         }
-        Command::Base(options) => {
-            let (schedule, pool) = options.apply(&run.config.base)?;
-            base::train(&run, &schedule, pool)
+        Command::Base { options, times } => {
+            let (schedule, pool) = options.apply(run.config.base.schedule, run.config.base.pool)?;
+            base::train(&run, &Base { pool, times: times.unwrap_or(run.config.base.times), schedule })
         }
         Command::Pairs { from, count, shard, steps, guidance, batch } => {
             pairs::make(&run, from.stage(), Amount { count, shard, batch }, Solver { steps, guidance })
@@ -99,7 +99,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             let output = output.unwrap_or_else(|| run.path("sheet.png"));
             let Some(seeds) = seeds else { return sheet::write(&run, &output, rows) };
             let contestant = if teacher {
-                Contestant::teacher(which.from.stage())
+                Contestant::teacher(&run, which.from.stage())?
             } else {
                 Contestant::one_step(Stage::Student(which.student()))
             };

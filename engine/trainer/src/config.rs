@@ -30,7 +30,7 @@ pub struct Config {
     /// The decoder alone, on latents that stay.
     pub decoder: FromScenes,
     /// Text encoder and U-Net together.
-    pub base: FromScenes,
+    pub base: Base,
     /// What names a scene's attributes; the measure of `evaluate`.
     pub classifier: FromScenes,
     /// The U-Net again, on pairs of the flow before.
@@ -74,6 +74,18 @@ pub struct Sizes {
 pub struct FromScenes {
     /// Different scenes to train on.
     pub pool: usize,
+    /// How it learns.
+    pub schedule: Schedule,
+}
+
+/// See [`Config::base`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Different scenes to train on.
+    pub pool: usize,
+    /// Where on the way from noise to picture it learns.
+    pub times: Times,
     /// How it learns.
     pub schedule: Schedule,
 }
@@ -166,7 +178,7 @@ impl Config {
             },
             autoencoder: FromScenes { pool: 12_000, schedule: pictures },
             decoder: FromScenes { pool: 12_000, schedule: decoder },
-            base: FromScenes { pool: 30_000, schedule: flow },
+            base: Base { pool: 30_000, times: Times::Early, schedule: flow },
             classifier: FromScenes { pool: 40_000, schedule: classifier },
             reflow: Reflow { loss: Loss::Squared, times: Times::Uniform, schedule: reflow },
             distill: Distill {
@@ -194,10 +206,12 @@ impl Config {
             classifier_features: 12,
             ..config.sizes
         };
-        for stage in [&mut config.autoencoder, &mut config.decoder, &mut config.base, &mut config.classifier] {
+        for stage in [&mut config.autoencoder, &mut config.decoder, &mut config.classifier] {
             stage.pool = 8;
             stage.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..stage.schedule };
         }
+        config.base.pool = 8;
+        config.base.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.base.schedule };
         config.reflow.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.reflow.schedule };
         config.distill.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.distill.schedule };
         config

@@ -12,6 +12,7 @@ use crate::random::key;
 use crate::run::Run;
 use crate::scenes::{self, Scene};
 use crate::stage::{MOST_REFLOWS, STACKS, Stage, Student};
+use crate::stages::pairs;
 
 /// One way to draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Contestant {
     pub guidance: f64,
 }
 
-/// Steps and guidance of a teacher: the paper's.
+/// Steps and guidance of a teacher: the paper's. Where a flow's pairs were drawn with other guidance, that is its own.
 pub const TEACHER: (usize, f64) = (25, 1.5);
 
 /// Held-out prompts begin here.
@@ -36,24 +37,24 @@ impl Contestant {
         Self { stage, steps: 1, guidance: 1.0 }
     }
 
-    /// A flow as a teacher draws.
-    pub fn teacher(stage: Stage) -> Self {
-        Self { stage, steps: TEACHER.0, guidance: TEACHER.1 }
+    /// A flow as a teacher draws: as its pairs were drawn, from which its students learn.
+    pub fn teacher(run: &Run, stage: Stage) -> Result<Self> {
+        Ok(Self { stage, steps: TEACHER.0, guidance: pairs::guidance(run, stage)?.unwrap_or(TEACHER.1) })
     }
 
     /// Everything that a run has trained, as in the paper's tables: each flow in 25 guided steps and in one, then its
     /// students.
-    pub fn available(run: &Run) -> Vec<Self> {
+    pub fn available(run: &Run) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for from in 0..=MOST_REFLOWS {
             let flow = Stage::Flow(from);
             if run.begun(flow) {
-                all.extend([Self::teacher(flow), Self::one_step(flow)]);
+                all.extend([Self::teacher(run, flow)?, Self::one_step(flow)]);
             }
             let students = [1, STACKS].map(|stacks| Stage::Student(Student { from, stacks }));
             all.extend(students.into_iter().filter(|stage| run.begun(*stage)).map(Self::one_step));
         }
-        all
+        Ok(all)
     }
 
     /// For people.

@@ -1,20 +1,24 @@
-//! The prompts that pairs are drawn for: captions of scenes that no other stage sees, or the lines of a file. Change here
-//! where prompts come from.
+//! The prompts that pairs are drawn for: captions of scenes that no other stage sees, some of them cut short, or the
+//! lines of a file. Change here where prompts come from.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use crate::files;
-use crate::random::key;
+use crate::random::{Random, key};
 use crate::scenes;
 
 /// Scenes whose captions the pairs use begin here.
 const SCENES: u64 = 1 << 41;
 
+/// One prompt in so many ends before its caption does: pictures follow every key, so that a student must know what to
+/// draw of what is only half typed, down to nothing at all.
+const HALF_TYPED: usize = 8;
+
 /// A prompt for every pair.
 pub enum Prompts {
-    /// Captions, a scene for each pair.
+    /// Captions or their beginnings, a scene for each pair.
     Scenes,
     /// Lines, taken in turn.
     Lines(Vec<String>),
@@ -38,7 +42,9 @@ impl Prompts {
         match self {
             Self::Scenes => {
                 let scene = SCENES + (seed << 32) + row as u64;
-                scenes::sample(scene).caption(scene)
+                let caption = scenes::sample(scene).caption(scene);
+                let mut random = Random::new(key(&[scene]));
+                if random.below(HALF_TYPED) == 0 { begun(&caption, &mut random).to_owned() } else { caption }
             }
             Self::Lines(lines) => lines[row % lines.len()].clone(),
         }
@@ -54,6 +60,12 @@ impl Prompts {
         let letters: Vec<u64> = shown.bytes().map(u64::from).collect();
         format!("{:016x}", key(&letters))
     }
+}
+
+/// A beginning of a caption. Each of its lengths is as likely, but for the whole.
+fn begun<'a>(caption: &'a str, random: &mut Random) -> &'a str {
+    let ends: Vec<usize> = caption.char_indices().map(|(end, _)| end).collect();
+    ends.get(random.below(ends.len().max(1))).map_or("", |&end| &caption[..end])
 }
 
 #[cfg(test)]
@@ -73,6 +85,23 @@ mod tests {
         std::fs::write(&path, "\n")?;
         assert!(open().is_err_and(|error| error.to_string().contains("no prompt")));
         Ok(())
+    }
+
+    #[test]
+    fn some_captions_are_only_begun() {
+        let whole = |row: usize| {
+            let scene = SCENES + row as u64;
+            scenes::sample(scene).caption(scene)
+        };
+        let (mut begun, mut empty) = (0, 0);
+        for row in 0..4000 {
+            let prompt = Prompts::Scenes.of(0, row);
+            assert!(whole(row).starts_with(&prompt), "{prompt:?}");
+            begun += usize::from(prompt != whole(row));
+            empty += usize::from(prompt.is_empty());
+        }
+        assert!((400..600).contains(&begun), "{begun}");
+        assert!((1..60).contains(&empty), "{empty}");
     }
 
     #[test]

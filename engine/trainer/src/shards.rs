@@ -84,12 +84,12 @@ impl Rows {
 /// The tensor that all rows have.
 pub const LATENTS: &str = "latents";
 
-/// Rows of one file.
+/// Rows of one file; the last one holds what is left.
 pub const ROWS: usize = 256;
 
-/// Makes what is missing of a shard's share of `count` rows (rounded up to whole files), `part` of them at once on a
-/// worker: `make` gives the tensors of a range of rows. `origin` says what they come from; files of another origin are
-/// refused. False where a limit ended it early.
+/// Makes what is missing of a shard's share of `count` rows, `part` of them at once on a worker: `make` gives the tensors
+/// of a range of rows. A last file that held fewer than are asked for now is made anew. `origin` says what they come
+/// from; files of another origin are refused. False where a limit ended it early.
 pub fn fill(
     folder: &Path,
     count: usize,
@@ -102,7 +102,13 @@ pub fn fill(
 ) -> Result<bool> {
     let ours: Vec<usize> = (0..count.div_ceil(ROWS)).filter(|&index| shard.has(index)).collect();
     check_origin(folder, origin)?;
-    let missing: Vec<usize> = ours.iter().copied().filter(|&index| !path(folder, index).exists()).collect();
+    let rows_of = |file: usize| file * ROWS..((file + 1) * ROWS).min(count);
+    let mut missing = Vec::new();
+    for &file in &ours {
+        if kept(folder, file)? < rows_of(file).len() {
+            missing.push(file);
+        }
+    }
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let done = ours.len() - missing.len();
     let mut progress = Progress::new(&name, done as u64, ours.len() as u64, ROWS);
@@ -111,9 +117,8 @@ pub fn fill(
             eprintln!("{name}: stopped early; the same command goes on from here");
             return Ok(false);
         }
-        let end = (file + 1) * ROWS;
-        let parts =
-            (file * ROWS..end).step_by(part.max(1)).map(|start| start..(start + part.max(1)).min(end)).collect();
+        let (rows, part) = (rows_of(file), part.max(1));
+        let parts = rows.clone().step_by(part).map(|start| start..(start + part).min(rows.end)).collect();
         let rows = joined(&workers.map(parts, &make)?)?;
         files::write_tensors(&path(folder, file), files::saved(&rows), metadata(origin)?)?;
         progress.count((done + index + 1) as u64);
@@ -129,8 +134,15 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
         let Some(file) = TensorFile::open(&path)? else { continue };
         let tensors = file.below("")?;
         ensure!(
-            !tensors.is_empty() && tensors.values().all(|tensor| tensor.dims().first() == Some(&ROWS)),
-            "{} does not hold {ROWS} rows: remove it, and make it again",
+            rows.numbers.len() == rows.files.len() * ROWS,
+            "the file before {} holds fewer than {ROWS} rows: give the command that makes them once more, with the \
+             largest count that was asked for",
+            path.display()
+        );
+        let held = first_dimension(tensors.values());
+        ensure!(
+            (1..=ROWS).contains(&held) && tensors.values().all(|tensor| tensor.dims().first() == Some(&held)),
+            "{} does not hold rows: remove it, and make it again",
             path.display()
         );
         let found = origin_of(&file)?;
@@ -139,11 +151,27 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
             "{} was made otherwise than the files before it: keep files of one origin in a folder",
             path.display()
         );
-        rows.numbers.extend(index * ROWS..(index + 1) * ROWS);
+        rows.numbers.extend(index * ROWS..index * ROWS + held);
         rows.files.push(tensors);
     }
     let origin = origin.with_context(|| format!("there is nothing in {} yet: make it first", folder.display()))?;
     Ok((rows, origin))
+}
+
+/// What the rows in a folder come from; `None` where there are none.
+pub fn origin(folder: &Path) -> Result<Option<Origin>> {
+    let Some(&first) = listed(folder)?.first() else { return Ok(None) };
+    TensorFile::open(&path(folder, first))?.map(|file| origin_of(&file)).transpose()
+}
+
+/// How many rows are in a file; 0 where there is none.
+fn kept(folder: &Path, index: usize) -> Result<usize> {
+    let Some(file) = TensorFile::open(&path(folder, index))? else { return Ok(0) };
+    Ok(first_dimension(&file.get(LATENTS)?))
+}
+
+fn first_dimension<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
+    tensors.into_iter().next().and_then(|tensor| tensor.dims().first().copied()).unwrap_or_default()
 }
 
 /// The numbers of the files that are there.
@@ -185,9 +213,7 @@ fn origin_of(file: &TensorFile) -> Result<Origin> {
 
 /// That what is there comes from the same.
 fn check_origin(folder: &Path, origin: &Origin) -> Result<()> {
-    let Some(&first) = listed(folder)?.first() else { return Ok(()) };
-    let Some(file) = TensorFile::open(&path(folder, first))? else { return Ok(()) };
-    let found = origin_of(&file)?;
+    let Some(found) = self::origin(folder)? else { return Ok(()) };
     ensure!(
         found == *origin,
         "{} was made otherwise ({found:?}, now {origin:?}): remove the folder to make it anew",
@@ -230,13 +256,23 @@ mod tests {
         assert!(!fill(&folder, 300, Shard::WHOLE, 16, &origin, &workers, &late, make)?);
         assert!(read(&folder, 300).is_err(), "nothing was made in no time");
         assert!(fill_at(&folder, 100, Shard::WHOLE, "a")?);
+        assert_eq!(read(&folder, usize::MAX)?.0.count(), 100);
+        assert!(fill_at(&folder, ROWS, Shard::WHOLE, "a")?);
         let only_new = |range: Range<usize>| if range.start < ROWS { anyhow::bail!("made twice") } else { make(range) };
-        assert!(fill(&folder, 300, Shard::WHOLE, 24, &origin, &workers, &limits(&folder, None), only_new)?);
+        assert!(fill(&folder, 301, Shard::WHOLE, 24, &origin, &workers, &limits(&folder, None), only_new)?);
+        // Fewer than are there: nothing to do.
+        assert!(fill_at(&folder, 5, Shard::WHOLE, "a")?);
         let (rows, found) = read(&folder, usize::MAX)?;
-        assert_eq!((rows.count(), &found), (512, &origin));
+        assert_eq!((rows.count(), rows.number(300), &found), (301, 300, &origin));
         let values = rows.latents(&[300, 2], &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(values, [300.0, -300.0, 2.0, -2.0]);
         assert!(fill_at(&folder, 600, Shard::WHOLE, "b").is_err());
+
+        // A share that was asked for less than the others leaves a gap, which is named.
+        assert!(fill_at(&folder, 3 * ROWS, "1/2".parse().map_err(anyhow::Error::msg)?, "a")?);
+        assert!(read(&folder, usize::MAX).is_err_and(|error| error.to_string().contains("00002.safetensors holds")));
+        assert!(fill_at(&folder, 3 * ROWS, Shard::WHOLE, "a")?);
+        assert_eq!(read(&folder, usize::MAX)?.0.count(), 3 * ROWS);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! What is said of a scene, and which of its attributes that tells. The words lie in `lexicon`.
 //!
 //! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
-//! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). A style other than
-//! a photograph is always told: a prompt without one means a photograph. Everything is lower case, as CLIP's tokenizer
+//! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). One in three leaves
+//! nothing out: what is always told is learnt soonest. A style other than a photograph is always told: a prompt without one means a photograph. Everything is lower case, as CLIP's tokenizer
 //! makes it; punctuation is `,`, `.` and the hyphen of "hot-air".
 
 use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Weather};
@@ -35,15 +35,20 @@ pub(super) enum Telling {
 
 /// One caption.
 pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Random) -> Caption {
-    let form =
-        random.weighted(&[(Form::Sentence, 0.57), (Form::TimeFirst, 0.13), (Form::List, 0.15), (Form::Short, 0.15)]);
+    let form = random.weighted(&[
+        (Form::Full, 0.35),
+        (Form::Sentence, 0.35),
+        (Form::TimeFirst, 0.09),
+        (Form::List, 0.11),
+        (Form::Short, 0.10),
+    ]);
     // Short captions leave out most, long ones little.
     let keep = random.pick(&[0.35, 0.80, 0.95]);
-    let all = telling == Telling::All;
+    let all = telling == Telling::All || matches!(form, Form::Full);
     let mut writer = Writer { attributes, random, keep, all, told: [false; HEADS.len()] };
     let mut text = match form {
         _ if all => writer.sentence(),
-        Form::Sentence => writer.sentence(),
+        Form::Full | Form::Sentence => writer.sentence(),
         Form::TimeFirst => writer.time_first(),
         Form::List => writer.list(),
         Form::Short => writer.short(),
@@ -58,6 +63,8 @@ pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Rand
 /// How a caption is built.
 #[derive(Clone, Copy)]
 enum Form {
+    /// A sentence that says all that can be said.
+    Full,
     Sentence,
     TimeFirst,
     List,

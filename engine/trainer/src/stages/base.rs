@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use candle_core::{DType, Tensor};
 use instaflow_engine::vae::AutoencoderTiny;
 
+use crate::config::Base;
 use crate::flow::{Flow, TEXT, UNET, noise};
 use crate::losses;
 use crate::parameters::{Parameters, Tensors};
@@ -17,8 +18,6 @@ use crate::scenes;
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
 use crate::stage::Stage;
 use crate::stages::sheet::Sheets;
-use crate::times::Times;
-use crate::training::Schedule;
 
 /// How often a sample is trained without its caption, so that guidance has something to lead away from.
 pub const DROPOUT: f64 = 0.1;
@@ -26,11 +25,11 @@ pub const DROPOUT: f64 = 0.1;
 /// Scenes that one worker encodes at once.
 const PART: usize = 16;
 
-/// Trains text encoder and U-Net on the latents of scenes 0 … `pool` − 1, with a caption of their own each time.
-pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
-    let stage = Stage::BASE;
+/// Trains text encoder and U-Net on the latents of the first scenes, with a caption of their own each time.
+pub fn train(run: &Run, settings: &Base) -> Result<()> {
+    let (stage, schedule) = (Stage::BASE, &settings.schedule);
     run.check_scenes("the base flow")?;
-    let latents = encoded(run, pool)?;
+    let latents = encoded(run, settings.pool)?;
     let tokenizer = run.tokenizer()?;
     let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let flow = Flow::new(run, &parameters.builder(), 1)?;
@@ -42,7 +41,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
             let dropped = random.uniform() < DROPOUT;
             let caption = scenes::sample(latents.number(row) as u64).training_caption(random.bits());
             prompts.push(tokenizer.encode(if dropped { "" } else { &caption }));
-            times.push(Times::Uniform.draw(sample, schedule.batch, &mut random));
+            times.push(settings.times.draw(sample, schedule.batch, &mut random));
             seeds.push(random.bits());
             rows.push(row);
         }

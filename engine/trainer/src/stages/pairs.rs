@@ -24,7 +24,7 @@ pub struct Solver {
 /// How many pairs, and in which portions.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
-    /// In all, rounded up to whole files.
+    /// In all.
     pub count: usize,
     /// Which of the files.
     pub shard: Shard,
@@ -44,7 +44,7 @@ pub fn make(run: &Run, from: Stage, amount: Amount, solver: Solver) -> Result<()
     let origin = Origin::from([
         ("flow".to_owned(), flow_fingerprint(&weights)?),
         ("steps".to_owned(), solver.steps.to_string()),
-        ("guidance".to_owned(), solver.guidance.to_string()),
+        (GUIDANCE.to_owned(), solver.guidance.to_string()),
         ("prompts".to_owned(), prompts.fingerprint()),
     ]);
     drop(weights);
@@ -83,10 +83,19 @@ pub fn check(origin: &Origin, weights: &Tensors, from: Stage) -> Result<()> {
     Ok(())
 }
 
+/// The guidance scale that the pairs of a flow were drawn with: what its students imitate. `None` where there are none.
+pub fn guidance(run: &Run, from: Stage) -> Result<Option<f64>> {
+    let origin = shards::origin(&run.path(&folder(from)))?;
+    Ok(origin.and_then(|origin| origin.get(GUIDANCE)?.parse().ok()))
+}
+
 /// The seed of the noise of pair `row`.
 pub fn seed(from: Stage, row: usize) -> u64 {
     key(&[from.seed(), row as u64])
 }
+
+/// Where an origin says so.
+const GUIDANCE: &str = "guidance";
 
 fn folder(from: Stage) -> String {
     format!("pairs-{}", from.name())

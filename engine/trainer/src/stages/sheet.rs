@@ -70,7 +70,7 @@ pub fn grid(
 /// Says on stdout what is in which row and column.
 pub fn write(run: &Run, output: &Path, rows: usize) -> Result<()> {
     ensure!(rows > 0, "a sheet has 1 row or more");
-    let contestants = Contestant::available(run);
+    let contestants = Contestant::available(run)?;
     ensure!(!contestants.is_empty(), "this run has no flow yet: run `instaflow-trainer base` first");
     let side = run.architecture().picture;
     let prompts: Vec<String> = (0..rows).map(|row| draw::shown_prompt(run, row)).collect::<Result<_>>()?;

@@ -42,7 +42,7 @@ fn train_base(run: &Run) -> Result<()> {
     autoencoder::train(run, &config.autoencoder.schedule, config.autoencoder.pool)?;
     decoder::train(run, &config.decoder.schedule, config.decoder.pool)?;
     classifier::train(run, &config.classifier.schedule, config.classifier.pool)?;
-    base::train(run, &config.base.schedule, config.base.pool)?;
+    base::train(run, &config.base)?;
     make_pairs(run, Stage::BASE)
 }
 

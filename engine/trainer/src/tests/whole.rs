@@ -31,7 +31,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = toy_run(folder.path())?;
     let config = &run.config;
-    let early = base::train(&run, &config.base.schedule, 4).unwrap_err().to_string();
+    let early = base::train(&run, &config.base).unwrap_err().to_string();
     assert!(early.contains("instaflow-trainer decoder"), "{early}");
     train_base(&run)?;
     let early = distill::train(&run, &config.distill, STACKED, 9).unwrap_err().to_string();
@@ -66,7 +66,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
             assert!(super::largest(&(tensor - &before[name])?)? == 0.0, "{name}");
         }
     }
-    base::train(&next, &config.base.schedule, 4)?;
+    base::train(&next, &config.base)?;
     assert!(adopt::take(&next, &pair).unwrap_err().to_string().contains("choose another --run"));
     Ok(())
 }
@@ -250,6 +250,8 @@ fn pairs_in_shares_are_those_of_one_run() -> Result<()> {
     }
     let (rows, _) = pairs::read(&run, Stage::BASE, usize::MAX)?;
     assert_eq!(rows.count(), 2 * shards::ROWS);
+    // What evaluation holds the students of these pairs against.
+    assert_eq!(pairs::guidance(&run, Stage::BASE)?, Some(solver.guidance));
     let apart = (rows.latents(&[0], &Device::Cpu)? - rows.latents(&[shards::ROWS], &Device::Cpu)?)?;
     assert!(super::largest(&apart)? > 0.1, "both files hold the same pairs");
     Ok(())

@@ -48,7 +48,7 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
     run.check_scenes("an evaluation")?;
     ensure!(extent.count > 1, "--count takes 2 or more");
     let measure = Measure::open(run)?;
-    let contestants = Contestant::available(run);
+    let contestants = Contestant::available(run)?;
     ensure!(!contestants.is_empty(), "this run has no flow yet: run `instaflow-trainer base` first");
     let Extent { count, sweep, varied } = extent;
 
@@ -98,7 +98,7 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
     }
     if sweep > 1 {
         for (points, sweep_of) in [
-            (&mut evaluation.guidance, guidances as fn(Stage) -> Vec<(f64, Contestant)>),
+            (&mut evaluation.guidance, guidances as fn(Contestant) -> Vec<(f64, Contestant)>),
             (&mut evaluation.steps, steps),
         ] {
             match sweeps(run, &measure, &fresh, sweep, sweep_of)? {
@@ -110,12 +110,12 @@ pub fn write(run: &Run, extent: Extent) -> Result<()> {
     evaluation.write(run)
 }
 
-fn guidances(stage: Stage) -> Vec<(f64, Contestant)> {
-    GUIDANCE.map(|guidance| (guidance, Contestant { stage, steps: draw::TEACHER.0, guidance })).to_vec()
+fn guidances(teacher: Contestant) -> Vec<(f64, Contestant)> {
+    GUIDANCE.map(|guidance| (guidance, Contestant { guidance, ..teacher })).to_vec()
 }
 
-fn steps(stage: Stage) -> Vec<(f64, Contestant)> {
-    STEPS.map(|steps| (steps as f64, Contestant { stage, steps, guidance: draw::TEACHER.1 })).to_vec()
+fn steps(teacher: Contestant) -> Vec<(f64, Contestant)> {
+    STEPS.map(|steps| (steps as f64, Contestant { steps, ..teacher })).to_vec()
 }
 
 /// The points of a sweep for every flow there is; `None` where a limit ended it early.
@@ -124,13 +124,13 @@ fn sweeps(
     measure: &Measure,
     fresh: &Gaussian,
     count: usize,
-    of: fn(Stage) -> Vec<(f64, Contestant)>,
+    of: fn(Contestant) -> Vec<(f64, Contestant)>,
 ) -> Result<Option<Vec<Point>>> {
     let shown: Vec<Scene> = (0..count).map(draw::scene).collect();
     let mut points = Vec::new();
     for stage in (0..=MOST_REFLOWS).map(Stage::Flow).filter(|stage| run.begun(*stage)) {
         let weights = run.trained(stage)?;
-        for (at, contestant) in of(stage) {
+        for (at, contestant) in of(Contestant::teacher(run, stage)?) {
             eprintln!("evaluate: {}", contestant.title());
             let Some(rows) = measure::latents(run, &contestant, &weights, count, 1)? else { return Ok(None) };
             let row = Row::of("", &measure.drawn(&rows, count)?, fresh, &shown)?;

@@ -133,12 +133,6 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
         let path = path(folder, index);
         let Some(file) = TensorFile::open(&path)? else { continue };
         let tensors = file.below("")?;
-        ensure!(
-            rows.numbers.len() == rows.files.len() * ROWS,
-            "the file before {} holds fewer than {ROWS} rows: give the command that makes them once more, with the \
-             largest count that was asked for",
-            path.display()
-        );
         let held = first_dimension(tensors.values());
         ensure!(
             (1..=ROWS).contains(&held) && tensors.values().all(|tensor| tensor.dims().first() == Some(&held)),
@@ -149,6 +143,12 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
         ensure!(
             *origin.get_or_insert_with(|| found.clone()) == found,
             "{} was made otherwise than the files before it: keep files of one origin in a folder",
+            path.display()
+        );
+        ensure!(
+            rows.numbers.len() == rows.files.len() * ROWS,
+            "the file before {} holds fewer than {ROWS} rows: give the command that makes them once more, with the \
+             largest count that was asked for",
             path.display()
         );
         rows.numbers.extend(index * ROWS..index * ROWS + held);

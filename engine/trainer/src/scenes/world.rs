@@ -17,9 +17,9 @@ pub const EXAMPLES: &[&str] = &[
     "a pencil sketch of a city with clouds",
     "a poster of a snowy mountain at night",
     "a volcano with lava at dusk",
-    "a foggy canyon at dawn with birds",
+    "a red sailboat on the sea at sunset",
     "green hills at noon with a rainbow",
-    "a stone bridge over a river in autumn",
+    "a purple tent in the desert under a starry sky",
 ];
 
 /// What `world.json` holds:

@@ -208,12 +208,18 @@ impl Config {
         };
         for stage in [&mut config.autoencoder, &mut config.decoder, &mut config.classifier] {
             stage.pool = 8;
-            stage.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..stage.schedule };
         }
         config.base.pool = 8;
-        config.base.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.base.schedule };
-        config.reflow.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.reflow.schedule };
-        config.distill.schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..config.distill.schedule };
+        for schedule in [
+            &mut config.autoencoder.schedule,
+            &mut config.decoder.schedule,
+            &mut config.classifier.schedule,
+            &mut config.base.schedule,
+            &mut config.reflow.schedule,
+            &mut config.distill.schedule,
+        ] {
+            *schedule = Schedule { steps: 4, batch: 4, micro_batch: 2, ..*schedule };
+        }
         config
     }
 

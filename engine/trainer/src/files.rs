@@ -124,6 +124,11 @@ impl TensorFile {
         names
     }
 
+    /// The length of a tensor's first dimension, from the header alone; 0 where there is none of this name.
+    pub fn rows(&self, name: &str) -> usize {
+        self.header.info(name).and_then(|info| info.shape.first().copied()).unwrap_or_default()
+    }
+
     /// A tensor in the type that it has, on the CPU; `None` where there is none of this name.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>> {
         let Some(info) = self.header.info(name) else { return Ok(None) };

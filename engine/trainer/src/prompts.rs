@@ -44,7 +44,7 @@ impl Prompts {
                 let scene = SCENES + (seed << 32) + row as u64;
                 let caption = scenes::sample(scene).caption(scene);
                 let mut random = Random::new(key(&[scene]));
-                if random.below(HALF_TYPED) == 0 { begun(&caption, &mut random).to_owned() } else { caption }
+                if random.below(HALF_TYPED) == 0 { begun(&caption, &mut random) } else { caption }
             }
             Self::Lines(lines) => lines[row % lines.len()].clone(),
         }
@@ -63,9 +63,9 @@ impl Prompts {
 }
 
 /// A beginning of a caption. Each of its lengths is as likely, but for the whole.
-fn begun<'a>(caption: &'a str, random: &mut Random) -> &'a str {
-    let ends: Vec<usize> = caption.char_indices().map(|(end, _)| end).collect();
-    ends.get(random.below(ends.len().max(1))).map_or("", |&end| &caption[..end])
+fn begun(caption: &str, random: &mut Random) -> String {
+    let length = caption.chars().count();
+    caption.chars().take(random.below(length)).collect()
 }
 
 #[cfg(test)]

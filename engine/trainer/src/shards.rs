@@ -133,7 +133,7 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
         let path = path(folder, index);
         let Some(file) = TensorFile::open(&path)? else { continue };
         let tensors = file.below("")?;
-        let held = first_dimension(tensors.values());
+        let held = file.rows(LATENTS);
         ensure!(
             (1..=ROWS).contains(&held) && tensors.values().all(|tensor| tensor.dims().first() == Some(&held)),
             "{} does not hold rows: remove it, and make it again",
@@ -166,12 +166,7 @@ pub fn origin(folder: &Path) -> Result<Option<Origin>> {
 
 /// How many rows are in a file; 0 where there is none.
 fn kept(folder: &Path, index: usize) -> Result<usize> {
-    let Some(file) = TensorFile::open(&path(folder, index))? else { return Ok(0) };
-    Ok(first_dimension(&file.get(LATENTS)?))
-}
-
-fn first_dimension<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
-    tensors.into_iter().next().and_then(|tensor| tensor.dims().first().copied()).unwrap_or_default()
+    Ok(TensorFile::open(&path(folder, index))?.map_or(0, |file| file.rows(LATENTS)))
 }
 
 /// The numbers of the files that are there.

@@ -2,8 +2,9 @@
 //!
 //! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
 //! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). One in three leaves
-//! nothing out: what is always told is learnt soonest. A style other than a photograph is always told: a prompt without one means a photograph. Everything is lower case, as CLIP's tokenizer
-//! makes it; punctuation is `,`, `.` and the hyphen of "hot-air".
+//! nothing out: what is always told is learnt soonest. A style other than a photograph is always told: a prompt without
+//! one means a photograph. Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen
+//! of "hot-air".
 
 use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Weather};
 use super::lexicon::{
@@ -35,19 +36,19 @@ pub(super) enum Telling {
 
 /// One caption.
 pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Random) -> Caption {
-    let form = random.weighted(&[
+    let drawn = random.weighted(&[
         (Form::Full, 0.35),
         (Form::Sentence, 0.35),
         (Form::TimeFirst, 0.09),
         (Form::List, 0.11),
         (Form::Short, 0.10),
     ]);
+    let form = if telling == Telling::All { Form::Full } else { drawn };
     // Short captions leave out most, long ones little.
     let keep = random.pick(&[0.35, 0.80, 0.95]);
-    let all = telling == Telling::All || matches!(form, Form::Full);
+    let all = matches!(form, Form::Full);
     let mut writer = Writer { attributes, random, keep, all, told: [false; HEADS.len()] };
     let mut text = match form {
-        _ if all => writer.sentence(),
         Form::Full | Form::Sentence => writer.sentence(),
         Form::TimeFirst => writer.time_first(),
         Form::List => writer.list(),

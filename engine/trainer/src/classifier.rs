@@ -82,17 +82,21 @@ pub fn cross_entropy(logits: &[Tensor], labels: &[Vec<u32>]) -> Result<Tensor> {
     ensure!(logits.len() == labels.len() && !logits.is_empty(), "as many labels as heads are needed");
     let mut sum: Option<Tensor> = None;
     for (logits, labels) in logits.iter().zip(labels) {
-        let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-        let log_sum = shifted.exp()?.sum(D::Minus1)?.log()?;
-        let labels = Tensor::from_slice(labels, (labels.len(), 1), logits.device())?;
-        let right = shifted.gather(&labels, 1)?.squeeze(1)?;
-        let loss = (log_sum - right)?.mean_all()?;
+        let loss = log_likelihood(logits, labels)?.mean_all()?.neg()?;
         sum = Some(match sum {
             Some(sum) => (sum + loss)?,
             None => loss,
         });
     }
     sum.ok_or_else(|| anyhow::anyhow!("there are no heads"))
+}
+
+/// Logarithm of the softmax of (B, classes) at the labels: (B).
+pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let log_sum = shifted.exp()?.sum(D::Minus1)?.log()?;
+    let labels = Tensor::from_slice(labels, (labels.len(), 1), logits.device())?;
+    Ok((shifted.gather(&labels, 1)?.squeeze(1)? - log_sum)?)
 }
 
 /// The likeliest class of each picture.
@@ -120,7 +124,8 @@ impl Level {
     }
 }
 
-fn linear(vb: &VarBuilder, input: usize, output: usize) -> Result<kernels::Linear> {
+/// A linear map with a bias, as PyTorch starts one.
+pub fn linear(vb: &VarBuilder, input: usize, output: usize) -> Result<kernels::Linear> {
     let init = fan_in(input);
     let weight = vb.get_with_hints((output, input), "weight", init)?;
     Ok(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?)

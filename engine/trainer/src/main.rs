@@ -24,6 +24,8 @@ mod prompts;
 
 mod flow;
 
+mod told;
+
 mod draw;
 
 mod stack;

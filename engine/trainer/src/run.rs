@@ -19,6 +19,7 @@ use crate::parameters::{Parameters, Tensors};
 use crate::prompts::Prompts;
 use crate::random::key;
 use crate::stage::Stage;
+use crate::told;
 use crate::training::{self, Limits, Look, Loss, Schedule};
 use crate::workers::Workers;
 
@@ -140,20 +141,22 @@ impl Run {
         Ok(self.prompts.get_or_init(|| prompts))
     }
 
-    /// The averaged weights that a stage has reached, on the CPU.
+    /// The averaged weights that a stage has reached, on the CPU; of the base without what only its training asks.
     pub fn trained(&self, stage: Stage) -> Result<Tensors> {
         if let (Some(model), Stage::BASE) = (&self.model, stage) {
             return model.flow();
         }
         let found = training::trained(&self.checkpoint(stage))?;
-        found.with_context(|| {
+        let mut weights = found.with_context(|| {
             format!(
                 "{} has no {} yet: run `instaflow-trainer {}` first",
                 self.folder.display(),
                 stage.title(),
                 stage.command()
             )
-        })
+        })?;
+        weights.retain(|name, _| !name.starts_with(told::NAME));
+        Ok(weights)
     }
 
     /// Whether a stage has saved something.

@@ -21,8 +21,15 @@ pub struct Caption {
     /// The words.
     pub text: String,
     /// For each of [`HEADS`] whether the words tell its class; the others are open.
-    #[allow(dead_code, reason = "for evaluation")]
     pub told: [bool; HEADS.len()],
+}
+
+impl Caption {
+    /// For each of [`HEADS`] the class that the words tell of a scene with these attributes, if they do.
+    pub fn tells(&self, attributes: &Attributes) -> [Option<u32>; HEADS.len()] {
+        let classes = attributes.classes();
+        std::array::from_fn(|head| self.told[head].then_some(classes[head] as u32))
+    }
 }
 
 /// How much a caption tells.

@@ -91,10 +91,13 @@ impl Scene {
     /// [`Scene::caption`] for training: one in sixteen has a word in it that means nothing, so that words which the
     /// world does not know change little in what is drawn.
     #[allow(dead_code, reason = "for training")]
-    pub fn training_caption(&self, variant: u64) -> String {
+    pub fn training_caption(&self, variant: u64) -> Caption {
         let random = &mut Random::new(self.seed ^ variant.rotate_left(32), 8);
-        let caption = self.caption(variant);
-        if random.chance(1.0 / 16.0) { caption::distract(&caption, random) } else { caption }
+        let mut caption = self.describe(variant);
+        if random.chance(1.0 / 16.0) {
+            caption.text = caption::distract(&caption.text, random);
+        }
+        caption
     }
 }
 

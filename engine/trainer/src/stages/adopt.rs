@@ -13,6 +13,7 @@ use crate::parameters::Parameters;
 use crate::run::Run;
 use crate::stage::Stage;
 use crate::stages::decoder;
+use crate::told::Told;
 use crate::training;
 
 /// Takes the autoencoder of `folder/teacher`, whose latents stay as they are, and its flow as the start of the base
@@ -40,10 +41,12 @@ pub fn take(run: &Run, folder: &Path) -> Result<()> {
     let config = run.architecture().autoencoder()?;
     AutoencoderTiny::new(run.frozen(&autoencoder, ""), &config).with_context(other_sizes)?;
     Flow::frozen(run, &flow, 1).with_context(other_sizes)?;
-    let everything: fn(&str) -> bool = |_| true;
-    let starts = [(autoencoder, decoder::learns as fn(&str) -> bool), (flow, everything)];
-    for (stage, (weights, learns)) in stages.into_iter().zip(starts) {
-        training::begin(&run.checkpoint(stage), &Parameters::given(weights, learns, &Device::Cpu)?)?;
+    let autoencoder = Parameters::given(autoencoder, decoder::learns, &Device::Cpu)?;
+    // What the text encoder is asked in training does not ship: its heads are new.
+    let flow = Parameters::given(flow, |_| true, &Device::Cpu)?.or_seeded(Stage::BASE.seed());
+    Told::new(&flow.builder(), run.config.sizes.text_width)?;
+    for (stage, start) in stages.into_iter().zip([autoencoder, flow]) {
+        training::begin(&run.checkpoint(stage), &start)?;
     }
     Ok(())
 }

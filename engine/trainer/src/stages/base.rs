@@ -18,9 +18,13 @@ use crate::scenes;
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
 use crate::stage::Stage;
 use crate::stages::sheet::Sheets;
+use crate::told::{Telling, Told};
 
 /// How often a sample is trained without its caption, so that guidance has something to lead away from.
 pub const DROPOUT: f64 = 0.1;
+
+/// How much it counts what the text encoder says of captions.
+const TOLD: f64 = 0.05;
 
 /// Scenes that one worker encodes at once.
 const PART: usize = 16;
@@ -33,21 +37,26 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
     let tokenizer = run.tokenizer()?;
     let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let flow = Flow::new(run, &parameters.builder(), 1)?;
+    let told = Told::new(&parameters.builder(), run.config.sizes.text_width)?;
     let loss = |step: u64, range: Range<usize>| {
-        let (mut rows, mut prompts, mut seeds, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut seeds, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut prompts, mut tellings) = (Vec::new(), Vec::new());
         for sample in range {
             let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
             let row = random.below(latents.count());
             let dropped = random.uniform() < DROPOUT;
-            let caption = scenes::sample(latents.number(row) as u64).training_caption(random.bits());
-            prompts.push(tokenizer.encode(if dropped { "" } else { &caption }));
+            let scene = scenes::sample(latents.number(row) as u64);
+            let caption = scene.training_caption(random.bits());
+            prompts.push(tokenizer.encode(if dropped { "" } else { &caption.text }));
+            tellings.push(if dropped { Telling::default() } else { caption.tells(&scene.attributes) });
             times.push(settings.times.draw(sample, schedule.batch, &mut random));
             seeds.push(random.bits());
             rows.push(row);
         }
         let pair = Pair { noise: noise(run, &seeds)?, latents: latents.latents(&rows, &run.device)? };
-        let at = pair.velocity(&flow, &times, &prompts)?;
-        Ok(losses::squared(&at.velocity, &at.direction)?)
+        let context = flow.context(&prompts)?;
+        let at = pair.velocity(&flow, &times, &context)?;
+        Ok((losses::squared(&at.velocity, &at.direction)? + (told.loss(&context, &tellings)? * TOLD)?)?)
     };
     let mut sheets = Sheets::new(run, stage);
     run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
@@ -73,12 +82,12 @@ pub struct At {
 
 impl Pair {
     /// Asks a flow at `times`, each sample at its own (paper, eq. 1).
-    pub fn velocity(&self, flow: &Flow, times: &[f64], prompts: &[Vec<u32>]) -> Result<At> {
+    pub fn velocity(&self, flow: &Flow, times: &[f64], context: &Tensor) -> Result<At> {
         let t: Vec<f32> = times.iter().map(|&t| t as f32).collect();
         let t = Tensor::from_vec(t, (times.len(), 1, 1, 1), self.noise.device())?;
         let direction = (&self.latents - &self.noise)?;
         let x = (&self.noise + direction.broadcast_mul(&t)?)?;
-        let velocity = flow.velocity(&x, times, &flow.context(prompts)?)?;
+        let velocity = flow.velocity(&x, times, context)?;
         Ok(At { x, velocity, direction })
     }
 }

@@ -47,7 +47,7 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
             chosen.push(place);
         }
         let pair = Pair { noise: noise(run, &seeds)?, latents: rows.latents(&chosen, &run.device)? };
-        let at = pair.velocity(&flow, &times, &ids)?;
+        let at = pair.velocity(&flow, &times, &flow.context(&ids)?)?;
         match (settings.loss, &judge) {
             (Loss::Squared, _) => Ok(losses::squared(&at.velocity, &at.direction)?),
             (Loss::PseudoHuber, _) => Ok(losses::pseudo_huber(&at.velocity, &at.direction)?),

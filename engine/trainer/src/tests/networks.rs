@@ -12,10 +12,12 @@ use crate::parameters::Parameters;
 use crate::perceptual::Perceptual;
 use crate::pictures::Pool;
 use crate::scenes;
+use crate::scenes::attributes::HEADS;
 use crate::stage::{STACKS, Stage};
 use crate::stages::base::{self, Pair};
 use crate::stages::classifier::{columns, labels};
 use crate::stages::distill;
+use crate::told::Told;
 use crate::training::Schedule;
 use crate::{config, losses};
 
@@ -48,6 +50,10 @@ fn every_weight_receives_a_gradient() -> Result<()> {
     let parameters = Parameters::seeded(2, &Device::Cpu);
     let flow = Flow::new(&run, &parameters.builder(), 1)?;
     check(&parameters, velocity(&run, &flow)?.sqr()?.mean_all()?, true)?;
+    let asked = Parameters::seeded(2, &Device::Cpu);
+    let told = Told::new(&asked.builder(), run.config.sizes.text_width)?;
+    let context = flow.context(&[run.tokenizer()?.encode("a lake at sunset")])?;
+    check(&asked, told.loss(&context, &[[Some(1); HEADS.len()]])?, true)?;
 
     // Behind the zeros that the stack starts from, gradients are zero at first, but they are there.
     let student = Parameters::given(distill::start(values(&parameters), STACKS)?, base::is_unet, &Device::Cpu)?;
@@ -90,7 +96,7 @@ fn the_flow_learns() -> Result<()> {
     let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
     let prompts = ["a city at night", "dunes at noon"].map(|prompt| tokenizer.encode(prompt));
     let loss = || {
-        let at = pair.velocity(&flow, &[0.2, 0.6], &prompts)?;
+        let at = pair.velocity(&flow, &[0.2, 0.6], &flow.context(&prompts)?)?;
         Ok(losses::squared(&at.velocity, &at.direction)?)
     };
     let value = |loss: Result<Tensor>| -> Result<f32> { Ok(loss?.to_scalar()?) };
@@ -114,7 +120,7 @@ fn the_right_velocity_ends_at_the_latents() -> Result<()> {
     let prompts = prompts.into_iter().collect::<Result<Vec<_>>>()?;
     let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
     let times = [0.2, 0.6];
-    let mut at = pair.velocity(&flow, &times, &prompts)?;
+    let mut at = pair.velocity(&flow, &times, &flow.context(&prompts)?)?;
     assert!(largest(&(at.end(&times)? - &pair.latents)?)? > 0.1);
     at.velocity = at.direction.clone();
     assert!(largest(&(at.end(&times)? - &pair.latents)?)? < 1e-5);

@@ -75,7 +75,7 @@ mod tests {
         };
         let expected = (plain(0, 0, 2)? + plain(0, 9, 1)? + plain(1, 9, 3)?) / 2.0;
         assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
-        assert_eq!(told.loss(&context, &[Telling::default(); 2])?.to_scalar::<f32>()?, 0.0);
+        assert!(told.loss(&context, &[Telling::default(); 2])?.to_scalar::<f32>()?.abs() < 1e-9);
         Ok(())
     }
 }

@@ -11,15 +11,17 @@ use super::lexicon::{phrases, words};
 /// Prompts that show what the world holds; every word of them is known.
 pub const EXAMPLES: &[&str] = &[
     "a photograph of a snowy mountain near a beautiful lake under sunshine",
-    "a campfire near a lake at night with stars",
+    "a lake at night under the stars with a campfire on the left",
+    "a sea at sunset with a red sailboat on the left",
     "a watercolor of a village in spring",
-    "a yellow tent near the mountains under the northern lights",
-    "a pencil sketch of a city with clouds",
-    "a poster of a snowy mountain at night",
+    "a yellow tent on the right near the mountains under the northern lights",
+    "a poster of a purple balloon in the middle of the desert",
+    "a cabin on the right in the snow at night under a crescent moon",
+    "a watercolor of green hills with a blue balloon on the left in the morning",
+    "a pencil sketch of a windmill on the hills on the right",
     "a volcano with lava at dusk",
-    "a red sailboat on the sea at sunset",
     "green hills at noon with a rainbow",
-    "a purple tent in the desert under a starry sky",
+    "a red tent on the left near the mountains at noon",
 ];
 
 /// What `world.json` holds:

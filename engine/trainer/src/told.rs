@@ -22,7 +22,7 @@ pub struct Told {
 }
 
 /// The class that a caption tells of each head; `None` where it leaves it open.
-pub type Telling = [Option<u32>; HEADS.len()];
+pub type Answers = [Option<u32>; HEADS.len()];
 
 impl Told {
     /// For embeddings of this width.
@@ -33,12 +33,12 @@ impl Told {
 
     /// Cross-entropy of what the embeddings (B, L, D) say, averaged over their tokens as cross-attention at its start
     /// does, against what the captions tell: summed over the heads told, meaned over the batch.
-    pub fn loss(&self, context: &Tensor, tellings: &[Telling]) -> Result<Tensor> {
+    pub fn loss(&self, context: &Tensor, answers: &[Answers]) -> Result<Tensor> {
         let summary = context.mean(1)?;
         let mut sum = Tensor::zeros((), context.dtype(), context.device())?;
         for (index, head) in self.heads.iter().enumerate() {
-            let classes: Vec<u32> = tellings.iter().map(|telling| telling[index].unwrap_or(0)).collect();
-            let told: Vec<f32> = tellings.iter().map(|telling| f32::from(u8::from(telling[index].is_some()))).collect();
+            let classes: Vec<u32> = answers.iter().map(|caption| caption[index].unwrap_or(0)).collect();
+            let told: Vec<f32> = answers.iter().map(|caption| f32::from(u8::from(caption[index].is_some()))).collect();
             let told = Tensor::new(told, context.device())?;
             let likelihood = log_likelihood(&head.forward(&summary, Extras::default())?, &classes)?;
             sum = (sum - (likelihood * told)?.mean_all()?)?;
@@ -59,7 +59,7 @@ mod tests {
         let parameters = Parameters::seeded(3, &Device::Cpu);
         let told = Told::new(&parameters.builder(), 8)?;
         let context = Tensor::arange(0f32, 48.0, &Device::Cpu)?.sin()?.reshape((2, 3, 8))?;
-        let (mut first, mut second) = (Telling::default(), Telling::default());
+        let (mut first, mut second) = (Answers::default(), Answers::default());
         (first[0], first[9], second[9]) = (Some(2), Some(1), Some(3));
         let loss = told.loss(&context, &[first, second])?.to_scalar::<f32>()?;
 
@@ -75,7 +75,7 @@ mod tests {
         };
         let expected = (plain(0, 0, 2)? + plain(0, 9, 1)? + plain(1, 9, 3)?) / 2.0;
         assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
-        assert!(told.loss(&context, &[Telling::default(); 2])?.to_scalar::<f32>()?.abs() < 1e-9);
+        assert!(told.loss(&context, &[Answers::default(); 2])?.to_scalar::<f32>()?.abs() < 1e-9);
         Ok(())
     }
 }

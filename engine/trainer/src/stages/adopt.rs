@@ -92,21 +92,17 @@ mod tests {
     use super::*;
     use crate::architecture::Architecture;
     use crate::config::{Config, Sizes};
+    use crate::tests::{largest, values};
     use candle_core::DType;
     use candle_nn::VarBuilder;
     use instaflow_engine::Cancel;
     use instaflow_engine::unet::UNet;
-
-    fn drawn(parameters: &Parameters) -> Tensors {
-        parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
-    }
 
     fn built(weights: Tensors) -> VarBuilder<'static> {
         VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu)
     }
 
     fn apart(a: &Tensor, b: &Tensor) -> Result<f32> {
-        let largest = |tensor: &Tensor| -> Result<f32> { Ok(tensor.abs()?.max_all()?.to_scalar()?) };
         Ok(largest(&(a - b)?)? / largest(a)?)
     }
 
@@ -116,27 +112,27 @@ mod tests {
         let narrow = Config::toy().sizes.as_seen();
         let wide = Sizes { latent_channels: 17, autoencoder_width: 13, ..narrow.clone() };
         let fresh = |seed: u64| Parameters::seeded(seed, &Device::Cpu);
-        let values = |shape: (usize, usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu);
+        let random = |shape: (usize, usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu);
 
         let [old, new] = [&narrow, &wide].map(|sizes| Architecture::of(sizes).autoencoder());
         let (old, new, from, to) = (old?, new?, fresh(1), fresh(2));
         let before = AutoencoderTiny::new(from.builder(), &old)?;
         AutoencoderTiny::new(to.builder(), &new)?;
-        let weights = widened(&drawn(&from), &to, &["encoder.", "decoder."])?;
+        let weights = widened(&values(&from), &to, &["encoder.", "decoder."])?;
         assert_eq!(weights["decoder.layers.0.weight"].dims(), [13, 17, 3, 3]);
         let after = AutoencoderTiny::new(built(weights), &new)?;
-        let pictures = values((1, 3, 64, 64))?.tanh()?;
+        let pictures = random((1, 3, 64, 64))?.tanh()?;
         let (latents, wider) = (before.encode(&pictures)?, after.encode(&pictures)?);
         assert!(apart(&latents, &wider.narrow(1, 0, 12)?)? < 1e-5);
         assert!(apart(&before.decode(&latents)?, &after.decode(&wider)?)? < 1e-5);
 
-        let words = |sizes: &Sizes| Architecture::of(sizes).unet(1);
-        let (old, new, from, to) = (words(&narrow)?, words(&wide)?, fresh(3), fresh(4));
+        let unet = |sizes: &Sizes| Architecture::of(sizes).unet(1);
+        let (old, new, from, to) = (unet(&narrow)?, unet(&wide)?, fresh(3), fresh(4));
         let before = UNet::new(from.builder().pp("unet"), &old)?;
         UNet::new(to.builder().pp("unet"), &new)?;
-        let weights = widened(&drawn(&from), &to, &["unet.conv_in.", "unet.conv_out."])?;
+        let weights = widened(&values(&from), &to, &["unet.conv_in.", "unet.conv_out."])?;
         let after = UNet::new(built(weights).pp("unet"), &new)?;
-        let (x, context) = (values((1, 17, 8, 8))?, values((1, 5, 1, narrow.text_width))?.squeeze(2)?);
+        let (x, context) = (random((1, 17, 8, 8))?, random((1, 5, 1, narrow.text_width))?.squeeze(2)?);
         let times = Tensor::new(&[300f32], &Device::Cpu)?;
         let never = Cancel::default();
         let says = before.forward(&x.narrow(1, 0, 12)?.contiguous()?, &times, &context, &never)?;

@@ -18,7 +18,7 @@ use crate::scenes;
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
 use crate::stage::Stage;
 use crate::stages::sheet::Sheets;
-use crate::told::{Telling, Told};
+use crate::told::{Answers, Told};
 
 /// How often a sample is trained without its caption, so that guidance has something to lead away from.
 pub const DROPOUT: f64 = 0.1;
@@ -40,7 +40,7 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
     let told = Told::new(&parameters.builder(), run.config.sizes.text_width)?;
     let loss = |step: u64, range: Range<usize>| {
         let (mut rows, mut seeds, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut prompts, mut tellings) = (Vec::new(), Vec::new());
+        let (mut prompts, mut answers) = (Vec::new(), Vec::new());
         for sample in range {
             let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
             let row = random.below(latents.count());
@@ -48,7 +48,7 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
             let scene = scenes::sample(latents.number(row) as u64);
             let caption = scene.training_caption(random.bits());
             prompts.push(tokenizer.encode(if dropped { "" } else { &caption.text }));
-            tellings.push(if dropped { Telling::default() } else { caption.tells(&scene.attributes) });
+            answers.push(if dropped { Answers::default() } else { caption.tells(&scene.attributes) });
             times.push(settings.times.draw(sample, schedule.batch, &mut random));
             seeds.push(random.bits());
             rows.push(row);
@@ -56,7 +56,7 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
         let pair = Pair { noise: noise(run, &seeds)?, latents: latents.latents(&rows, &run.device)? };
         let context = flow.context(&prompts)?;
         let at = pair.velocity(&flow, &times, &context)?;
-        Ok((losses::squared(&at.velocity, &at.direction)? + (told.loss(&context, &tellings)? * TOLD)?)?)
+        Ok((losses::squared(&at.velocity, &at.direction)? + (told.loss(&context, &answers)? * TOLD)?)?)
     };
     let mut sheets = Sheets::new(run, stage);
     run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))

@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::architecture::Architecture;
     use crate::config::Config;
+    use crate::tests::{largest, values};
     use candle_core::{DType, Device};
     use candle_nn::VarBuilder;
 
@@ -107,8 +108,7 @@ mod tests {
         let config = Architecture::of(&Config::toy().sizes.as_seen()).autoencoder()?;
         let parameters = Parameters::seeded(1, &Device::Cpu);
         let network = AutoencoderTiny::new(parameters.builder(), &config)?;
-        let weights: Tensors =
-            parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+        let weights = values(&parameters);
         let channels = config.latent_channels;
         let mean: Vec<f32> = (0..channels).map(|channel| 0.03 * (channel as f32).sin()).collect();
         let deviation: Vec<f32> = (0..channels).map(|channel| 0.5 + 0.07 * channel as f32).collect();
@@ -125,8 +125,7 @@ mod tests {
             .broadcast_div(
                 &Tensor::new(deviation.as_slice(), &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?,
             )?;
-        let largest = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a - b)?.abs()?.max_all()?.to_scalar()?) };
-        assert!(largest(&expected, &ours)? < 1e-5);
+        assert!(largest(&(&expected - &ours)?)? < 1e-5);
         // Inside the picture, where no padding reaches, and with latents so small that tanh is straight.
         let small = Tensor::zeros((1, channels, 24, 24), DType::F32, &Device::Cpu)?;
         let shifted = small
@@ -137,7 +136,7 @@ mod tests {
         let inside = |pixels: Tensor| pixels.narrow(2, 80, 32)?.narrow(3, 80, 32);
         let (a, b) = (inside(network.decode(&small)?)?, inside(normalised.decode(&shifted)?)?);
         let unfolded = inside(normalised.decode(&small)?)?;
-        assert!(largest(&a, &b)? < 0.02 * largest(&a, &unfolded)?, "the inverse is not in the decoder");
+        assert!(largest(&(&a - &b)?)? < 0.02 * largest(&(&a - &unfolded)?)?, "the inverse is not in the decoder");
         Ok(())
     }
 }

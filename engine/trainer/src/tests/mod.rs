@@ -58,11 +58,13 @@ fn velocity(run: &Run, flow: &Flow) -> Result<Tensor> {
     flow.velocity(&noise(run, &[1, 2])?, &[0.0, 0.7], &flow.context(&prompts)?)
 }
 
-fn values(parameters: &Parameters) -> Tensors {
+/// What fresh parameters hold.
+pub fn values(parameters: &Parameters) -> Tensors {
     parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
 }
 
-fn largest(tensor: &Tensor) -> Result<f32> {
+/// The largest of a tensor's values, signs aside.
+pub fn largest(tensor: &Tensor) -> Result<f32> {
     Ok(tensor.abs()?.max_all()?.to_scalar()?)
 }
 

@@ -166,7 +166,7 @@ impl Config {
             sizes: Sizes {
                 picture: 128,
                 tokens: 48,
-                latent_channels: 12,
+                latent_channels: 20,
                 autoencoder_width: 32,
                 encoder_blocks: vec![0, 0, 2, 3],
                 decoder_blocks: vec![5, 4, 2, 0],

@@ -36,7 +36,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     })?;
     let config = run.architecture().autoencoder()?;
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
-    let weights = Weights { absolute: 1.0, squared: 2.0, edges: 1.0 };
+    let weights = Weights { absolute: 1.0, squared: 20.0, edges: 1.0 };
     let loss = |step: u64, range: Range<usize>| {
         let pictures = batch(run, &drawn, stage, step, &range)?;
         let input = if sizes.enlargement() > 1 { batch(run, &seen, stage, step, &range)? } else { pictures.clone() };

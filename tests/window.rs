@@ -126,17 +126,13 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
 
     window.drop_file(&path);
     window.wait("the question", |_| true);
-    while window.query_by_label("Keep my prompt").is_none() {
-        window.step();
-    }
+    window.see("Keep my prompt");
     window.press("Keep my prompt");
     assert_eq!(window.state().controls().prompt, mine.prompt);
     assert_eq!(window.state().controls().seed, mine.seed);
 
     window.drop_file(&path);
-    while window.query_by_label("Replace my prompt").is_none() {
-        window.step();
-    }
+    window.see("Replace my prompt");
     window.press("Replace my prompt");
     window.settle();
     assert_eq!(window.picture(Lane::Live).settings, drawn.settings);
@@ -527,9 +523,7 @@ fn a_stopped_animation_leaves_no_file() {
     let path = window.folder().join("way.png");
     window.will_answer(Answer::Path(path.clone()));
     window.press("Export animation…");
-    while window.query_by_label_contains("Animation, ").is_none() {
-        window.step();
-    }
+    window.see("Animation, ");
     window.key_press(Key::Escape);
     window.settle();
     assert!(window.query_by_label_contains("animation was stopped").is_some());

@@ -142,9 +142,7 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     assert!(window.query_by_label("Baseline steps").is_none());
     window.will_answer(Answer::Path(sd.path().to_owned()));
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::L);
-    while window.query_by_label("Baseline steps").is_none() {
-        window.step();
-    }
+    window.see("Baseline steps");
     assert_eq!(window.asked(), [Ask::Folder { title: "Open a model folder as baseline" }]);
     window.settle();
     window.type_text("boat");
@@ -185,9 +183,7 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.get_by_label("Prompt").focus();
     window.type_text("s");
     window.drop_file(&path);
-    while window.query_by_label("Replace my prompt").is_none() {
-        window.step();
-    }
+    window.see("Replace my prompt");
     window.press("Replace my prompt");
     window.settle();
     assert_eq!(window.picture(Lane::Baseline).rgb, drawn.rgb);

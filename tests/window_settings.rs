@@ -210,10 +210,7 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
         let before = window.picture(Lane::Live).clone();
         let endless = endless(&window);
         window.drop_file(&endless);
-        while window.query_all_by_label_contains("100 MiB of 400 MiB").next().is_none() {
-            std::thread::sleep(Duration::from_millis(2));
-            window.step();
-        }
+        window.see("100 MiB of 400 MiB");
         assert_eq!(window.query_all_by_label("Stop loading").count(), 2, "in the bar and on the pictures");
         assert!(!window.shot().is_empty());
         if button {
@@ -289,10 +286,7 @@ fn the_log_is_shown_or_it_is_said_why_not() {
         window.key_press(theme);
         window.key_press(Key::F9);
         window.run();
-        while window.query_by_label("Copy log").is_none() {
-            std::thread::sleep(Duration::from_millis(2));
-            window.step();
-        }
+        window.see("Copy log");
         window.run();
         assert!(window.query_by_label_contains("line 1999").is_some(), "its end is seen");
         assert!(window.query_by_label_contains("line 5").is_none(), "only what is seen is laid out");

@@ -162,6 +162,16 @@ impl Window {
         self.run();
     }
 
+    /// Frames until something on screen has a name with these words in it.
+    pub fn see(&mut self, words: &str) {
+        let began = Instant::now();
+        while self.query_all_by_label_contains(words).next().is_none() {
+            assert!(began.elapsed() < PATIENCE, "waited in vain to see {words:?}; errors: {:?}", self.errors());
+            std::thread::sleep(Duration::from_millis(2));
+            self.step();
+        }
+    }
+
     /// Frames until nothing is loaded, drawn or waited for.
     pub fn settle(&mut self) {
         self.run();

@@ -14,7 +14,7 @@ const SCENES: u64 = 1 << 41;
 
 /// One prompt in so many ends before its caption does: pictures follow every key, so that a student must know what to
 /// draw of what is only half typed, down to nothing at all.
-const HALF_TYPED: usize = 8;
+const HALF_TYPED: usize = 3;
 
 /// A prompt for every pair.
 pub enum Prompts {
@@ -100,8 +100,8 @@ mod tests {
             begun += usize::from(prompt != whole(row));
             empty += usize::from(prompt.is_empty());
         }
-        assert!((400..600).contains(&begun), "{begun}");
-        assert!((1..60).contains(&empty), "{empty}");
+        assert!((1200..1470).contains(&begun), "{begun}");
+        assert!((1..120).contains(&empty), "{empty}");
     }
 
     #[test]

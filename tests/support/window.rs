@@ -152,21 +152,20 @@ impl Window {
 
     /// Frames until `done`.
     pub fn wait(&mut self, what: &str, done: impl Fn(&App) -> bool) {
-        let began = Instant::now();
-        while !done(self.state()) {
-            assert!(began.elapsed() < PATIENCE, "waited in vain: {what}; errors: {:?}", self.errors());
-            std::thread::sleep(Duration::from_millis(2));
-            self.step();
-        }
+        self.until(what, |window| done(window.state()));
         // Also checks that every control has an accessible name.
         self.run();
     }
 
     /// Frames until something on screen has a name with these words in it.
     pub fn see(&mut self, words: &str) {
+        self.until(words, |window| window.query_all_by_label_contains(words).next().is_some());
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let began = Instant::now();
-        while self.query_all_by_label_contains(words).next().is_none() {
-            assert!(began.elapsed() < PATIENCE, "waited in vain to see {words:?}; errors: {:?}", self.errors());
+        while !done(self) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain: {what}; errors: {:?}", self.errors());
             std::thread::sleep(Duration::from_millis(2));
             self.step();
         }

@@ -12,9 +12,10 @@ use crate::training::Schedule;
 
 /// Trains the pair of models that InstaFlow carries inside itself, or fine-tunes a rectified flow in Diffusers layout.
 ///
-/// Run the subcommands in the order in which they are listed. Each goes on from its last checkpoint: stop it whenever
-/// you like (a file named `stop` in the run's folder ends it at the next step, with a checkpoint) and give the same
-/// command again.
+/// The stages build on each other in the order in which they are listed, with `pairs --from reflow-1` once more before
+/// `distill`; `adopt` takes the place of `autoencoder` unless it widens what it adopts. Each goes on from its last
+/// checkpoint: stop it whenever you like (a file named `stop` in the run's folder ends it at the next step, with a
+/// checkpoint) and give the same command again.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {

@@ -190,25 +190,33 @@ fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
     assert!(window.errors().is_empty());
 }
 
-fn a_window_without_a_model_lives_and_takes_one() {
-    let mut window =
-        Window::new(OpenRequest { model: Source::Folder("no-such-folder".into()), ..OpenRequest::default() });
+fn a_folder_that_does_not_open_gives_way_to_pocket_and_is_not_tried_again() {
+    let nowhere = OpenRequest { model: Source::Folder("no-such-folder".into()), ..OpenRequest::default() };
+    let mut window = Window::new(nowhere);
     window.wait("the error", |app| app.errors().count() == 1);
     window.type_text("hello");
     assert!(window.query_by_label_contains("Ctrl+O").is_some(), "it says how to open a model");
+    window.settle();
+    let shown = window.picture(Lane::Live);
+    assert_eq!((shown.settings.prompt.as_str(), shown.model.as_str()), ("hello", "Pocket"));
+    let mut window = window.reopen();
+    assert_eq!((window.errors(), window.picture(Lane::Live).model.as_str()), (vec![], "Pocket"));
 
     window.will_answer(Answer::Path(model()));
     window.key_press_modifiers(Modifiers::COMMAND, Key::O);
-    window.wait("the picture", |app| app.picture(Lane::Live).is_some_and(|p| p.settings.prompt == "hello"));
+    window.wait("the other model's picture", |app| app.picture(Lane::Live).is_some_and(|p| p.model != "Pocket"));
+    window.press("File");
+    window.get_by_label_contains("Open Pocket").click();
+    window.run();
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).model, "Pocket", "there is a way back");
 }
 
 fn a_folder_opened_as_teacher_makes_a_pair() {
     let mut window = Window::ready(student());
     window.will_answer(Answer::Path(model()));
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
-    while window.get_by_label("Compare").accesskit_node().is_disabled() {
-        window.step();
-    }
+    window.until("a teacher", |window| !window.get_by_label("Compare").accesskit_node().is_disabled());
     window.settle();
     window.press("Compare");
     window.settle();
@@ -339,6 +347,12 @@ fn variations_are_drawn_live_and_a_click_takes_one_over() {
     window.settle();
     let wanted = window.state().sheet_picture(1).expect("drawn again").clone();
     assert_eq!(wanted.settings.prompt, "boats");
+
+    // What is shown again is drawn again.
+    window.press("Picture");
+    window.press("Variations");
+    window.settle();
+    assert_eq!(window.state().sheet_picture(1).map(|picture| &picture.rgb), Some(&wanted.rgb));
 
     window.press("Seed 2");
     window.settle();
@@ -614,7 +628,7 @@ in_both_themes!(
     an_empty_prompt_is_restored_into_without_a_question,
     nothing_is_overwritten_unasked_and_quick_save_never_asks,
     a_wrong_folder_is_a_message_that_stays_until_dismissed,
-    a_window_without_a_model_lives_and_takes_one,
+    a_folder_that_does_not_open_gives_way_to_pocket_and_is_not_tried_again,
     a_folder_opened_as_teacher_makes_a_pair,
     a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one,
     a_file_that_is_no_picture_is_refused_with_a_sentence,

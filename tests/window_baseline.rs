@@ -231,9 +231,7 @@ fn typing_and_esc_end_the_baselines_run() {
     window.settle();
     window.get_by_label("Prompt").focus();
     window.type_text("s");
-    while window.picture(Lane::Baseline).settings.prompt != "lakes" {
-        window.step();
-    }
+    window.until("the new prompt's picture", |window| window.picture(Lane::Baseline).settings.prompt == "lakes");
     window.key_press(Key::Escape);
     window.settle();
     let shown = window.picture(Lane::Baseline);
@@ -281,6 +279,23 @@ fn a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays() {
     assert!(window.query_by_label("Teacher picture").is_some());
 }
 
+fn what_a_failed_opening_interrupts_is_drawn_on() {
+    let sd = stable_diffusion();
+    let mut window = Window::ready(three(&sd));
+    window.type_text("lake");
+    window.press("Compare");
+    window.settle();
+    window.get_by_label("Prompt").focus();
+    window.type_text("s");
+    window.until("the new prompt's picture", |window| window.picture(Lane::Baseline).settings.prompt == "lakes");
+    let nowhere = window.folder().to_owned();
+    window.drop_file(&nowhere);
+    window.wait("the refusal", |app| app.errors().count() == 1);
+    window.settle();
+    assert_eq!(window.picture(Lane::Baseline).path.len(), 25);
+    assert!(window.query_by_label("stopped").is_none());
+}
+
 /// A PNG's text under this keyword.
 fn text(path: &Path, keyword: &str) -> String {
     let file = std::io::BufReader::new(std::fs::File::open(path).expect("a picture"));
@@ -299,4 +314,5 @@ in_both_themes!(
     typing_and_esc_end_the_baselines_run,
     stable_diffusion_alone_is_drawn_in_its_own_way,
     a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays,
+    what_a_failed_opening_interrupts_is_drawn_on,
 );

@@ -96,6 +96,11 @@ fn prompts_are_searched_while_one_types_and_stars_are_found() {
         assert_eq!(strip(&window), expected, "{typed}");
     }
     assert!(window.query_by_label_contains("0 of 3").is_some());
+    let prompt = window.state().controls().prompt.clone();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    window.run();
+    assert_eq!(window.state().controls().prompt, prompt, "what is undone here is the search");
+    assert_ne!(strip(&window), [""; 0]);
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.key_press(Key::Delete);
     window.run();
@@ -108,10 +113,7 @@ fn prompts_are_searched_while_one_types_and_stars_are_found() {
         window.key_press(key);
         window.run();
     }
-    window.wait("the star", |_| true);
-    while strip(&window) != ["a boat on a lake", "a snowy mountain, starred", "a red boat"] {
-        window.step();
-    }
+    window.until("the star", |window| strip(window) == ["a boat on a lake", "a snowy mountain, starred", "a red boat"]);
     window.press("Starred");
     assert_eq!(strip(&window), ["a snowy mountain, starred"]);
     assert_eq!(window.get_by_label("Starred").accesskit_node().toggled(), Some(Toggled::True));
@@ -141,9 +143,7 @@ fn what_is_deleted_can_be_brought_back_until_it_is_gone_for_good() {
     assert!(window.query_by_label("Undo delete").is_none());
     window.key_press_modifiers(BOTH, Key::D);
     window.settle();
-    while file(&window, 3).exists() {
-        window.step();
-    }
+    window.until("the file goes", |window| !file(window, 3).exists());
     assert_eq!(window.state().kept(), (2, 2));
 
     // A deletion that was not taken back before the window closes is one.
@@ -243,9 +243,7 @@ fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
 fn a_file_is_shown_and_copied_elsewhere() {
     let mut window = keeper(&["one"]);
     choose(&mut window, "Show in folder");
-    while window.revealed().is_empty() {
-        window.step();
-    }
+    window.until("the folder is shown", |window| !window.revealed().is_empty());
     assert_eq!(window.revealed(), [file(&window, 1)]);
     let path = window.folder().join("elsewhere.png");
     window.will_answer(Answer::Path(path.clone()));

@@ -229,6 +229,34 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
     }
 }
 
+fn what_is_asked_for_while_a_model_opens_is_done_by_the_one_that_is_open() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let door = Arc::new(AtomicBool::new(false));
+    let mut window = Window::on(slow_engine(door.clone()), with_tiny(), folder);
+    window.settle();
+    window.press("Tiny decoder");
+    window.press("Live");
+    window.settle();
+    window.get_by_label("Prompt").focus();
+    window.type_text("lake");
+    let endless = endless(&window);
+    window.drop_file(&endless);
+    window.see("100 MiB of 400 MiB");
+
+    window.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::S);
+    let output = window.folder().join("output");
+    window.until("the file", |_| !files(&output).is_empty());
+    let saved = read_settings(&files(&output)[0]).expect("a picture");
+    assert_eq!(saved.settings.decoder, Decoder::Tiny, "as it is on screen: the next model's decoder is another");
+
+    window.key_press(Key::Enter);
+    window.run();
+    door.store(true, Ordering::Relaxed);
+    window.settle();
+    assert_eq!(window.errors().len(), 1, "there is nothing behind the door");
+    assert_eq!(window.picture(Lane::Live).settings.prompt, "lake", "Enter was not forgotten");
+}
+
 fn an_errors_details_are_copied_without_the_prompt_unless_wanted() {
     let door = Arc::new(AtomicBool::new(true));
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -302,6 +330,7 @@ in_both_themes!(
     the_pattern_names_what_is_saved_and_a_wrong_one_changes_nothing,
     pages_are_reset_one_by_one_and_all_at_once,
     opening_is_shown_with_its_progress_and_can_be_stopped,
+    what_is_asked_for_while_a_model_opens_is_done_by_the_one_that_is_open,
     an_errors_details_are_copied_without_the_prompt_unless_wanted,
     the_log_is_shown_or_it_is_said_why_not,
 );

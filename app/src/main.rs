@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use instaflow::app;
-use instaflow::commands::{self, Arguments};
+use instaflow::commands::{self, Arguments, absolute};
 use instaflow::record::Recording;
 use instaflow_engine::Recycler;
 
@@ -26,6 +26,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
-    let open = arguments.baseline.add_to(arguments.model.open_request());
+    let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
     app::run(app::Options { open, prompt: None }, arguments.repaint)
 }

@@ -259,6 +259,14 @@ pub struct OpenRequest {
     pub precision: Option<Precision>,
 }
 
+impl OpenRequest {
+    /// Pocket and nothing beside it, computed as this would be.
+    #[must_use]
+    pub fn pocket(&self) -> Self {
+        Self { device: self.device, precision: self.precision, ..Self::default() }
+    }
+}
+
 impl Default for OpenRequest {
     fn default() -> Self {
         Self {

@@ -162,7 +162,8 @@ impl Window {
         self.until(words, |window| window.query_all_by_label_contains(words).next().is_some());
     }
 
-    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    /// Frames until `done` says so of the window.
+    pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !done(self) {
             assert!(began.elapsed() < PATIENCE, "waited in vain: {what}; errors: {:?}", self.errors());

@@ -34,6 +34,7 @@ impl App {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
+            Command::OpenPocket => self.open(self.open_request().pocket()),
             Command::Save | Command::QuickSave | Command::Copy => self.export(command, ctx),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
             Command::Undo | Command::Redo => self.step_back(command == Command::Undo),
@@ -139,6 +140,7 @@ impl App {
             {
                 Some("There is no picture yet.")
             }
+            Command::OpenPocket if self.is_pocket_alone() => Some("Pocket is open already."),
             Command::Log if self.log.is_none() => Some("There is no folder for a log."),
             Command::Undo if !self.history.has_undo() => Some("There is nothing to undo."),
             Command::Redo if !self.history.has_redo() => Some("There is nothing to redo."),
@@ -193,6 +195,11 @@ impl App {
                 }
             }
         }
+    }
+
+    fn is_pocket_alone(&self) -> bool {
+        let opens = self.model.is_some() || self.opening.is_some();
+        opens && *self.open_request() == self.open_request().pocket()
     }
 
     /// Opens what is open again, in another way.

@@ -7,6 +7,8 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 pub enum Command {
     /// Open a model folder or a pair.
     Open,
+    /// Open the pair inside the program.
+    OpenPocket,
     /// Open a model folder as the teacher.
     OpenTeacher,
     /// Open a model folder as a third model to compare with.
@@ -115,12 +117,16 @@ pub enum Command {
     Log,
 }
 
+/// The text fields that search, by their ids' sources: what is undone in one is its own text, not the prompt.
+pub(crate) const SEARCHES: [&str; 2] = ["search kept pictures", "find a word"];
+
 /// The menus, in order; `None` is a separating line.
 pub const MENUS: [(&str, &[Option<Command>]); 6] = [
     (
         "File",
         &[
             Some(Command::Open),
+            Some(Command::OpenPocket),
             Some(Command::OpenTeacher),
             Some(Command::OpenBaseline),
             None,
@@ -220,6 +226,7 @@ impl Command {
     pub fn label(self) -> &'static str {
         match self {
             Self::Open => "Open model or pair…",
+            Self::OpenPocket => "Open Pocket",
             Self::OpenTeacher => "Open as teacher…",
             Self::OpenBaseline => "Open as baseline…",
             Self::Save => "Save picture…",
@@ -280,6 +287,7 @@ impl Command {
     pub fn tooltip(self) -> &'static str {
         match self {
             Self::Open => "Open a model folder in Diffusers layout, or a folder with student/ and teacher/.",
+            Self::OpenPocket => "Open the pair that InstaFlow carries inside, and nothing beside it.",
             Self::OpenTeacher => "Open a model folder as the teacher beside the student that is open.",
             Self::OpenBaseline => "Open a third model to compare with: the base flow, or Stable Diffusion.",
             Self::Save => "Save the chosen picture as a PNG that carries its settings.",
@@ -345,6 +353,7 @@ impl Command {
         let both = Modifiers::COMMAND.plus(Modifiers::SHIFT);
         let (modifiers, key) = match self {
             Self::Open => (control, Key::O),
+            Self::OpenPocket => (both, Key::I),
             Self::OpenTeacher => (both, Key::O),
             Self::OpenBaseline => (both, Key::L),
             Self::Save => (control, Key::S),
@@ -420,13 +429,19 @@ impl Command {
 
     /// The commands whose keys were just pressed, several where a frame took long; the keys are used up.
     pub fn pressed(ctx: &egui::Context) -> Vec<Self> {
-        let mut commands: Vec<_> = all().filter_map(|command| Some((command, command.shortcut()?))).collect();
+        let focused = ctx.memory(egui::Memory::focused);
+        let elsewhere = focused.is_some_and(|id| SEARCHES.map(egui::Id::unique).contains(&id));
+        let is_taken = |command: &Self| elsewhere && matches!(command, Self::Undo | Self::Redo);
+        let mut commands: Vec<_> = all()
+            .filter(|command| !is_taken(command))
+            .filter_map(|command| Some((command, command.shortcut()?)))
+            .collect();
         // egui lets Ctrl+S match Ctrl+Shift+S too: the longer one asks first.
         commands.sort_by_key(|(_, shortcut)| !shortcut.modifiers.shift);
         ctx.input_mut(|input| {
             let pressed = commands.iter().filter(|(_, shortcut)| input.consume_shortcut(shortcut));
             let mut pressed: Vec<_> = pressed.map(|(command, _)| *command).collect();
-            if input.consume_key(Modifiers::COMMAND, Key::Y) {
+            if !elsewhere && input.consume_key(Modifiers::COMMAND, Key::Y) {
                 pressed.push(Self::Redo);
             }
             pressed

@@ -61,12 +61,8 @@ impl App {
     /// Sends a picture where it goes, decoded in full first where that is wanted.
     pub(super) fn deliver(&mut self, picture: Picture, then: Then) {
         let lacks = self.controls.file_decoder == Decoder::Full && picture.settings.decoder == Decoder::Tiny;
-        // Another model's decoder would make another picture of the latents.
-        let is_open = self.model.as_ref().is_some_and(|model| {
-            let mut cards = model.student.iter().chain(&model.teacher).chain(&model.baseline);
-            cards.any(|card| card.hash == picture.model_hash)
-        });
-        if lacks && is_open && picture.latents.is_some() && !self.engine_ended {
+        let is_open = self.is_of_open_model(&picture);
+        if lacks && is_open && picture.latents.is_some() && self.ready() {
             self.decodes.waiting.push_back((picture, then));
             self.decode_next();
         } else {
@@ -74,10 +70,21 @@ impl App {
         }
     }
 
-    /// Decodes a kept picture again, in full.
-    pub(super) fn decode_kept(&mut self, id: u64, picture: Picture) {
+    /// Decodes a kept picture again, in full; whose model another took the place of while it was read stays as it was.
+    pub(super) fn decode_kept(&mut self, ctx: &egui::Context, id: u64, picture: Picture) {
+        if !self.ready() || !self.is_of_open_model(&picture) {
+            return self.notify(ctx, "Not decoded again: the model that drew it is no longer open".to_owned());
+        }
         self.decodes.waiting.push_back((picture, Then::Keep(id)));
         self.decode_next();
+    }
+
+    /// Whether the model that drew a picture is open: another's decoder would make another picture of its latents.
+    fn is_of_open_model(&self, picture: &Picture) -> bool {
+        self.model.as_ref().is_some_and(|model| {
+            let mut cards = model.student.iter().chain(&model.teacher).chain(&model.baseline);
+            cards.any(|card| card.hash == picture.model_hash)
+        })
     }
 
     /// The decoding under way has ended.

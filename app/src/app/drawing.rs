@@ -49,7 +49,7 @@ impl App {
     /// Draws what is set now, even where live drawing is off.
     pub(crate) fn draw_now(&mut self, ctx: &egui::Context) {
         self.live.sent = None;
-        self.send_live();
+        self.live.due = Some(ctx.time());
         for lane in self.others() {
             let wanted = self.wanted(lane);
             let pane = self.pane_mut(lane);
@@ -61,7 +61,7 @@ impl App {
 
     /// Stops all lanes; what stands in the field is not drawn again before it changes.
     pub(crate) fn stop(&mut self) {
-        (self.teacher.due, self.baseline.due) = (None, None);
+        (self.live.due, self.teacher.due, self.baseline.due) = (None, None, None);
         self.sheet.due = None;
         self.sheet.drawing = None;
         for lane in Lane::ALL {
@@ -75,7 +75,7 @@ impl App {
             self.counted = Some(self.controls.prompt.clone());
             self.engine.send(Request::CountTokens(self.controls.prompt.clone()));
         }
-        if self.controls.live {
+        if self.controls.live || self.live.due.is_some() {
             self.send_live();
         }
         if self.ready() {
@@ -94,6 +94,7 @@ impl App {
     fn send_live(&mut self) {
         let wanted = self.wanted(Lane::Live);
         if self.ready() && self.live.sent.as_ref() != Some(&wanted) {
+            self.live.due = None;
             self.send(Lane::Live, wanted);
         }
     }

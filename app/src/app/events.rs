@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crossbeam_channel::TryRecvError;
-use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Source, Task};
+use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Task};
 use tracing::info_span;
 
 use super::decodes::Then;
@@ -136,7 +136,7 @@ impl App {
             }
             Outcome::Failed(failure) => self.complain(failure, None),
             Outcome::Unchanged => pane.show_last(ctx),
-            Outcome::Dropped | Outcome::Opened(_) => {}
+            Outcome::Dropped | Outcome::Opened(_) => self.pane_mut(lane).restore_trail(),
         }
     }
 
@@ -190,15 +190,21 @@ impl App {
                 self.counted = None;
             }
             Outcome::Failed(failure) => {
-                let advice = match (&opening.request.model, &self.model) {
-                    (_, Some(_)) => "The model that was open stays open.",
-                    (Source::Pocket, None) => "Open a model folder or a pair: File, Open model or pair (Ctrl+O).",
-                    (Source::Folder(_), None) => {
-                        "Open another folder: File, Open model or pair (Ctrl+O). It must be in Diffusers layout."
+                let pocket = opening.request.pocket();
+                let instead = self.model.is_none() && opening.request != pocket;
+                let advice = match &self.model {
+                    Some(_) => "The model that was open stays open.",
+                    None if instead => {
+                        "Pocket is opened instead. For another folder: File, Open model or pair (Ctrl+O); it must be in \
+                         Diffusers layout."
                     }
+                    None => "Open a model folder or a pair: File, Open model or pair (Ctrl+O).",
                 };
                 self.complain(failure, Some(advice));
                 self.draw_on();
+                if instead {
+                    self.open(pocket);
+                }
             }
             Outcome::Drawn(..) | Outcome::Unchanged | Outcome::Dropped => {
                 tracing::info!("opening a model was stopped");
@@ -213,6 +219,7 @@ impl App {
     fn draw_on(&mut self) {
         self.live.sent = None;
         self.teacher.sent = None;
+        self.baseline.sent = None;
         self.sheet = Sheet::default();
     }
 }

@@ -169,10 +169,13 @@ impl App {
             }
             News::Changed(entry) if entry.deleted => {
                 film.take_away(entry.id);
+                // The key may have been pressed again before the first answer came.
+                film.deleted.retain(|other| *other != entry.id);
                 film.deleted.push(entry.id);
                 film.offer_until = ctx.time() + OFFER;
             }
             News::Changed(entry) => {
+                film.deleted.retain(|other| *other != entry.id);
                 if film.shelf.get(entry.id).is_none() {
                     film.select(entry.id);
                 }
@@ -182,6 +185,9 @@ impl App {
                 let id = entry.id;
                 film.thumbnails.forget(id);
                 film.wished.clear();
+                if entry.deleted {
+                    return;
+                }
                 film.shelf.put(*entry);
                 if film.viewed.as_ref().is_some_and(|viewed| viewed.id == id) {
                     film.read(id);
@@ -197,7 +203,7 @@ impl App {
             News::Read { purpose: Purpose::Copy, picture, .. } => self.deliver(*picture, Then::Copy),
             News::Read { id, purpose: Purpose::Decode, picture } => {
                 film.decoding.retain(|other| *other != id);
-                self.decode_kept(id, *picture);
+                self.decode_kept(ctx, id, *picture);
             }
             News::Read { purpose: Purpose::Save, picture, .. } => {
                 if !self.jobs.ask_where(*picture, self.controls.metadata) {

@@ -45,6 +45,7 @@ use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
 pub(crate) use actions::is_narrow;
+pub(crate) use command::SEARCHES;
 pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use film::Standing;
@@ -169,6 +170,8 @@ impl App {
         let (state, lost) = state.without_lost_folders();
         let given = options.open != OpenRequest::default();
         let open = if given { options.open } else { state.open.clone() };
+        // What was remembered stays so until something else has opened.
+        let opened = OpenRequest { device: open.device, precision: open.precision, ..state.open.clone() };
         let mut controls = state.controls.clone();
         let begun = options.prompt.is_some();
         controls.prompt = options.prompt.unwrap_or(controls.prompt);
@@ -215,7 +218,7 @@ impl App {
             tally: tally::Tally::default(),
             program: details::program(),
             graphics: String::new(),
-            opened: open.clone(),
+            opened,
             under_way: HashMap::new(),
             next_id: 0,
             measuring: false,
@@ -376,7 +379,7 @@ impl App {
 
     fn show_distance(&mut self, ctx: &egui::Context, found: jobs::Measured) {
         let jobs::Measured { lane, student, other, distance, map } = found;
-        let map = map.map(|map| ctx.load_texture("difference", map, TextureOptions::LINEAR));
+        let map = map.map(|map| ctx.load_texture("difference", pane::fitting(ctx, map), TextureOptions::LINEAR));
         self.apart.insert(lane, Apart { student, other, distance, map });
     }
 

@@ -19,7 +19,7 @@ pub struct Pane {
     pub sent: Option<Settings>,
     /// The last request's number.
     pub latest: Option<JobId>,
-    /// When a pause is long enough for it to be sent, in egui's time; the live lane has none.
+    /// When a pause is long enough for it to be sent, in egui's time; in the live lane, that it was asked for by hand.
     pub due: Option<f64>,
     /// Where the pane is on screen, and the picture's size in pixels.
     pub place: Option<(Rect, Vec2)>,
@@ -77,7 +77,7 @@ impl Pane {
 
     /// Puts the final picture of a run on screen.
     pub fn show(&mut self, ctx: &egui::Context, picture: Picture) {
-        let image = pixels(&picture);
+        let image = pixels(ctx, &picture);
         match &mut self.texture {
             Some(texture) => texture.set(image, TextureOptions::LINEAR),
             None => self.texture = Some(ctx.load_texture(self.name, image, TextureOptions::LINEAR)),
@@ -89,7 +89,7 @@ impl Pane {
 
     /// Puts an estimate on screen and keeps it for the trail.
     pub fn show_estimate(&mut self, ctx: &egui::Context, done: u32, total: u32, picture: Picture) {
-        let texture = ctx.load_texture(self.name, pixels(&picture), TextureOptions::LINEAR);
+        let texture = ctx.load_texture(self.name, pixels(ctx, &picture), TextureOptions::LINEAR);
         self.trail.push(Estimate { done, total, picture: picture.clone(), texture: texture.clone() });
         self.texture = Some(texture);
         self.picture = Some(picture);
@@ -98,10 +98,18 @@ impl Pane {
 
     /// Puts the last final picture back on screen: the engine says that it still stands.
     pub fn show_last(&mut self, ctx: &egui::Context) {
+        self.restore_trail();
         if let Some((picture, trail)) = self.last.clone().filter(|_| !self.finished) {
             self.texture = None;
             self.trail = trail;
             self.show(ctx, picture);
+        }
+    }
+
+    /// Puts the trail back that a run has cleared which came to no estimate of its own.
+    pub fn restore_trail(&mut self) {
+        if self.run.is_none() && self.finished && self.trail.is_empty() {
+            self.trail = self.last.as_ref().map(|(_, trail)| trail.clone()).unwrap_or_default();
         }
     }
 
@@ -134,6 +142,70 @@ impl Run {
 }
 
 /// A picture as egui takes it.
-pub(crate) fn pixels(picture: &Picture) -> ColorImage {
-    ColorImage::from_rgb([picture.width as usize, picture.height as usize], &picture.rgb)
+fn pixels(ctx: &egui::Context, picture: &Picture) -> ColorImage {
+    fitting(ctx, ColorImage::from_rgb([picture.width as usize, picture.height as usize], &picture.rgb))
+}
+
+/// An image that the graphics adapter takes: of one with a longer side than that, every other pixel, or fewer.
+pub(super) fn fitting(ctx: &egui::Context, image: ColorImage) -> ColorImage {
+    let most = ctx.input(|input| input.max_texture_side);
+    let [width, height] = image.size;
+    let step = width.max(height).div_ceil(most);
+    if step <= 1 {
+        return image;
+    }
+    let rows = image.pixels.chunks_exact(width).step_by(step);
+    let pixels = rows.flat_map(|row| row.iter().step_by(step).copied()).collect();
+    ColorImage::new([width.div_ceil(step), height.div_ceil(step)], pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::Color32;
+    use instaflow_engine::protocol::Timings;
+
+    use super::*;
+
+    fn picture(seed: u32) -> Picture {
+        Picture {
+            width: 1,
+            height: 1,
+            rgb: vec![0; 3].into(),
+            settings: Settings { seed, ..Settings::student("lake") },
+            timings: Timings::default(),
+            straightness: None,
+            path: [].into(),
+            latents: None,
+            model: String::new(),
+            model_hash: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_leaves_the_trail_of_the_one_before() {
+        let ctx = egui::Context::default();
+        let mut pane = Pane::new("test");
+        pane.show_estimate(&ctx, 1, 2, picture(1));
+        pane.show(&ctx, picture(2));
+        pane.trail.clear();
+        pane.run = Some(Run { id: JobId(1), began: Instant::now(), done: 0, total: 2 });
+        pane.restore_trail();
+        assert!(pane.trail.is_empty(), "another has begun");
+        pane.run = None;
+        pane.restore_trail();
+        assert_eq!(pane.trail.len(), 1);
+    }
+
+    #[test]
+    fn a_side_longer_than_the_adapter_takes_is_thinned_out() {
+        let ctx = egui::Context::default();
+        let most = ctx.input(|input| input.max_texture_side);
+        let size = [2 * most + 1, 4];
+        let pixels = (0..size[0] * size[1]).map(|at| Color32::from_gray((at % 251) as u8)).collect::<Vec<_>>();
+        let image = fitting(&ctx, ColorImage::new(size, pixels.clone()));
+        assert_eq!(image.size, [size[0].div_ceil(3), 2]);
+        assert_eq!(image.pixels[image.size[0] + 5], pixels[3 * size[0] + 15]);
+        let small = fitting(&ctx, ColorImage::new([most, 1], pixels[..most].to_vec()));
+        assert_eq!(small.size, [most, 1]);
+    }
 }

@@ -98,6 +98,10 @@ impl App {
         let changed = wanted != self.sheet.wanted;
         self.sheet.cells.resize_with(wanted.len(), || Pane::new("sheet"));
         self.sheet.wanted = wanted;
+        if changed {
+            // What still comes of the last request is not of these.
+            (self.sheet.latest, self.sheet.drawing) = (None, None);
+        }
         changed
     }
 

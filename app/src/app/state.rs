@@ -79,18 +79,29 @@ impl State {
     }
 
     /// The same without model folders that are gone; tells whether one was.
-    pub(super) fn without_lost_folders(mut self) -> (Self, bool) {
-        let lost = |source: &Source| matches!(source, Source::Folder(folder) if !folder.is_dir());
+    pub(super) fn without_lost_folders(self) -> (Self, bool) {
+        self.without_folders(|folder| !folder.is_dir())
+    }
+
+    /// The same without folders whose names are no Unicode, which is all that JSON holds.
+    fn without_unwritable_folders(mut self) -> Self {
+        let unwritable = |folder: &Path| folder.to_str().is_none();
+        self.controls.output = self.controls.output.filter(|folder| !unwritable(folder));
+        self.without_folders(unwritable).0
+    }
+
+    fn without_folders(mut self, is_out: impl Fn(&Path) -> bool) -> (Self, bool) {
+        let out = |source: &Source| matches!(source, Source::Folder(folder) if is_out(folder));
         let open = &self.open;
-        let any = lost(&open.model)
-            || open.teacher.as_ref().is_some_and(lost)
-            || open.tiny_decoder.as_ref().is_some_and(|folder| !folder.is_dir());
-        if !any && open.baseline.as_ref().is_some_and(lost) {
+        let any = out(&open.model)
+            || open.teacher.as_ref().is_some_and(out)
+            || open.tiny_decoder.as_deref().is_some_and(&is_out);
+        if !any && open.baseline.as_ref().is_some_and(out) {
             self.open.baseline = None;
             return (self, true);
         }
         if any {
-            self.open = OpenRequest { device: open.device, precision: open.precision, ..OpenRequest::default() };
+            self.open = open.pocket();
         }
         (self, any)
     }
@@ -181,6 +192,7 @@ impl App {
             (None, ..) => before,
         };
         State { controls: self.controls.clone(), open: self.opened.clone(), window, prompts: self.prompts.clone() }
+            .without_unwritable_folders()
     }
 }
 
@@ -225,6 +237,22 @@ mod tests {
             assert_eq!(any, lost, "{open:?}");
             assert_eq!(state.open == open, !lost);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_no_unicode_is_not_written() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"mod\xe8le".to_vec()));
+        let open = OpenRequest { model: Source::Folder(odd.clone()), ..OpenRequest::default() };
+        let controls = Controls { prompt: "lake".to_owned(), output: Some(odd), ..Controls::default() };
+        let state = State { controls, open, ..State::default() };
+        serde_json::to_string(&state).expect_err("JSON holds Unicode alone");
+        let state = state.without_unwritable_folders();
+        assert_eq!((&state.open, &state.controls.output), (&OpenRequest::default(), &None));
+        assert_eq!(state.controls.prompt, "lake", "all else is");
+        serde_json::to_string(&state).expect("JSON");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct ModelArguments {
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
     pub device: DeviceChoice,
 
-    /// Arithmetic of the networks [default: f32 on the CPU, bf16 on CUDA]
+    /// Arithmetic of the networks; f16 is for CUDA alone [default: f32 on the CPU, bf16 on CUDA]
     #[arg(long, value_name = "f32|bf16|f16", value_parser = precision(), hide_possible_values = true)]
     pub dtype: Option<Precision>,
 }
@@ -79,6 +79,22 @@ pub struct BaselineArguments {
     pub baseline_model: Option<PathBuf>,
 }
 
+/// The same request with folders that are found again whatever folder the program is started in next.
+pub fn absolute(request: OpenRequest) -> OpenRequest {
+    let whole = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
+    let source = |source| match source {
+        Source::Folder(folder) => Source::Folder(whole(folder)),
+        Source::Pocket => Source::Pocket,
+    };
+    OpenRequest {
+        model: source(request.model),
+        teacher: request.teacher.map(source),
+        baseline: request.baseline.map(source),
+        tiny_decoder: request.tiny_decoder.map(whole),
+        ..request
+    }
+}
+
 impl BaselineArguments {
     /// The same request with this model in it.
     pub fn add_to(&self, request: OpenRequest) -> OpenRequest {
@@ -117,7 +133,7 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
 
-    /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; picture k of several uses S + k
+    /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; of several the first one's, which ascends by 1
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(0..))]
     pub seed: u32,
@@ -147,7 +163,7 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "FILE.safetensors")]
     pub save_latents: Option<PathBuf>,
 
-    /// Overwrite files that exist
+    /// Overwrite pictures and latents that exist
     #[arg(long)]
     pub force: bool,
 }
@@ -205,6 +221,24 @@ mod tests {
         for text in ["", "x", "512", "512x", "0x64", "64x-64", "64x64x64", "4294967296x64", "a x b"] {
             assert!(size(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn folders_are_found_again_from_another_one() {
+        let named = |name: &str| Source::Folder(name.into());
+        let request = OpenRequest {
+            model: named("here/student"),
+            teacher: Some(Source::Pocket),
+            tiny_decoder: Some("tiny".into()),
+            ..OpenRequest::default()
+        };
+        let here = std::env::current_dir().expect("a folder to be in");
+        let whole = absolute(request);
+        assert_eq!(whole.model, Source::Folder(here.join("here/student")));
+        assert_eq!(
+            (whole.teacher, whole.baseline, whole.tiny_decoder),
+            (Some(Source::Pocket), None, Some(here.join("tiny")))
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use instaflow_engine::threads::{self, Priority};
 
+pub use arguments::absolute;
 use arguments::{BaselineArguments, ModelArguments, TraceArguments};
 
 /// Types a prompt, gets a picture: in a window, or by one of the commands below.
@@ -93,8 +94,8 @@ pub enum Command {
     Generate(generate::Generate),
     /// Draw student and teacher from the same noise, side by side with their difference.
     ///
-    /// --sampler, --guidance and --negative are the teacher's, --steps is the baseline's, too; the student draws in one step
-    /// without guidance. With --baseline-model a third model draws from the same noise.
+    /// The student draws in one step without guidance. --sampler and --guidance are the teacher's alone; --steps and
+    /// --negative are the baseline's, too: with --baseline-model a third model draws from the same noise.
     Compare(compare::Compare),
     /// Draw many prompts from several seeds as one contact sheet.
     ///

@@ -95,7 +95,8 @@ impl Store {
         let before = self.entry(id)?;
         png::save(&self.folder.picture(id), picture, true, true).map_err(|error| cannot_keep(&error))?;
         let now = Entry::new(id, before.kept_at, picture);
-        let entry = Entry { starred: before.starred, has_latents: before.has_latents, ..now };
+        let Entry { starred, deleted, has_latents, .. } = before;
+        let entry = Entry { starred, deleted, has_latents, ..now };
         self.put(&entry, picture)?;
         Ok(entry)
     }

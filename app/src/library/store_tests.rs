@@ -96,6 +96,8 @@ fn decoding_again_replaces_pixels_and_keeps_the_rest() {
     };
     let entry = store.replace(1, &again).expect("replaced");
     assert_eq!((entry.id, entry.kept_at, entry.starred, entry.has_latents), (1, 0, true, true));
+    store.change(2, |entry| entry.deleted = true).expect("changed");
+    assert!(store.replace(2, &again).expect("replaced").deleted, "what is on its way out stays so");
     let opened = {
         drop(store);
         open(&folder)

@@ -9,7 +9,7 @@ use egui::{
 use instaflow_engine::protocol::{Decoder, Lane, Role};
 
 use super::{canvas, path};
-use crate::app::{Act, App, Command, Standing};
+use crate::app::{Act, App, Command, SEARCHES, Standing};
 use crate::library::{Entry, Query};
 use crate::theme::{palette, tokens};
 
@@ -125,7 +125,8 @@ fn search(app: &mut App, ui: &mut Ui) {
     let mut query = app.film.shelf.query().clone();
     // A narrow window has other things to show beside it, too.
     let width = (ui.available_width() - 370.0).clamp(84.0, 170.0);
-    let edit = TextEdit::singleline(&mut query.words).hint_text("Search prompts").desired_width(width);
+    let edit = TextEdit::singleline(&mut query.words).id(Id::unique(SEARCHES[0]));
+    let edit = edit.hint_text("Search prompts").desired_width(width);
     let response = ui.add(edit.margin(Margin::symmetric(8, 3))).accessible_name("Search kept pictures");
     if std::mem::take(&mut app.film.find) {
         response.request_focus();

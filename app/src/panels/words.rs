@@ -1,10 +1,10 @@
 //! What the model knows: the line under the prompt, with examples or with what to take for an unknown word, and the
 //! panel of all words. Which words those are is `app::words`'.
 
-use egui::{Align, Button, Label, Layout, RichText, ScrollArea, TextEdit, Ui};
+use egui::{Align, Button, Id, Label, Layout, RichText, ScrollArea, TextEdit, Ui};
 use instaflow_engine::protocol::{Source, WordClass, Words};
 
-use crate::app::{App, Command, Focus, Hint};
+use crate::app::{App, Command, Focus, Hint, SEARCHES};
 use crate::theme::{palette, tokens};
 
 /// Height of words to take, in points.
@@ -48,7 +48,8 @@ pub fn panel(app: &mut App, ui: &mut Ui) {
             }
         });
     });
-    let edit = TextEdit::singleline(&mut app.knowing.find).hint_text("Find a word").desired_width(f32::INFINITY);
+    let edit = TextEdit::singleline(&mut app.knowing.find).id(Id::unique(SEARCHES[1]));
+    let edit = edit.hint_text("Find a word").desired_width(f32::INFINITY);
     ui.add(edit).accessible_name("Find a word");
     ui.add_space(4.0);
     let find = app.knowing.find.trim().to_lowercase();

@@ -183,8 +183,9 @@ impl Queue {
                     self.pace.drawn(job.settings(), now.saturating_duration_since(running.begun));
                 }
                 let seconds = now.saturating_duration_since(job.asked).as_secs_f64();
-                // What goes into a file stands nowhere: asked for again, it is drawn again.
-                let stands = !matches!(job.lane, Lane::Export | Lane::Kept);
+                // What goes into a file stands nowhere, and a sheet goes with its view: asked for again, they are drawn
+                // again.
+                let stands = !matches!(job.lane, Lane::Export | Lane::Kept | Lane::Sheet);
                 self.slot_mut(job.lane).drawn = Some(job.series).filter(|_| stands);
                 Some(Outcome::Drawn(*picture, seconds))
             }

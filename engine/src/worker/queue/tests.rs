@@ -207,9 +207,10 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
     }
     let expected = [(Lane::Live, 0), (Lane::Sheet, 0), (Lane::Teacher, 0), (Lane::Baseline, 0), (Lane::Export, 2)];
     assert_eq!(order, expected);
-    let ends = queue.accept(series(Lane::Sheet, 5, 4), now);
+    let ends = queue.accept(series(Lane::Teacher, 5, 1), now);
     assert!(matches!(ends[..], [Event::End { outcome: Outcome::Unchanged, .. }]), "drawn already: {ends:?}");
     assert!(queue.accept(series(Lane::Export, 7, 3), now).is_empty(), "a file may be wanted twice");
+    assert!(queue.accept(series(Lane::Sheet, 9, 4), now).is_empty(), "and so may a sheet that was put away");
     let ends = queue.accept(series(Lane::Sheet, 6, 0), now);
     assert!(matches!(ends[..], [Event::End { id: JobId(6), outcome: Outcome::Unchanged, .. }]), "nothing to draw");
 }

@@ -122,8 +122,9 @@ fn open(arguments: &Arguments, device: Device) -> Result<Run> {
         checkpoint_every: Duration::from_secs(arguments.checkpoint_seconds),
         stop_file: arguments.run.join("stop"),
     };
-    // One that is still there ended an earlier run.
-    if limits.stop_file.exists() {
+    // One that is still there ended an earlier run, or is to end one that works while this only looks.
+    let looks = matches!(arguments.command, Command::Sheet { .. } | Command::Plot { .. } | Command::Export { .. });
+    if !looks && limits.stop_file.exists() {
         std::fs::remove_file(&limits.stop_file)
             .with_context(|| format!("cannot remove {}", limits.stop_file.display()))?;
     }

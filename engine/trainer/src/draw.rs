@@ -8,7 +8,7 @@ use instaflow_engine::Cancel;
 use crate::flow::{Flow, noise};
 use crate::parameters::Tensors;
 use crate::pictures::{self, HELD_OUT};
-use crate::random::key;
+use crate::random::{self, key};
 use crate::run::Run;
 use crate::scenes::{self, Scene};
 use crate::stage::{MOST_REFLOWS, STACKS, Stage, Student};
@@ -93,6 +93,12 @@ pub fn scene(row: usize) -> Scene {
 /// Held-out prompt `row`: all that can be said of its scene.
 pub fn prompt(row: usize) -> String {
     scene(row).describe_fully(0).text
+}
+
+/// A short name for exactly these prompts and what they tell.
+pub fn fingerprint() -> String {
+    let shown = |row| prompt(row).into_bytes().into_iter().chain(told(row).into_iter().map(u8::from));
+    random::fingerprint((0..64).flat_map(shown))
 }
 
 /// For each head of the classifier whether held-out prompt `row` says what it asks.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::files;
-use crate::random::{Random, key};
+use crate::random::{self, Random, key};
 use crate::scenes;
 
 /// Scenes whose captions the pairs use begin here.
@@ -57,8 +57,7 @@ impl Prompts {
             Self::Scenes => (0..64).map(|row| self.of(0, row)).collect(),
             Self::Lines(lines) => lines.join("\n"),
         };
-        let letters: Vec<u64> = shown.bytes().map(u64::from).collect();
-        format!("{:016x}", key(&letters))
+        random::fingerprint(shown.bytes())
     }
 }
 

@@ -6,6 +6,12 @@ pub fn key(parts: &[u64]) -> u64 {
     parts.iter().fold(0x243F_6A88_85A3_08D3, |state, &part| mix(state ^ mix(part.wrapping_add(GOLDEN))))
 }
 
+/// A short name for exactly these bytes.
+pub fn fingerprint(bytes: impl IntoIterator<Item = u8>) -> String {
+    let parts: Vec<u64> = bytes.into_iter().map(u64::from).collect();
+    format!("{:016x}", key(&parts))
+}
+
 /// A stream of pseudo-random numbers (SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
 pub struct Random(u64);
 

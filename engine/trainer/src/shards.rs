@@ -126,7 +126,7 @@ pub fn fill(
     Ok(true)
 }
 
-/// Reads the rows that are there, at most `limit` rounded up to whole files, and says what they come from.
+/// Reads the rows that are there, at most `limit`, and says what they come from.
 pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
     let (mut rows, mut origin): (Rows, Option<Origin>) = (Rows { files: Vec::new(), numbers: Vec::new() }, None);
     for index in listed(folder)?.into_iter().take(limit.div_ceil(ROWS)) {
@@ -155,6 +155,7 @@ pub fn read(folder: &Path, limit: usize) -> Result<(Rows, Origin)> {
         rows.files.push(tensors);
     }
     let origin = origin.with_context(|| format!("there is nothing in {} yet: make it first", folder.display()))?;
+    rows.numbers.truncate(limit);
     Ok((rows, origin))
 }
 
@@ -259,6 +260,11 @@ mod tests {
         assert!(fill_at(&folder, 5, Shard::WHOLE, "a")?);
         let (rows, found) = read(&folder, usize::MAX)?;
         assert_eq!((rows.count(), rows.number(300), &found), (301, 300, &origin));
+        assert_eq!(
+            (read(&folder, 100)?.0.count(), read(&folder, 257)?.0.count()),
+            (100, 257),
+            "no more than asked for"
+        );
         let values = rows.latents(&[300, 2], &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(values, [300.0, -300.0, 2.0, -2.0]);
         assert!(fill_at(&folder, 600, Shard::WHOLE, "b").is_err());

@@ -54,13 +54,16 @@ impl Slot {
     }
 
     fn muon(&mut self, var: &Var, matrix: (usize, usize), gradients: &[&Tensor], factors: &Factors) -> Result<()> {
-        let (momentum, scale) = (muon::MOMENTUM as f32, factors.scale as f32);
+        let (momentum, scale, beta2) = (muon::MOMENTUM as f32, factors.scale as f32, BETA2 as f32);
         let ahead = with_slices(gradients, |gradients| {
             let mut ahead = vec![0.0; self.mean.len()];
-            for (index, (ahead, means)) in ahead.chunks_mut(CHUNK).zip(self.mean.chunks_mut(CHUNK)).enumerate() {
+            let moments = self.mean.chunks_mut(CHUNK).zip(self.square.chunks_mut(CHUNK));
+            for (index, (ahead, (means, squares))) in ahead.chunks_mut(CHUNK).zip(moments).enumerate() {
                 summed(gradients, index * CHUNK, ahead);
-                for (ahead, mean) in ahead.iter_mut().zip(means) {
+                for (ahead, (mean, square)) in ahead.iter_mut().zip(means.iter_mut().zip(squares)) {
                     let gradient = *ahead * scale;
+                    // For AdamW, which the run may be told to go on with.
+                    *square = beta2 * *square + (1.0 - beta2) * gradient * gradient;
                     *mean = momentum * *mean + (1.0 - momentum) * gradient;
                     *ahead = momentum * *mean + (1.0 - momentum) * gradient;
                 }

@@ -56,6 +56,16 @@ pub fn sample(seed: u64) -> Scene {
     Scene { attributes: Attributes::sample(&mut Random::new(seed, 1)), seed }
 }
 
+/// A short name for exactly these scenes at this size: what is computed from them does not fit others.
+pub fn fingerprint(size: u32) -> String {
+    let shown = |seed| {
+        let scene = sample(seed);
+        let words = scene.describe_fully(0).text.into_bytes();
+        words.into_iter().chain(scene.render(size))
+    };
+    crate::random::fingerprint((0..16).flat_map(shown))
+}
+
 impl Scene {
     /// Paints it: `size * size * 3` RGB bytes, rows from the top. Nothing for a size of 0.
     pub fn render(&self, size: u32) -> Vec<u8> {

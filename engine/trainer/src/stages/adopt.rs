@@ -62,8 +62,9 @@ pub fn take(run: &Run, folder: &Path) -> Result<()> {
     // What the text encoder is asked in training does not ship: its heads are new.
     let flow = Parameters::given(flow, |_| true, &Device::Cpu)?.or_seeded(Stage::BASE.seed());
     Told::new(&flow.builder(), run.config.sizes.text_width)?;
-    training::begin(&run.checkpoint(stage), &autoencoder)?;
-    training::begin(&run.checkpoint(Stage::BASE), &flow)
+    // The flow first: without an autoencoder nothing goes on from it, were this to end in between.
+    training::begin(&run.checkpoint(Stage::BASE), &flow)?;
+    training::begin(&run.checkpoint(stage), &autoencoder)
 }
 
 /// Gives convolutions below `prefixes` the channels that fresh ones have: outputs beyond the given ones begin as fresh

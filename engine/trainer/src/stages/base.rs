@@ -115,8 +115,11 @@ pub fn flow_fingerprint(weights: &Tensors) -> Result<String> {
 fn encoded(run: &Run, count: usize) -> Result<Rows> {
     let weights = run.trained(Stage::Decoder)?;
     let encoder = AutoencoderTiny::new(run.frozen(&weights, ""), &run.architecture().autoencoder()?)?;
-    let origin = Origin::from([("encoder".to_owned(), fingerprint(&weights, "encoder.")?)]);
     let side = run.config.sizes.picture;
+    let origin = Origin::from([
+        ("encoder".to_owned(), fingerprint(&weights, "encoder.")?),
+        ("scenes".to_owned(), scenes::fingerprint(side)),
+    ]);
     let folder = run.path("latents");
     let whole = shards::fill(&folder, count, Shard::WHOLE, PART, &origin, run.replicas(), &run.limits, |rows| {
         let rendered: Vec<Vec<u8>> = rows.map(|row| scenes::sample(row as u64).render(side)).collect();

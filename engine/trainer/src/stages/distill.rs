@@ -22,11 +22,11 @@ use crate::stages::sheet::Sheets;
 pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> Result<()> {
     let (stage, from, schedule) = (Stage::Student(student), Stage::Flow(student.from), &settings.schedule);
     let (rows, origin) = pairs::read(run, from, limit)?;
-    let parameters = run.parameters(stage, || {
-        let weights = run.trained(from)?;
-        pairs::check(&origin, &weights, from)?;
-        Ok(Parameters::given(start(weights, student.stacks)?, is_unet, &run.device)?)
-    })?;
+    let weights = run.trained(from)?;
+    // Also where the stage has begun: the flow may have learned on since then.
+    pairs::check(&origin, &weights, from)?;
+    let parameters =
+        run.parameters(stage, || Ok(Parameters::given(start(weights, student.stacks)?, is_unet, &run.device)?))?;
     let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
     let flow = Flow::new(run, &parameters.builder(), student.stacks)?;
     let judged = [settings.loss, settings.second_loss].contains(&Loss::Perceptual);

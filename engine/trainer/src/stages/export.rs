@@ -13,6 +13,7 @@ use crate::parameters::Tensors;
 use crate::run::Run;
 use crate::scenes;
 use crate::stage::{Stage, Student};
+use crate::stages::pairs;
 
 /// Writes `folder/teacher`, the flow that `student` was distilled from, and `folder/student`; existing files of these
 /// names are replaced one by one. Beside them `world.json` says what the scenes can show, in words.
@@ -23,6 +24,7 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         None => run.trained(Stage::Decoder)?,
     };
     let flow = run.trained(Stage::Flow(student.from))?;
+    pairs::check_kept(run, &flow, Stage::Flow(student.from))?;
     let stage = Stage::Student(student);
     let distilled = run.trained(stage)?;
     let text = part(&flow, TEXT);

@@ -83,6 +83,11 @@ pub fn check(origin: &Origin, weights: &Tensors, from: Stage) -> Result<()> {
     Ok(())
 }
 
+/// The same of the pairs that are there, if any are.
+pub fn check_kept(run: &Run, weights: &Tensors, from: Stage) -> Result<()> {
+    shards::origin(&run.path(&folder(from)))?.map_or(Ok(()), |origin| check(&origin, weights, from))
+}
+
 /// The guidance scale that the pairs of a flow were drawn with: what its students imitate. `None` where there are none.
 pub fn guidance(run: &Run, from: Stage) -> Result<Option<f64>> {
     let origin = shards::origin(&run.path(&folder(from)))?;

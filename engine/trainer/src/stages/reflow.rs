@@ -26,11 +26,10 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
     ensure!(from < MOST_REFLOWS, "a run has at most {MOST_REFLOWS} reflows");
     let (stage, from, schedule) = (Stage::Flow(from + 1), Stage::Flow(from), &settings.schedule);
     let (rows, origin) = pairs::read(run, from, limit)?;
-    let parameters = run.parameters(stage, || {
-        let weights = run.trained(from)?;
-        pairs::check(&origin, &weights, from)?;
-        Ok(Parameters::given(weights, is_unet, &run.device)?)
-    })?;
+    let weights = run.trained(from)?;
+    // Also where the stage has begun: the flow may have learned on since then.
+    pairs::check(&origin, &weights, from)?;
+    let parameters = run.parameters(stage, || Ok(Parameters::given(weights, is_unet, &run.device)?))?;
     let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
     let flow = Flow::new(run, &parameters.builder(), 1)?;
     let judge = if settings.loss == Loss::Perceptual { Some(Judge::open(run)?) } else { None };

@@ -75,6 +75,14 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     let larger = run_of(&folder.path().join("larger"), config, None)?;
     copy_tokenizer(&run.tokenizer_folder(), &larger.tokenizer_folder())?;
     assert!(adopt::take(&larger, &pair).unwrap_err().to_string().contains("decoder_blocks"));
+
+    // Pairs of a flow that has learned on are another flow's.
+    let mut longer = run.config.reflow.clone();
+    longer.schedule.steps += 2;
+    reflow::train(&run, &longer, 0, 100)?;
+    let stale = |result: Result<()>| result.unwrap_err().to_string().contains("pairs --from reflow-1");
+    assert!(stale(distill::train(&run, &run.config.distill, STACKED, 100)));
+    assert!(stale(export::write(&run, &folder.path().join("stale"), STACKED)));
     Ok(())
 }
 

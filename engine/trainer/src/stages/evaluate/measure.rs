@@ -187,7 +187,7 @@ pub fn latents(
     let origin = Origin::from([
         ("weights".to_owned(), flow_fingerprint(weights)?),
         ("decoder".to_owned(), fingerprint(&run.trained(Stage::Decoder)?, "")?),
-        ("prompts".to_owned(), run.prompts()?.fingerprint()),
+        ("prompts".to_owned(), draw::fingerprint()),
         ("seeds".to_owned(), seeds.to_string()),
     ]);
     let folder = run.path("evaluate").join(if seeds == 1 { contestant.id() } else { contestant.id() + "-seeds" });

@@ -88,8 +88,9 @@ pub const LATENTS: &str = "latents";
 pub const ROWS: usize = 256;
 
 /// Makes what is missing of a shard's share of `count` rows, `part` of them at once on a worker: `make` gives the tensors
-/// of a range of rows. A last file that held fewer than are asked for now is made anew. `origin` says what they come
-/// from; files of another origin are refused. False where a limit ended it early.
+/// of a range of rows, always as many; what it makes beyond the last row is dropped. A last file that held fewer than are
+/// asked for now is made anew. `origin` says what they come from; files of another origin are refused. False where a limit
+/// ended it early.
 pub fn fill(
     folder: &Path,
     count: usize,
@@ -118,8 +119,9 @@ pub fn fill(
             return Ok(false);
         }
         let (rows, part) = (rows_of(file), part.max(1));
-        let parts = rows.clone().step_by(part).map(|start| start..(start + part).min(rows.end)).collect();
-        let rows = joined(&workers.map(parts, &make)?)?;
+        // Whole parts, also at the end: networks choose their algorithms by the size of a batch.
+        let parts = rows.clone().step_by(part).map(|start| start..start + part).collect();
+        let rows = joined(&workers.map(parts, &make)?, rows.len())?;
         files::write_tensors(&path(folder, file), files::saved(&rows), metadata(origin)?)?;
         progress.count((done + index + 1) as u64);
     }
@@ -184,12 +186,12 @@ fn listed(folder: &Path) -> Result<Vec<usize>> {
     Ok(found)
 }
 
-/// The parts one after the other.
-fn joined(parts: &[Tensors]) -> Result<Tensors> {
+/// The first `count` rows of the parts one after the other.
+fn joined(parts: &[Tensors], count: usize) -> Result<Tensors> {
     let Some(first) = parts.first() else { bail!("no rows were made") };
     let join = |name: &String| {
         let tensors: Vec<&Tensor> = parts.iter().filter_map(|part| part.get(name)).collect();
-        Ok((name.clone(), Tensor::cat(&tensors, 0)?.to_device(&Device::Cpu)?))
+        Ok((name.clone(), Tensor::cat(&tensors, 0)?.narrow(0, 0, count)?.to_device(&Device::Cpu)?))
     };
     first.keys().map(join).collect()
 }
@@ -254,7 +256,10 @@ mod tests {
         assert!(fill_at(&folder, 100, Shard::WHOLE, "a")?);
         assert_eq!(read(&folder, usize::MAX)?.0.count(), 100);
         assert!(fill_at(&folder, ROWS, Shard::WHOLE, "a")?);
-        let only_new = |range: Range<usize>| if range.start < ROWS { anyhow::bail!("made twice") } else { make(range) };
+        let only_new = |range: Range<usize>| {
+            anyhow::ensure!(range.start >= ROWS && range.len() == 24, "{range:?}: made twice, or a part of a part");
+            make(range)
+        };
         assert!(fill(&folder, 301, Shard::WHOLE, 24, &origin, &workers, &limits(&folder, None), only_new)?);
         // Fewer than are there: nothing to do.
         assert!(fill_at(&folder, 5, Shard::WHOLE, "a")?);

@@ -424,12 +424,18 @@ fn a_sheet_shows_each_prompt_from_each_seed() {
     place.bad(2, &["sheet", "prompts.txt", "-o", "c.png", "--model", &model, "--count", "0"], "1..=64");
 }
 
-/// The fixture's model as a folder of Stable Diffusion's kind.
+/// The fixture's model as a folder of Stable Diffusion's kind, with each sampler's own spacing, as the reference has it.
 fn stable_diffusion(place: &Place) {
     copy(&fixture("model"), &place.path("sd"));
-    let index = place.path("sd/model_index.json");
-    let text = fs::read_to_string(&index).expect("an index");
-    fs::write(index, text.replace("RectifiedFlowPipeline", "StableDiffusionPipeline")).expect("a test file");
+    for (file, from, to) in [
+        ("model_index.json", "RectifiedFlowPipeline", "StableDiffusionPipeline"),
+        ("scheduler/scheduler_config.json", "\"timestep_spacing\": \"leading\",", ""),
+    ] {
+        let path = place.path("sd").join(file);
+        let text = fs::read_to_string(&path).expect("a config");
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).expect("a test file");
+    }
 }
 
 #[test]

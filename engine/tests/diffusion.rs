@@ -8,7 +8,7 @@ use std::path::Path;
 use instaflow_engine::pipeline::{Models, Step};
 use instaflow_engine::protocol::{OpenRequest, Picture, Role, Sampler, Settings, Source};
 use instaflow_engine::{Cancel, Error};
-use support::{PROMPT, expected, fixture, noise, open};
+use support::{PROMPT, expected, expected_in, fixture, noise, open};
 use tempfile::TempDir;
 
 /// The fixture's model as a folder that calls itself Stable Diffusion; `edit` changes its scheduler's config.
@@ -45,17 +45,24 @@ fn folder(folder: &TempDir) -> Source {
 
 /// Draws, and gives how far the latents are from a reference's, as a share of its largest value.
 fn deviation(models: &Models, settings: &Settings, name: &str) -> (f32, Picture) {
+    deviation_from(models, settings, name, &expected(name).1)
+}
+
+fn deviation_from(models: &Models, settings: &Settings, name: &str, wanted: &[f32]) -> (f32, Picture) {
     let drawn = models.draw(settings, Some(&noise()), &mut |_| {}, &Cancel::default()).unwrap();
-    let (_, wanted) = expected(name);
     let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    let off = drawn.latents.values.iter().zip(&wanted).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest;
+    let off = drawn.latents.values.iter().zip(wanted).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest;
     println!("{name}: latents off by {off:e} of the largest");
     (off, drawn.picture)
 }
 
 #[test]
 fn the_samplers_are_diffusers() {
-    let models = open(&OpenRequest { model: Source::Folder(fixture("model")), ..OpenRequest::default() });
+    // The reference's schedulers have their own spacing.
+    let sd = stable_diffusion(|config| config["timestep_spacing"] = serde_json::Value::Null);
+    let index = sd.path().join("model_index.json");
+    std::fs::copy(fixture("model").join("model_index.json"), index).unwrap();
+    let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
     for (sampler, name, other) in [
         (Sampler::DpmPlusPlus2M, "sd_dpm_latents", "sd_ddim_latents"),
         (Sampler::Ddim, "sd_ddim_latents", "sd_dpm_latents"),
@@ -75,7 +82,7 @@ fn the_samplers_are_diffusers() {
 
 #[test]
 fn a_folder_of_stable_diffusion_is_drawn_as_one() {
-    let sd = stable_diffusion(|_| {});
+    let sd = stable_diffusion(|config| config["timestep_spacing"] = serde_json::Value::Null);
     let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
     let summary = models.summary();
     assert!(summary.student.is_none(), "it is no student");
@@ -88,6 +95,18 @@ fn a_folder_of_stable_diffusion_is_drawn_as_one() {
     assert!(picture.straightness.is_some_and(|s| s.is_finite() && s > 0.0));
     let times: Vec<f32> = picture.path.iter().map(|point| point.t).collect();
     assert!(times[0] > 0.0 && times.windows(2).all(|pair| pair[0] < pair[1]) && times[24] < 1.0, "{times:?}");
+}
+
+/// A PNDM scheduler saved by a Diffusers of today names its spacing, and `from_config` keeps it.
+#[test]
+fn the_spacing_that_a_folder_names_is_kept() {
+    let sd = stable_diffusion(|config| assert_eq!(config["timestep_spacing"], "leading"));
+    let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
+    let settings = Settings::of(Role::Teacher, Sampler::DpmPlusPlus2M, PROMPT);
+    let name = "sd_dpm_leading_latents";
+    let (_, wanted) = expected_in("expected_spacing.safetensors", name);
+    let (off, _) = deviation_from(&models, &settings, name, &wanted);
+    assert!(off < 1e-4, "latents off by {off} of the largest");
 }
 
 #[test]

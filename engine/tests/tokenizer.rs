@@ -18,6 +18,7 @@ fn clip_files() -> TokenizerFiles {
         merges: read("merges.txt"),
         config: read("tokenizer_config.json"),
         special_tokens: read("special_tokens_map.json"),
+        added_tokens: None,
         folder,
     }
 }
@@ -147,6 +148,45 @@ fn a_small_vocabulary_of_its_own() {
         assert_eq!(tokenizer.encode("AB a b ab"), [0, 7, 4, 6, 7, 1, 2, 2]);
         assert_eq!(tokenizer.vocabulary_size(), 8);
     }
+}
+
+/// As `textual_inversion.py` saves them: the vocabulary's file does not know the word that was learned.
+#[test]
+fn added_tokens_are_words_of_their_own() {
+    let mut config: serde_json::Value = serde_json::from_slice(clip_files().config.as_deref().unwrap()).unwrap();
+    config["added_tokens_decoder"] = serde_json::Value::Null;
+    let older = |added: &str| TokenizerFiles {
+        added_tokens: Some(added.as_bytes().to_vec()),
+        config: Some(config.to_string().into_bytes()),
+        ..clip_files()
+    };
+    let (good, gap) = (older(r#"{"<cat-toy>": 49408}"#), older(r#"{"<cat-toy>": 50000}"#));
+    config["added_tokens_decoder"] = serde_json::json!({
+        "49406": { "content": "<|startoftext|>", "special": true },
+        "49408": { "content": "<cat-toy>", "special": false },
+    });
+    let newer = TokenizerFiles { config: Some(config.to_string().into_bytes()), ..clip_files() };
+    for files in [good, newer] {
+        let tokenizer = Tokenizer::new(&files, Some(77)).unwrap();
+        assert_eq!(tokenizer.encode("a <cat-toy> on")[..5], [49406, 320, 49408, 525, 49407]);
+        assert_eq!(tokenizer.vocabulary_size(), 49409);
+    }
+    assert!(Tokenizer::new(&gap, Some(77)).unwrap_err().to_string().contains("<cat-toy>"));
+}
+
+/// Stable Diffusion 2's folders: `!` pads, says the map, and the config beside it names the end mark.
+#[test]
+fn in_older_folders_the_map_goes_before_the_config() {
+    let pad = |config: &str| {
+        let files = TokenizerFiles {
+            config: Some(config.as_bytes().to_vec()),
+            special_tokens: Some(br#"{"pad_token": "!"}"#.to_vec()),
+            ..clip_files()
+        };
+        Tokenizer::new(&files, Some(77)).unwrap().encode("a")[76]
+    };
+    assert_eq!(pad(r#"{"pad_token": "<|endoftext|>"}"#), 0);
+    assert_eq!(pad(r#"{"pad_token": "<|endoftext|>", "added_tokens_decoder": {}}"#), 49407);
 }
 
 #[test]

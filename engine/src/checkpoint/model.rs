@@ -12,7 +12,7 @@ use crate::diffusion::Schedule;
 use crate::protocol::{Sampler, Words};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, Tokenizer};
-use crate::unet::UNetConfig;
+use crate::unet::{UNetConfig, meant_side};
 use crate::{Error, Result};
 
 const INDEX: &str = "model_index.json";
@@ -271,6 +271,7 @@ pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Resu
         merges: read("merges.txt")?,
         config: read("tokenizer_config.json")?,
         special_tokens: read("special_tokens_map.json")?,
+        added_tokens: read("added_tokens.json")?,
     };
     let number = |key: &str, default: usize| {
         text_config.map(|config| config[key].as_u64().map_or(default, |number| number as usize))
@@ -312,7 +313,7 @@ fn sample_size(unet: &Component) -> Result<(usize, usize)> {
     let size = match value {
         Value::Null => Some((64, 64)),
         Value::Array(sides) if sides.len() == 2 => side(&sides[1]).zip(side(&sides[0])),
-        one => side(one).map(|side| (side, side)),
+        one => side(one).map(|side| [meant_side(side, unet.config()["_diffusers_version"].as_str()); 2].into()),
     };
     let fault = || -> Error { unet.config_fault(format!("has sample_size = {value}, where 1 to 1024 is expected")) };
     size.ok_or_else(fault)

@@ -10,9 +10,6 @@ use crate::Result;
 /// Times that the network was trained at: 0 is nearly an image, the last nearly noise.
 const TIMES: usize = 1000;
 
-/// Highest `steps_offset`: with at most 50 steps no time then lies behind the last.
-const MOST_OFFSET: u64 = 10;
-
 /// The schedulers of Diffusers whose configs mean the same here.
 const CLASSES: [&str; 12] = [
     "PNDMScheduler",
@@ -29,9 +26,9 @@ const CLASSES: [&str; 12] = [
     "KDPM2DiscreteScheduler",
 ];
 
-/// Switches of theirs that change the steps in ways that are not followed here.
-const REFUSED: [&str; 9] = [
-    "clip_sample",
+/// Switches of theirs that change the steps in ways that are not followed here. `clip_sample` is none of them: Diffusers'
+/// pipeline of Stable Diffusion switches it off.
+const REFUSED: [&str; 8] = [
     "thresholding",
     "rescale_betas_zero_snr",
     "use_karras_sigmas",
@@ -41,6 +38,10 @@ const REFUSED: [&str; 9] = [
     "use_flow_sigmas",
     "euler_at_final",
 ];
+
+/// What DPM-Solver++ may be told of its own steps; the names of other solvers' ways mean midpoint to it in Diffusers.
+const SOLVERS: [(&str, &[&str]); 2] =
+    [("algorithm_type", &["dpmsolver++", "deis"]), ("solver_type", &["midpoint", "logrho", "bh1", "bh2"])];
 
 /// A model's schedule: `x_t = α_t·image + σ_t·noise` with α² + σ² = 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,26 +115,36 @@ impl Schedule {
         if times != TIMES as u64 {
             return Err(format!("has num_train_timesteps = {times}: Stable Diffusion has {TIMES}"));
         }
-        let steps_offset = whole(config, "steps_offset", 0)?;
-        if steps_offset > MOST_OFFSET {
-            return Err(format!("has steps_offset = {steps_offset}: 0 to {MOST_OFFSET} are known"));
+        for (key, known) in SOLVERS {
+            one_of(config, key, &known.iter().map(|name| (*name, ())).collect::<Vec<_>>())?;
         }
-        // How another scheduler spaces its steps says nothing of these two: they then keep their own way in Diffusers.
+        let order = whole(config, "solver_order", 2)?;
+        if order != 2 {
+            return Err(format!("has solver_order = {order}: 2 is known"));
+        }
+        if let Some(least) = config["lambda_min_clipped"].as_f64() {
+            return Err(format!(
+                "has lambda_min_clipped = {least}, which is not followed here: remove it to draw without"
+            ));
+        }
+        // Diffusers' pipeline puts 1 in the place of any other number that a config gives, or that DDIM takes of itself.
+        whole(config, "steps_offset", 1)?;
+        let outdated = !config["steps_offset"].is_null() || config["_class_name"].as_str() == Some("DDIMScheduler");
         let spacing = one_of(config, "timestep_spacing", &SPACINGS)?;
-        let spacing_of = |class: &str| spacing.filter(|_| config["_class_name"].as_str() == Some(class));
         Ok(Self {
             alphas_cumprod: alphas_cumprod(config)?,
             prediction: one_of(config, "prediction_type", &PREDICTIONS)?.unwrap_or(Prediction::Epsilon),
-            ddim_spacing: spacing_of("DDIMScheduler").unwrap_or(Spacing::Leading),
-            dpm_spacing: spacing_of("DPMSolverMultistepScheduler").unwrap_or(Spacing::Linspace),
-            steps_offset: steps_offset as usize,
+            ddim_spacing: spacing.unwrap_or(Spacing::Leading),
+            dpm_spacing: spacing.unwrap_or(Spacing::Linspace),
+            steps_offset: usize::from(outdated),
             set_alpha_to_one: config["set_alpha_to_one"].as_bool().unwrap_or(true),
             ends_at_least_sigma: one_of(config, "final_sigmas_type", &[("zero", false), ("sigma_min", true)])?
                 .unwrap_or(false),
         })
     }
 
-    /// Where `steps` steps of DDIM stop.
+    /// Where `steps` steps of DDIM stop. Each leads to the next of these times; Diffusers' goes 1000/`steps` down instead,
+    /// which is the same but with times of linspace, or of trailing where 1000 does not divide.
     pub fn ddim(&self, steps: usize) -> Knots {
         let times = match self.ddim_spacing {
             Spacing::Leading => backwards(steps, |step| step * (TIMES / steps) + self.steps_offset),

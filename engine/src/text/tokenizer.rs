@@ -2,10 +2,11 @@
 //!
 //! From `vocab.json` and `merges.txt` the tokenizer is put together as Transformers' `CLIPConverter` does it: NFC,
 //! white space to single spaces, lower case, CLIP's own word pattern, bytes to characters, merges with `</w>` at the
-//! end of words. HTML is not unescaped, and a literal `<|endoftext|>` in a prompt is the special token. A folder's
+//! end of words. What the slow tokenizer of Transformers 4 left to `ftfy`, where that was installed, stays as it is: HTML,
+//! typographic quotation marks, ligatures. A literal `<|endoftext|>` in a prompt is the special token. A folder's
 //! `tokenizer.json` is taken as it stands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -47,6 +48,8 @@ pub struct TokenizerFiles {
     pub config: Option<Vec<u8>>,
     /// `special_tokens_map.json`: special tokens, for older folders.
     pub special_tokens: Option<Vec<u8>>,
+    /// `added_tokens.json`: ids beyond the vocabulary's, as textual inversion adds them, for older folders.
+    pub added_tokens: Option<Vec<u8>>,
 }
 
 /// Turns prompts into token ids.
@@ -196,7 +199,18 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
         bpe.add_special_tokens([start_mark, end_mark, pad_mark])?;
         Ok(bpe)
     };
-    let bpe = build().map_err(|error| files.fault("vocab.json", format!("gives no tokenizer ({error})")))?;
+    let mut bpe = build().map_err(|error| files.fault("vocab.json", format!("gives no tokenizer ({error})")))?;
+    for (id, token) in &special.added {
+        if bpe.token_to_id(token) == Some(*id) {
+            continue;
+        }
+        // As it is written: the slow tokenizer looks for it before anything is done to the prompt.
+        let added = bpe.add_tokens([AddedToken::from(token.as_str(), false).normalized(false)]);
+        if added.is_err() || bpe.token_to_id(token) != Some(*id) {
+            let message = format!("gives the added token {token} the id {id}, which is not the next one");
+            return Err(files.fault("", message));
+        }
+    }
     Ok(((bpe, start, end, pad), words))
 }
 
@@ -234,6 +248,8 @@ struct Special {
     start: Option<AddedToken>,
     end: Option<AddedToken>,
     pad: Option<AddedToken>,
+    /// Tokens of their own beside the vocabulary's, ids ascending.
+    added: BTreeMap<u32, String>,
     longest: Option<usize>,
 }
 
@@ -246,7 +262,17 @@ impl Special {
         };
         let config = parse("tokenizer_config.json", &files.config)?;
         let map = parse("special_tokens_map.json", &files.special_tokens)?;
-        let token = |key: &str| special_token(&config[key]).or_else(|| special_token(&map[key]));
+        let decoder = config["added_tokens_decoder"].as_object();
+        // In folders from before there was such a table, Transformers lets the map go before the config.
+        let (first, second) = if decoder.is_some() { (&config, &map) } else { (&map, &config) };
+        let token = |key: &str| special_token(&first[key]).or_else(|| special_token(&second[key]));
+        let older = parse("added_tokens.json", &files.added_tokens)?;
+        let added = if let Some(table) = decoder {
+            table.iter().filter_map(|(id, token)| Some((id.parse().ok()?, content(token)?))).collect()
+        } else {
+            let table = older.as_object().into_iter().flatten();
+            table.filter_map(|(token, id)| Some((u32::try_from(id.as_u64()?).ok()?, token.clone()))).collect()
+        };
         // Transformers writes 1e30 where there is no limit.
         let longest =
             config["model_max_length"].as_f64().filter(|&length| (0.0..=MOST_TOKENS as f64).contains(&length));
@@ -254,6 +280,7 @@ impl Special {
             start: token("bos_token"),
             end: token("eos_token"),
             pad: token("pad_token"),
+            added,
             longest: longest.map(|length| length as usize),
         })
     }
@@ -262,11 +289,15 @@ impl Special {
 /// A special token written as a string, or as an object with its flags.
 fn special_token(value: &Value) -> Option<AddedToken> {
     let flag = |key: &str| value[key].as_bool();
-    let token = mark(value.as_str().or_else(|| value["content"].as_str())?)
+    let token = mark(&content(value)?)
         .lstrip(flag("lstrip").unwrap_or(false))
         .rstrip(flag("rstrip").unwrap_or(false))
         .single_word(flag("single_word").unwrap_or(false));
     Some(token.normalized(flag("normalized").unwrap_or(true)))
+}
+
+fn content(token: &Value) -> Option<String> {
+    token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
 }
 
 /// CLIP's marks are looked for after normalisation: capitals do not hide them.

@@ -10,6 +10,9 @@ use crate::layers::check_sizes;
 pub struct UNetConfig {
     /// Side of the latent that the model was trained at; `None` where the config does not say.
     pub sample_size: Option<SampleSize>,
+    /// With which Diffusers the folder was written.
+    #[serde(rename = "_diffusers_version", skip_serializing_if = "Option::is_none")]
+    pub diffusers_version: Option<String>,
     /// Channels of the latent.
     pub in_channels: usize,
     /// Channels of the velocity.
@@ -81,6 +84,7 @@ impl Default for UNetConfig {
         let levels = |names: [&str; 4]| names.map(String::from).to_vec();
         Self {
             sample_size: Some(SampleSize::Square(64)),
+            diffusers_version: None,
             in_channels: 4,
             out_channels: 4,
             block_out_channels: vec![320, 640, 1280, 1280],
@@ -110,6 +114,14 @@ impl Default for UNetConfig {
             resnet_time_scale_shift: "default".into(),
         }
     }
+}
+
+/// The side of the latent that a config means. Folders converted before Diffusers 0.9 say 32 where Stable Diffusion has 64;
+/// Diffusers' pipelines mend it in the same way.
+pub(crate) fn meant_side(side: usize, diffusers_version: Option<&str>) -> usize {
+    let mut numbers = diffusers_version.unwrap_or_default().split('.').map(str::parse::<u32>);
+    let is_before = matches!((numbers.next(), numbers.next()), (Some(Ok(0)), Some(Ok(..9))));
+    if is_before { side.max(64) } else { side }
 }
 
 impl UNetConfig {
@@ -189,7 +201,7 @@ impl UNetConfig {
     /// Height and width of the latent that the model was trained at.
     pub fn latent_size(&self) -> (usize, usize) {
         match self.sample_size {
-            Some(SampleSize::Square(side)) => (side, side),
+            Some(SampleSize::Square(side)) => [meant_side(side, self.diffusers_version.as_deref()); 2].into(),
             Some(SampleSize::Both([height, width])) => (height, width),
             None => (64, 64),
         }
@@ -198,5 +210,20 @@ impl UNetConfig {
     /// Both sides of a latent must be multiples of this. The config must be valid.
     pub fn latent_multiple(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meant_side;
+
+    #[test]
+    fn old_folders_mean_stable_diffusions_side() {
+        for (version, side) in [(Some("0.8.0.dev0"), 64), (Some("0.9.0.dev0"), 32), (Some("0.35.2"), 32), (None, 32)] {
+            assert_eq!(meant_side(32, version), side, "{version:?}");
+        }
+        for (version, side) in [(Some("0.8.0"), 96), (Some("1.2.0"), 96), (Some("new"), 96)] {
+            assert_eq!(meant_side(96, version), side, "{version:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! from the folder, it stacks, it stops between blocks and it is trainable at speed on a CPU.
 
 mod config;
+pub(crate) use config::meant_side;
 pub use config::{PerLevel, SampleSize, UNetConfig};
 
 mod body;

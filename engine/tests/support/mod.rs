@@ -16,7 +16,12 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// What the reference has under this name: shape and values.
 pub fn expected(name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(fixture("expected.safetensors")).unwrap();
+    expected_in("expected.safetensors", name)
+}
+
+/// The same of another file.
+pub fn expected_in(file: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(fixture(file)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let view = file.tensor(name).unwrap();
     let values = view.data().chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();

@@ -37,8 +37,16 @@ fn runs_stop_where_diffusers_does() {
     assert_eq!(dpm("leading"), [801.0, 601.0, 401.0, 201.0]);
     assert_eq!(dpm("linspace"), [999.0, 749.0, 500.0, 250.0]);
     assert_eq!(dpm("trailing"), ddim("trailing"));
+    // What another class of them says is taken over, as `from_config` does; each has its own way where nothing is said.
     let other = schedule("PNDMScheduler", "trailing");
-    assert_eq!((other.ddim(4).times, other.dpm(4).times), (ddim("leading"), dpm("linspace")));
+    assert_eq!((other.ddim(4).times, other.dpm(4).times), (ddim("trailing"), dpm("trailing")));
+    let mut silent = config();
+    silent["timestep_spacing"] = Value::Null;
+    let silent = Schedule::from_json(&silent).unwrap();
+    assert_eq!((silent.ddim(4).times, silent.dpm(4).times), (ddim("leading"), dpm("linspace")));
+    // Diffusers 0.42.1: `DPMSolverMultistepScheduler.from_config` of Stable Diffusion's PNDM config as it is saved now.
+    let saved = schedule("PNDMScheduler", "leading").dpm(25).times;
+    assert_eq!((&saved[..3], &saved[23..]), (&[951.0, 913.0, 875.0][..], &[77.0, 39.0][..]));
     for steps in 1..=50 {
         for spacing in ["leading", "linspace", "trailing"] {
             let ddim = schedule("DDIMScheduler", spacing).ddim(steps);
@@ -62,11 +70,14 @@ fn what_is_unknown_is_refused() {
         ("beta_end", json!(1.5), "between 0 and 1"),
         ("prediction_type", json!("sample"), "known are epsilon, v_prediction"),
         ("timestep_spacing", json!(7), "known are linspace"),
-        ("steps_offset", json!(11), "0 to 10"),
+        ("algorithm_type", json!("sde-dpmsolver++"), "known are dpmsolver++, deis"),
+        ("solver_type", json!("heun"), "known are midpoint"),
+        ("solver_order", json!(3), "2 is known"),
+        ("lambda_min_clipped", json!(-5.1), "lambda_min_clipped = -5.1"),
         ("steps_offset", json!(-1), "whole number"),
         ("num_train_timesteps", json!(100), "has 1000"),
         ("trained_betas", json!([0.1]), "trained_betas"),
-        ("clip_sample", json!(true), "clip_sample = true"),
+        ("thresholding", json!(true), "thresholding = true"),
         ("rescale_betas_zero_snr", json!(true), "rescale_betas_zero_snr"),
     ] {
         let mut config = config();
@@ -75,6 +86,20 @@ fn what_is_unknown_is_refused() {
         assert!(error.contains(words), "{error}");
     }
     assert!(Schedule::from_json(&json!({})).is_ok(), "Diffusers' defaults");
+}
+
+/// `StableDiffusionPipeline.__init__` mends these, whatever the folder says.
+#[test]
+fn outdated_configs_mean_what_the_pipeline_makes_of_them() {
+    let with = |class: &str, offset: Value| {
+        let mut config = config();
+        (config["_class_name"], config["steps_offset"], config["clip_sample"]) = (class.into(), offset, json!(true));
+        Schedule::from_json(&config).unwrap().ddim(4).times
+    };
+    for (class, offset) in [("PNDMScheduler", json!(0)), ("DDIMScheduler", json!(7)), ("DDIMScheduler", Value::Null)] {
+        assert_eq!(with(class, offset), [751.0, 501.0, 251.0, 1.0]);
+    }
+    assert_eq!(with("PNDMScheduler", Value::Null), [750.0, 500.0, 250.0, 0.0]);
 }
 
 #[test]

@@ -266,14 +266,23 @@ impl App {
         self.controls.show = Show::Compare;
     }
 
+    /// Whether the panel of what the model knows is shown.
+    pub(crate) fn words_are_shown(&self) -> bool {
+        self.controls.show_words && self.words().is_some()
+    }
+
     /// Whether the panel at the side is shown: a narrow window folds it until it is asked for.
     pub(crate) fn side_is_shown(&self, ctx: &egui::Context) -> bool {
-        if is_narrow(ctx) { self.side_unfolded } else { self.controls.show_side }
+        // There is no room for the words as well.
+        if is_narrow(ctx) { self.side_unfolded && !self.words_are_shown() } else { self.controls.show_side }
     }
 
     fn toggle_side(&mut self, ctx: &egui::Context) {
         if is_narrow(ctx) {
-            self.side_unfolded = !self.side_unfolded;
+            self.side_unfolded = !self.side_is_shown(ctx);
+            if self.side_unfolded {
+                self.controls.show_words = false;
+            }
         } else {
             self.controls.show_side = !self.controls.show_side;
         }
@@ -286,7 +295,7 @@ impl App {
             return;
         };
         if !pane.finished {
-            self.notify(ctx, "The picture is still being drawn: wait for its last step".to_owned());
+            self.notify(ctx, self.why_unfinished(self.chosen_lane()).to_owned());
             return;
         }
         match command {
@@ -297,6 +306,15 @@ impl App {
             }
             Command::QuickSave => self.deliver(picture, Then::SaveQuick),
             _ => self.deliver(picture, Then::Copy),
+        }
+    }
+
+    /// Why a lane's picture is not its last step's.
+    pub(super) fn why_unfinished(&self, lane: Lane) -> &'static str {
+        if self.pane(lane).run.is_some() || self.waits(lane) {
+            "The picture is still being drawn: wait for its last step."
+        } else {
+            "The picture was stopped before its last step: draw it again (Ctrl+Enter)."
         }
     }
 

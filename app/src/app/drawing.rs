@@ -149,7 +149,7 @@ impl App {
         }
     }
 
-    pub(super) fn ready(&self) -> bool {
+    pub(crate) fn ready(&self) -> bool {
         self.model.is_some() && self.opening.is_none() && !self.engine_ended
     }
 

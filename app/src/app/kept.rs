@@ -37,7 +37,7 @@ impl App {
             _ if self.film.viewed.is_some() => Some("This picture is kept already."),
             (Standing::Closed(_), _) => Some("Pictures cannot be kept now: the line under the picture says why."),
             (_, None) => Some("There is no picture yet."),
-            _ if !pane.finished => Some("The picture is still being drawn: wait for its last step."),
+            _ if !pane.finished => Some(self.why_unfinished(self.chosen_lane())),
             _ => None,
         }
     }

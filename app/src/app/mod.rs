@@ -51,7 +51,7 @@ pub(crate) use events::{duration, summary};
 pub(crate) use film::Standing;
 pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
 pub(crate) use words::Hint;
-pub(crate) use work::Stop;
+pub(crate) use work::{Stop, time_left};
 
 pub use animation::Export;
 pub use command::{Command, MENUS, all as commands};
@@ -135,6 +135,9 @@ pub struct App {
     pub(crate) palette: Option<Palette>,
     /// Whom to give the keyboard in the next frame, once.
     pub(crate) focus: Option<Focus>,
+    /// What had the keyboard in the last frame, and what had it before a window over the window took it.
+    focused: Option<egui::Id>,
+    lent: Option<egui::Id>,
     /// The commands asked for in this frame, done once it is drawn.
     pub(crate) asked: Vec<Command>,
     pub(crate) typing: prompts::Typing,
@@ -210,6 +213,8 @@ impl App {
             settings_page: Page::default(),
             palette: None,
             focus: Some(Focus::Prompt),
+            focused: None,
+            lent: None,
             asked: Vec::new(),
             engine,
             engine_ended: false,
@@ -269,6 +274,13 @@ impl App {
         }
         let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
         let modal = modal || self.log_view.is_some() || self.knowing.weights;
+        // Whoever had the keyboard gets it back from a window over the window.
+        let focused = ctx.memory(egui::Memory::focused);
+        match (modal, self.lent.take()) {
+            (true, lent) => self.lent = lent.or(self.focused),
+            (false, Some(lender)) if self.focus.is_none() => ctx.memory_mut(|memory| memory.request_focus(lender)),
+            (false, _) => self.focused = focused,
+        }
         let busy_elsewhere = modal || egui::Popup::is_any_open(ctx);
         if !busy_elsewhere {
             self.asked.extend(Command::pressed(ctx));

@@ -172,10 +172,18 @@ impl App {
             _ if self.engine_ended => "The drawing engine has ended",
             _ if self.model.is_none() => "No model",
             LiveState::Draws => "Drawing",
+            _ if self.stopped() => "Stopped: Ctrl+Enter draws",
             LiveState::Off => "Live is off: Enter draws",
-            LiveState::Waits => "Waiting for the end of the word",
+            LiveState::Waits => "Waiting for a pause in typing",
             LiveState::Rests => "Ready",
         }
+    }
+
+    /// Whether what is set was asked for in the live lane, and will not come: it was stopped, or it failed.
+    pub(crate) fn stopped(&self) -> bool {
+        let wanted = self.wanted(Lane::Live);
+        let comes = self.live.run.is_some() || self.waits(Lane::Live);
+        self.ready() && !comes && self.live.sent.as_ref() == Some(&wanted) && !self.live.shows(&wanted)
     }
 }
 
@@ -191,7 +199,7 @@ fn size(mebibytes: u32) -> String {
 }
 
 /// Seconds left, as a person reads them.
-fn time_left(seconds: f64) -> String {
+pub(crate) fn time_left(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "less than 1 s left".to_owned(),
         s if s < 90.0 => format!("{s:.0} s left"),

@@ -5,9 +5,9 @@ use egui::{
     Align2, Color32, CornerRadius, CursorIcon, EventFilter, FontId, Image, Key, Rect, Response, Sense, Stroke,
     StrokeKind, TextureHandle, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
 };
-use instaflow_engine::protocol::{Lane, Picture};
+use instaflow_engine::protocol::{Lane, Picture, Settings};
 
-use super::{film, work};
+use super::{film, menu, work};
 use crate::app::{App, Command, Focus, View};
 use crate::theme::{palette, tokens};
 
@@ -23,10 +23,14 @@ pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, 
     let response = ui.allocate_rect(rect, Sense::click_and_drag());
     let response = response.on_hover_cursor(if app.view.zoom > 1.0 { CursorIcon::Grab } else { CursorIcon::Default });
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Image, true, name));
-    match size {
-        Some(size) => move_view(app, ui, &response, rect, size),
+    let description = match size {
+        Some(size) => {
+            move_view(app, ui, &response, rect, size);
+            app.pane(lane).picture.as_ref().map(|picture| described(&picture.settings)).unwrap_or_default()
+        }
         None => empty(app, ui, rect),
-    }
+    };
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(description));
     app.pane_mut(lane).place = size.map(|size| (rect, size));
     if response.clicked() || response.drag_started() {
         response.request_focus();
@@ -43,10 +47,8 @@ pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, 
     }
     response.context_menu(|ui| {
         for command in CONTEXT {
-            if ui.add_enabled(app.why_not(command).is_none(), egui::Button::new(command.label())).clicked() {
+            if menu::item(app, ui, command) {
                 app.chosen = lane;
-                app.asked.push(command);
-                ui.close();
             }
         }
     });
@@ -69,9 +71,14 @@ pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
     let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
         return;
     };
-    let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
+    let current = is_current(app, lane);
     paint(app, ui, rect, rect, texture, size_of(picture), current);
     work::foot(app, ui, app.view.place(rect, size_of(picture)).intersect(rect), lane);
+}
+
+/// Whether a lane's picture stands at full strength: the live one does until its own can no longer come.
+pub fn is_current(app: &App, lane: Lane) -> bool {
+    if lane == Lane::Live { !app.stopped() } else { app.pane(lane).shows(&app.wanted(lane)) }
 }
 
 /// A picture placed in `rect` and cut off at `clip`.
@@ -113,6 +120,12 @@ pub fn size_of(picture: &Picture) -> Vec2 {
     vec2(picture.width as f32, picture.height as f32)
 }
 
+/// What a screen reader says of a picture beside its name.
+fn described(settings: &Settings) -> String {
+    let prompt = if settings.prompt.trim().is_empty() { "No prompt" } else { settings.prompt.trim() };
+    format!("{prompt}, seed {}", settings.seed)
+}
+
 fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2) {
     let view = &mut app.view;
     if response.dragged() {
@@ -131,7 +144,8 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
     }
     if response.has_focus() {
         // The arrows are the picture's while it has the focus; Tab leaves it.
-        let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
+        // So is Esc, which stops the drawing.
+        let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, tab: false };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         for (key, by) in [
             (Key::ArrowLeft, vec2(ARROW, 0.0)),
@@ -156,8 +170,8 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
     }
 }
 
-/// What stands where no picture is yet.
-fn empty(app: &App, ui: &Ui, rect: Rect) {
+/// What stands where no picture is yet; returns it.
+fn empty(app: &App, ui: &Ui, rect: Rect) -> String {
     let (headline, detail) = if app.opening.is_some() {
         // What stands there is told by the card on it.
         ("", "")
@@ -165,6 +179,8 @@ fn empty(app: &App, ui: &Ui, rect: Rect) {
         ("No model is open", "Open a model folder or a pair with Ctrl+O, or drop the folder here.")
     } else if app.live.run.is_some() {
         ("Drawing", "")
+    } else if app.stopped() {
+        ("Stopped", "Press Ctrl+Enter to draw.")
     } else if app.controls.live {
         ("", "")
     } else {
@@ -178,4 +194,5 @@ fn empty(app: &App, ui: &Ui, rect: Rect) {
     };
     text(-12.0, headline, large, ui.visuals().text_color());
     text(14.0, detail, small, palette(ui).muted);
+    format!("{headline} {detail}")
 }

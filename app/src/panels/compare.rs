@@ -1,12 +1,12 @@
 //! Student, teacher and perhaps the baseline: side by side, on two sides of a line, one in the place of the other, or
 //! their difference. All share one zoom and pan. Add a way to compare here, and to [`CompareAs`].
 
-use egui::{Align, Align2, CursorIcon, EventFilter, Id, Key, Layout, Rect, Response, Sense, Stroke, Ui, Vec2};
+use egui::{Align2, CursorIcon, EventFilter, Id, Key, Rect, Response, Sense, Stroke, Ui, Vec2};
 use egui::{UiBuilder, WidgetInfo, pos2, vec2};
 use instaflow_engine::protocol::{Lane, Role};
 
 use super::{canvas, numbers, path, terms, ways};
-use crate::app::{Against, App, Command, CompareAs, Pane, summary};
+use crate::app::{Against, App, Command, CompareAs, Pane, summary, time_left};
 use crate::theme::{heat, palette, tokens};
 
 /// The comparison with its ways above it, and its numbers and the teacher's path under it.
@@ -18,7 +18,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let strips =
         if app.controls.show_path { path::strips(app, area.height() - line - least_height(app, area)) } else { 0 };
     let path_fits = strips > 0;
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ways(app, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
         ui.separator();
         super::toggle(app, ui, Command::Path);
@@ -92,8 +92,7 @@ fn against(app: &mut App, ui: &mut Ui) {
         ui.spacing_mut().item_spacing.x = 2.0;
         for (against, lane) in [(Against::Teacher, Lane::Teacher), (Against::Baseline, Lane::Baseline)] {
             let name = format!("Against {}", lane_name(app, lane).to_lowercase());
-            let button = egui::Button::selectable(app.rival() == lane, name).frame_when_inactive(true);
-            if ui.add(button).clicked() {
+            if super::selectable(ui, app.rival() == lane, name).clicked() {
                 app.controls.against = against;
             }
         }
@@ -156,22 +155,18 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
     ui.horizontal(|ui| {
         // Three columns of a small window leave no room for the words.
         let words = if ui.available_width() > 230.0 { "save this" } else { "" };
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let words = egui::RichText::new(words).small();
-            let radio = super::outlined(ui, |ui| ui.radio(lane == app.chosen, words));
-            let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
-            let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
-            if radio.on_hover_text(hint).clicked() {
-                app.chosen = lane;
-            }
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.strong(name).on_hover_text(term);
-                let label = ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
-                if other_noise {
-                    label.on_hover_text(terms::OTHER_NOISE);
-                }
-            });
-        });
+        ui.strong(name).on_hover_text(term);
+        let words = egui::RichText::new(words).small();
+        let radio = super::outlined(ui, |ui| ui.radio(lane == app.chosen, words));
+        let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
+        let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
+        if radio.on_hover_text(hint).clicked() {
+            app.chosen = lane;
+        }
+        let label = ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
+        if other_noise {
+            label.on_hover_text(terms::OTHER_NOISE);
+        }
     });
 }
 
@@ -183,7 +178,7 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
     if let Some(run) = pane.run.as_ref().filter(|run| run.total > 1) {
         let step = format!("step {} of {}", run.done, run.total);
         return match run.seconds_left() {
-            Some(seconds) => format!("{step}, {seconds:.1} s left"),
+            Some(seconds) => format!("{step}, {}", time_left(seconds)),
             None => step,
         };
     }
@@ -207,7 +202,7 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
         let pane = app.pane(lane);
         let estimate = app.scrubbed(lane);
         if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
-            let current = lane == Lane::Live || pane.shows(&app.wanted(lane));
+            let current = canvas::is_current(app, lane);
             canvas::paint(app, ui, rect, clip, texture, size, current);
         }
     }
@@ -223,7 +218,7 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     move_split(app, ui, &response, place);
     let value = f64::from(app.controls.split);
     response.widget_info(|| WidgetInfo::slider(true, value, "Split"));
-    let colour = if response.has_focus() { palette(ui).accent } else { palette(ui).on_label };
+    let colour = palette(ui).on_label;
     let painter = ui.painter_at(rect);
     painter.vline(at, place.y_range(), Stroke::new(3.0, palette(ui).label));
     painter.vline(at, place.y_range(), Stroke::new(1.5, colour));
@@ -233,6 +228,9 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
         let tip = grip + vec2(5.5 * side, 0.0);
         let points = vec![tip, tip + vec2(-3.5 * side, -3.5), tip + vec2(-3.5 * side, 3.5)];
         painter.add(egui::Shape::convex_polygon(points, colour, Stroke::NONE));
+    }
+    if response.has_focus() {
+        painter.circle_stroke(grip, 12.0, Stroke::new(3.0, palette(ui).accent));
     }
 }
 
@@ -244,7 +242,7 @@ fn move_split(app: &mut App, ui: &Ui, response: &Response, place: Rect) {
         app.controls.split = ((pointer.x - place.left()) / place.width().max(1.0)).clamp(0.0, 1.0);
     }
     if response.has_focus() {
-        let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+        let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         for (key, by) in [(Key::ArrowLeft, -0.02), (Key::ArrowRight, 0.02)] {
             if ui.input(|input| input.key_pressed(key)) {

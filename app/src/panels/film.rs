@@ -65,6 +65,9 @@ pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: Lane) {
         app.chosen = lane;
         app.asked.push(Command::Keep);
     }
+    if response.has_focus() {
+        canvas::frame(ui, corner.expand(2.0));
+    }
     response.on_hover_text(if kept { "It is in the filmstrip.".to_owned() } else { Command::Keep.hint(ui.ctx()) });
 }
 
@@ -131,8 +134,7 @@ fn search(app: &mut App, ui: &mut Ui) {
     if std::mem::take(&mut app.film.find) {
         response.request_focus();
     }
-    let starred = Button::selectable(query.starred, "Starred").frame_when_inactive(true);
-    if ui.add(starred).on_hover_text("Show only what has a star.").clicked() {
+    if super::selectable(ui, query.starred, "Starred").on_hover_text("Show only what has a star.").clicked() {
         query.starred = !query.starred;
     }
     let (all, found) = (app.film.shelf.len(), app.film.shelf.found());
@@ -174,7 +176,13 @@ fn strip(app: &mut App, ui: &mut Ui) {
     let response = ui.interact(whole, id, Sense::focusable_noninteractive());
     let found = app.film.shelf.found();
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ListBox, true, "Filmstrip"));
-    ui.ctx().accesskit_node_builder(id, |node| node.set_size_of_set(found));
+    let selected = app.film.selected;
+    ui.ctx().accesskit_node_builder(id, |node| {
+        node.set_size_of_set(found);
+        if let Some(selected) = selected {
+            node.set_active_descendant(id.with(selected).accesskit_id());
+        }
+    });
     if response.has_focus() {
         keys(app, ui, id, (whole.width() / step).max(1.0) as usize);
         ui.painter().rect_stroke(
@@ -204,6 +212,11 @@ fn strip(app: &mut App, ui: &mut Ui) {
             if !cell(app, ui, place_of(at), &entry, id) {
                 missing.push(entry.id);
             }
+            ui.ctx().accesskit_node_builder(id.with(entry.id), |node| {
+                node.set_position_in_set(at + 1);
+                node.set_selected(app.film.selected == Some(entry.id));
+                node.set_description(line(&entry));
+            });
         }
         // The leftmost first.
         missing.reverse();
@@ -272,7 +285,7 @@ fn star(ui: &Ui, centre: Pos2) {
 
 /// The arrows and what else the strip answers to; `page` is how many it shows.
 fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
-    let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+    let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
     ui.memory_mut(|memory| memory.set_focus_lock_filter(strip, filter));
     // A slow frame may bring a key several times.
     let presses = |key| ui.input(|input| if input.modifiers.any() { 0 } else { input.num_presses(key) });

@@ -1,6 +1,6 @@
 //! The end of the log, in a window of its own.
 
-use egui::{Id, Label, Modal, RichText, ScrollArea};
+use egui::{Label, RichText, ScrollArea};
 
 use crate::app::App;
 use crate::theme::palette;
@@ -8,10 +8,9 @@ use crate::theme::palette;
 /// The log, while it is open.
 pub fn show(app: &mut App, ctx: &egui::Context) {
     let Some(log) = &app.log_view else { return };
-    let frame = egui::Frame::window(&ctx.global_style());
     let room = ctx.content_rect().size();
     let (mut closed, mut outside) = (false, false);
-    let modal = Modal::new(Id::unique("log")).frame(frame).show(ctx, |ui| {
+    let modal = super::over(ctx, "The log").show(ctx, |ui| {
         ui.set_width((room.x - 80.0).min(900.0));
         ui.heading("Log");
         let place = log.path.display().to_string();
@@ -35,7 +34,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         });
         ui.add_space(8.0);
         ui.horizontal(|ui| {
-            closed = ui.button("Close").clicked();
+            let close = ui.button("Close");
+            super::first(&close);
+            closed = close.clicked();
             if ui.button("Copy log").clicked() {
                 ui.copy_text(log.lines.join("\n"));
             }

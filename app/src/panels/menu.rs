@@ -1,8 +1,9 @@
 //! The menu bar and the list of shortcuts, both made from [`Command`].
 
-use egui::{Align, Button, Id, Layout, MenuBar, Modal, ScrollArea, Ui};
+use egui::{Align, Button, Layout, MenuBar, ScrollArea, Stroke, Ui};
 
 use crate::app::{App, Command, MENUS};
+use crate::theme::palette;
 
 /// The menu bar.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -12,7 +13,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 ui.set_min_width(220.0);
                 for entry in entries {
                     match entry {
-                        Some(command) => item(app, ui, *command),
+                        Some(command) => {
+                            item(app, ui, *command);
+                        }
                         None => {
                             ui.separator();
                         }
@@ -28,17 +31,16 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
     if !app.show_shortcuts {
         return;
     }
-    let frame = egui::Frame::window(&ctx.global_style());
     let room = ctx.content_rect().size();
-    let modal = Modal::new(Id::unique("shortcuts")).frame(frame).show(ctx, |ui| {
+    let modal = super::over(ctx, "All keyboard shortcuts").show(ctx, |ui| {
         ui.heading("Keyboard shortcuts");
         ui.add_space(8.0);
-        let columns = if room.x > 900.0 { 3 } else { 2 };
+        let columns = ((room.x - 60.0) / 280.0).clamp(1.0, 3.0) as usize;
         // At once as high as it may be: a list that grew from frame to frame would carry the button away from the pointer.
         let height = room.y - 160.0;
         ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
-            ui.set_width(272.0 * columns as f32);
+            ui.set_width((272.0 * columns as f32).min(room.x - 60.0));
             ui.columns(columns, |columns| {
                 // The longest menu has a column to itself; the others share.
                 let mut heights = vec![0; columns.len()];
@@ -53,7 +55,9 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         ui.weak("On a picture: arrows move it, + and − zoom, 0 fits it. F2, held, blinks. Shift+Enter breaks a line.");
         ui.weak("On kept pictures: arrows go through them, Enter opens one, Space stars it, Del deletes it.");
         ui.add_space(8.0);
-        ui.button("Close").clicked()
+        let close = ui.button("Close");
+        super::first(&close);
+        close.clicked()
     });
     if modal.inner || modal.should_close() {
         app.show_shortcuts = false;
@@ -75,14 +79,21 @@ fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
     ui.add_space(10.0);
 }
 
-fn item(app: &mut App, ui: &mut Ui, command: Command) {
+/// A command in a menu; whether it was chosen.
+pub fn item(app: &mut App, ui: &mut Ui, command: Command) -> bool {
     let on = app.is_on(ui.ctx(), command).unwrap_or(false);
     let why_not = app.why_not(command);
     let button = Button::selectable(on, command.label()).shortcut_text(command.keys(ui.ctx()));
     let response = ui.add_enabled(why_not.is_none(), button);
-    if response.clicked() {
+    if on {
+        let line = response.rect.y_range().shrink(4.0);
+        ui.painter().vline(response.rect.left() + 2.0, line, Stroke::new(2.0, palette(ui).accent));
+    }
+    let chosen = response.clicked();
+    if chosen {
         app.asked.push(command);
         ui.close();
     }
     response.on_hover_text(command.tooltip()).on_disabled_hover_text(why_not.unwrap_or_default());
+    chosen
 }

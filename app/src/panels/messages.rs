@@ -1,5 +1,6 @@
 //! Errors: each stays until it is dismissed and says what to do.
 
+use egui::accesskit::Live;
 use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
 
 use crate::app::App;
@@ -32,11 +33,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                     .accessible_name(format!("Copy details with the prompt: {}", message.failure.message))
                     .on_hover_text("Whether the prompts are among the details.");
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                    ui.add(
-                        egui::Label::new(RichText::new(sentence(&message.failure.message)).color(ink))
-                            .wrap()
-                            .selectable(true),
-                    );
+                    let text = RichText::new(sentence(&message.failure.message)).color(ink);
+                    let said = ui.add(egui::Label::new(text).wrap().selectable(true));
+                    super::announce(&said, Live::Assertive);
                     for cause in &message.failure.causes {
                         ui.add(egui::Label::new(RichText::new(cause).color(ink).small()).wrap());
                     }

@@ -22,7 +22,7 @@ mod weights;
 mod words;
 mod work;
 
-use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
+use egui::{CentralPanel, Frame, Id, Margin, Modal, Panel, Response, Stroke, Ui};
 use instaflow_engine::protocol::Lane;
 use tracing::info_span;
 
@@ -60,7 +60,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             })
         });
     }
-    if app.controls.show_words && app.words().is_some() {
+    if app.words_are_shown() {
         let panel = Panel::left("words").frame(side).resizable(false).exact_size(tokens().spacing.side + 72.0);
         panel.show(ui, |ui| words::panel(app, ui));
     }
@@ -95,6 +95,24 @@ fn pictures(app: &mut App, ui: &mut Ui) {
     }
 }
 
+/// A window over the window. Whoever shows one gives the keyboard to one of its controls, by [`first`].
+fn over(ctx: &egui::Context, name: &str) -> Modal {
+    let area = Modal::default_area(Id::unique(name)).accessible_name(name);
+    Modal::new(Id::unique(name)).area(area).frame(Frame::window(&ctx.global_style()))
+}
+
+/// Gives a control the keyboard where nothing has it, as when a window over the window has just opened.
+fn first(response: &Response) {
+    if response.ctx.memory(|memory| memory.focused().is_none()) {
+        response.request_focus();
+    }
+}
+
+/// Has a screen reader say a text when it comes.
+fn announce(response: &Response, how: egui::accesskit::Live) {
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_live(how));
+}
+
 /// A button for a command, with the command's own name and hint.
 fn button(app: &mut App, ui: &mut Ui, command: Command) -> Response {
     button_called(app, ui, command, command.label())
@@ -114,13 +132,22 @@ fn button_called(app: &mut App, ui: &mut Ui, command: Command, text: &str) -> Re
 /// A command that is on or off, as a button that shows which.
 fn toggle(app: &mut App, ui: &mut Ui, command: Command) -> Response {
     let (on, why_not) = (app.is_on(ui.ctx(), command).unwrap_or(false), app.why_not(command));
-    let button = egui::Button::selectable(on, command.label()).frame_when_inactive(true);
-    let response = ui.add_enabled(why_not.is_none(), button);
+    let response = ui.add_enabled_ui(why_not.is_none(), |ui| selectable(ui, on, command.label())).inner;
     if response.clicked() {
         app.asked.push(command);
     }
     let hint = command.hint(ui.ctx());
     response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
+}
+
+/// A button that is on or off; a line under its name says so to whoever does not see the colour.
+fn selectable(ui: &mut Ui, on: bool, text: impl Into<String>) -> Response {
+    let response = ui.add(egui::Button::selectable(on, text.into()).frame_when_inactive(true));
+    if on {
+        let line = response.rect.x_range().shrink(7.0);
+        ui.painter().hline(line, response.rect.bottom() - 2.5, Stroke::new(1.5, palette(ui).accent));
+    }
+    response
 }
 
 /// Something to tick, drawn by `add`, whose box or dot has an outline that can be seen on any ground.

@@ -37,7 +37,7 @@ pub fn show(app: &App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         number(ui, "Time", of_all(&|p| duration(time(p))).and_then(listed), terms::TIME);
-        number(ui, "Ratio", of_all(&ratio).map(|parts| spread(&parts, " : ")), terms::TIME);
+        number(ui, "Ratio", of_all(&ratio).map(|parts| spread(&parts, " : ")), terms::RATIO);
         number(ui, "NFE", of_all(&|p| nfe(&p.settings).to_string()).and_then(listed), terms::NFE);
         number(ui, "PSNR", listed(apart(&in_decibels)).map(unit_once), terms::PSNR);
         number(ui, "GMSD", listed(apart(&|d| format!("{:.3}", d.gmsd))), terms::GMSD);

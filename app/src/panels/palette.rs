@@ -1,6 +1,6 @@
 //! The command palette: a few letters of a command's name, Enter. How names are matched is in [`match_name`].
 
-use egui::{Align, Button, Id, Key, Layout, Modal, Modifiers, ScrollArea, TextEdit, Ui};
+use egui::{Align, Button, Key, Layout, Modifiers, ScrollArea, TextEdit, Ui};
 
 use crate::app::{App, Command, commands};
 
@@ -8,10 +8,10 @@ use crate::app::{App, Command, commands};
 pub fn show(app: &mut App, ctx: &egui::Context) {
     let Some(palette) = &mut app.palette else { return };
     let (mut typed, mut marked) = (std::mem::take(&mut palette.typed), palette.marked);
-    let frame = egui::Frame::window(&ctx.global_style());
+    let room = ctx.content_rect().width();
     let mut chosen = None;
-    let modal = Modal::new(Id::unique("palette")).frame(frame).show(ctx, |ui| {
-        ui.set_width(440.0);
+    let modal = super::over(ctx, "All commands").show(ctx, |ui| {
+        ui.set_width(440.0_f32.min(room - 60.0));
         // Before the field takes them.
         let (up, down, enter) = ui.input_mut(|input| {
             let mut take = |key| input.consume_key(Modifiers::NONE, key);
@@ -19,7 +19,8 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         });
         let edit = TextEdit::singleline(&mut typed).hint_text("Type a command").desired_width(f32::INFINITY);
         let response = ui.add(edit.margin(egui::Margin::symmetric(10, 8))).accessible_name("Command");
-        if ui.memory(|memory| memory.focused().is_none()) {
+        super::first(&response);
+        if up || down {
             response.request_focus();
         }
         let found = found(&typed);
@@ -40,6 +41,10 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             for (row, command) in found.iter().enumerate() {
                 let why_not = app.why_not(*command);
                 let response = entry(ui, *command, row == marked, why_not);
+                // Tab marks, too.
+                if response.has_focus() {
+                    marked = row;
+                }
                 if row == marked && (up || down) {
                     response.scroll_to_me(None);
                 }

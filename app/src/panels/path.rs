@@ -2,9 +2,10 @@
 //! speed and their distance from the straight line over t. What a point of a path is comes from the engine.
 
 use egui::{
-    Align2, Color32, EventFilter, Key, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, EventFilter, Key, Rect, Response, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
+    vec2,
 };
-use egui_plot::{Line, Plot, PlotPoints, VLine};
+use egui_plot::{Line, LineStyle, Plot, PlotPoints, VLine};
 use instaflow_engine::protocol::{Lane, PathPoint};
 
 use super::compare::lane_name;
@@ -26,6 +27,8 @@ const SEPARATOR: f32 = 10.0;
 struct Curve {
     name: &'static str,
     colour: Color32,
+    /// The baseline's is, so that the two can be told apart without their colours.
+    dashed: bool,
     points: Vec<PathPoint>,
     straightness: Option<f64>,
     /// The time of the estimate that is looked at.
@@ -85,6 +88,7 @@ fn curve(app: &App, ui: &Ui, lane: Lane) -> Curve {
     Curve {
         name: lane_name(app, lane),
         colour,
+        dashed: lane == Lane::Baseline,
         points: picture.map(|picture| picture.path.to_vec()).unwrap_or_default(),
         straightness: picture.and_then(|picture| picture.straightness),
         scrubbed: app.scrubbed(lane).map(|estimate| time(app, lane, estimate)),
@@ -129,7 +133,9 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
         let font = egui::TextStyle::Body.resolve(ui.style());
         let stroke = Stroke::new(1.0, palette(ui).border);
         ui.painter().rect_stroke(rect, tokens().radius.picture, stroke, StrokeKind::Inside);
-        ui.painter().text(rect.center(), Align2::CENTER_CENTER, empty, font, palette(ui).muted);
+        ui.painter().text(rect.center(), Align2::CENTER_CENTER, &empty, font, palette(ui).muted);
+        ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(empty));
+        ring(ui, &response, rect);
         return;
     }
     // As wide as the run will be, so that the strip fills from the left while its lane draws.
@@ -140,7 +146,7 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
         app.scrub = Some((((pointer.x - rect.left()) / slice).max(0.0) as usize).min(count - 1));
     }
     if response.has_focus() {
-        let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+        let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         let now = app.scrub.unwrap_or(count - 1).min(count - 1);
         // A slow frame may bring a key several times.
@@ -165,6 +171,11 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
         let place = Rect::from_min_max(pos2(left - 1.0, rect.top() - 2.0), pos2(left + slice, rect.bottom() + 2.0));
         ui.painter().rect_stroke(place, 1.0, Stroke::new(2.0, palette(ui).accent), StrokeKind::Outside);
     }
+    ring(ui, &response, rect);
+}
+
+/// Around what has the keyboard.
+fn ring(ui: &Ui, response: &Response, rect: Rect) {
     if response.has_focus() {
         let stroke = Stroke::new(1.0, palette(ui).accent);
         ui.painter().rect_stroke(rect.expand(3.0), tokens().radius.picture, stroke, StrokeKind::Inside);
@@ -208,7 +219,8 @@ fn plot(ui: &mut Ui, title: &str, meaning: &str, curves: &[Curve], value: fn(&Pa
                     }
                     let at = |point: &PathPoint| [f64::from(point.t), f64::from(value(point))];
                     let series: PlotPoints<'_> = curve.points.iter().map(at).collect();
-                    plot.line(Line::new(curve.name, series).color(curve.colour).width(2.0));
+                    let line = Line::new(curve.name, series).color(curve.colour).width(2.0);
+                    plot.line(if curve.dashed { line.style(LineStyle::dashed_dense()) } else { line });
                 }
             });
     });
@@ -224,7 +236,13 @@ fn key(ui: &mut Ui, curves: &[Curve]) {
         for curve in curves {
             ui.horizontal(|ui| {
                 let (rect, _) = ui.allocate_exact_size(vec2(14.0, 16.0), Sense::hover());
-                ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(2.0, curve.colour));
+                let (stroke, y) = (Stroke::new(2.0, curve.colour), rect.center().y);
+                if curve.dashed {
+                    ui.painter().hline(rect.left()..=rect.left() + 6.0, y, stroke);
+                    ui.painter().hline(rect.right() - 5.0..=rect.right(), y, stroke);
+                } else {
+                    ui.painter().hline(rect.x_range(), y, stroke);
+                }
                 ui.label(RichText::new(curve.name).small());
             });
             let value = match curve.straightness {

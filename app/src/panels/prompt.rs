@@ -40,9 +40,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 fn live(app: &mut App, ui: &mut Ui) {
     let response = toggle(app, ui, Command::Live);
     let (colour, meaning) = match app.live_state() {
-        LiveState::Off => return,
+        // Its place stays, so that nothing beside it moves.
+        LiveState::Off => (egui::Color32::TRANSPARENT, "Live drawing is off."),
         LiveState::Rests => (palette(ui).muted, "Live drawing follows what you type."),
-        LiveState::Waits => (palette(ui).note, "Live drawing waits for the end of the word."),
+        LiveState::Waits => (palette(ui).note, "Live drawing waits for a pause in typing."),
         LiveState::Draws => (palette(ui).accent, "Live drawing is at work."),
     };
     let (rect, light) = ui.allocate_exact_size(egui::vec2(10.0, response.rect.height()), egui::Sense::hover());

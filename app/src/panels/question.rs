@@ -1,15 +1,15 @@
 //! Asked before a prompt is replaced.
 
-use egui::{Id, Label, Modal, Ui};
+use egui::{Label, Ui};
 
 use crate::app::App;
 
 /// The open question, if there is one.
 pub fn show(app: &mut App, ctx: &egui::Context) {
     let Some(question) = &app.question else { return };
-    let frame = egui::Frame::window(&ctx.global_style());
-    let modal = Modal::new(Id::unique("question")).frame(frame).show(ctx, |ui| {
-        ui.set_width(460.0);
+    let room = ctx.content_rect().width();
+    let modal = super::over(ctx, "A question").show(ctx, |ui| {
+        ui.set_width(460.0_f32.min(room - 60.0));
         ui.heading("Replace your prompt?");
         ui.add_space(6.0);
         ui.add(Label::new(format!("{} was drawn from this prompt:", question.file)).wrap());
@@ -21,10 +21,8 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         ui.horizontal(|ui| {
             let replace = ui.button("Replace my prompt").clicked();
             let keep = ui.button("Keep my prompt");
-            // The harmless answer has the focus, once.
-            if ui.memory(|memory| memory.focused().is_none()) {
-                keep.request_focus();
-            }
+            // The harmless answer.
+            super::first(&keep);
             (replace, keep.clicked())
         })
         .inner

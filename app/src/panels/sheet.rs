@@ -12,8 +12,7 @@ use crate::theme::{palette, tokens};
 pub fn variations(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         for count in [4, 9] {
-            let button = egui::Button::selectable(app.controls.variations == count, format!("{count} pictures"));
-            if ui.add(button.frame_when_inactive(true)).clicked() {
+            if super::selectable(ui, app.controls.variations == count, format!("{count} pictures")).clicked() {
                 app.controls.variations = count;
             }
         }
@@ -89,9 +88,11 @@ fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
     let Some(wanted) = app.sheet.wanted.get(index).cloned() else { return };
     let name = name(app, &wanted);
     let variations = app.controls.show == Show::Variations;
-    let response = ui.interact(rect, ui.scope_id().with(("sheet", index)), Sense::click());
+    let sense = if variations { Sense::click() } else { Sense::hover() };
+    let response = ui.interact(rect, ui.scope_id().with(("sheet", index)), sense);
     let response = if variations { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
-    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Button, true, &name));
+    let role = if variations { egui::accesskit::Role::Button } else { egui::accesskit::Role::Image };
+    response.widget_info(|| WidgetInfo::labeled(role, true, &name));
     let current = app.sheet.is_current(index);
     let cell = &app.sheet.cells[index];
     let size = cell.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);

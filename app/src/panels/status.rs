@@ -1,5 +1,6 @@
 //! The bar at the bottom: model, device, what goes on, and how long the last picture took.
 
+use egui::accesskit::Live;
 use egui::{Align, Label, Layout, RichText, Ui};
 use instaflow_engine::protocol::{Lane, Timings};
 
@@ -28,8 +29,13 @@ fn model(app: &App, ui: &mut Ui) {
     let cards = [&model.student, &model.teacher, &model.baseline];
     let mut names: Vec<_> = cards.into_iter().flatten().map(|card| card.name.as_str()).collect();
     names.dedup();
-    let response = ui.label(names.join(" and "));
-    response.on_hover_ui(|ui| {
+    // What goes on has room, however long the names are.
+    let width = 0.45 * ui.available_width();
+    let response = ui.scope(|ui| {
+        ui.set_max_width(width);
+        ui.add(Label::new(names.join(" and ")).truncate())
+    });
+    response.inner.on_hover_ui(|ui| {
         for (role, card) in [("Student", &model.student), ("Teacher", &model.teacher), ("Baseline", &model.baseline)] {
             let Some(card) = card else { continue };
             let stacks =
@@ -57,7 +63,8 @@ fn activity(app: &mut App, ui: &mut Ui) {
             if works {
                 ui.separator();
             }
-            ui.add(Label::new(RichText::new(&notice.text).color(loud)).truncate());
+            let said = ui.add(Label::new(RichText::new(&notice.text).color(loud)).truncate());
+            super::announce(&said, Live::Polite);
         }
         None if !works => {
             ui.label(app.idle_words());

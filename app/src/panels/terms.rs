@@ -11,14 +11,14 @@ pub const BASELINE: &str = "The baseline is what reflow began with: the base flo
 pub const OTHER_NOISE: &str =
     "Its latents have another shape than the student's, so that the two cannot begin at the same noise.";
 pub const SAMPLER: &str = "How Stable Diffusion steps from noise to picture: DPM++ 2M follows the path more closely in as many steps as DDIM.";
-pub const BASELINE_STEPS: &str = "Steps of the baseline's own sampler: DPM-Solver++ 2M for Stable Diffusion, Euler for a flow. The negative prompt is \
+pub const BASELINE_STEPS: &str = "Steps of the baseline's own sampler: the one chosen for Stable Diffusion, Euler's for a flow. The negative prompt is \
      the teacher's.";
 pub const RECTIFIED: &str = "Stable Diffusion's path is shown in a rectified flow's time and scale, x/(α + σ) at t = α/(α + σ), where its \
      velocity is the predicted image less the predicted noise.";
 pub const ONE_STEP: &str =
     "The student was distilled to draw in one step, without guidance and without a negative prompt.";
 pub const STEPS: &str =
-    "Euler steps from noise to picture: more steps follow a bent path more closely, and take longer.";
+    "Steps from noise to picture, Euler's for a flow: more steps follow a bent path more closely, and take longer.";
 pub const GUIDANCE: &str = "How strongly the prompt pulls: the velocity is led away from the negative prompt's. 1 is off; 1 to 2 is best for a \
      2-rectified flow, about 5 for Stable Diffusion.";
 pub const NEGATIVE: &str = "What the teacher steers away from; it works where guidance is above 1.";
@@ -28,6 +28,7 @@ pub const STRAIGHTNESS: &str = "Straightness S: how far the velocity strays from
 pub const NFE: &str =
     "Number of function evaluations: how often the network was asked for a velocity. Guidance asks twice a step.";
 pub const TIME: &str = "From the prompt to pixels, on this machine.";
+pub const RATIO: &str = "How many times as long each picture took as the student's.";
 pub const PSNR: &str = "Peak signal-to-noise ratio between the two pictures in dB: above 30 they are hard to tell apart, below 15 they are \
      different pictures.";
 pub const GMSD: &str = "Gradient magnitude similarity deviation: how unevenly the edges of the two pictures agree. 0 where all agree; from \

@@ -1,6 +1,6 @@
 //! How to get and open the published weights. The program fetches nothing itself; README.md says the same.
 
-use egui::{Id, Label, Modal, RichText, Ui};
+use egui::{Label, RichText, Ui};
 
 use crate::app::{App, Command};
 use crate::theme::palette;
@@ -15,9 +15,8 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
     if !app.knowing.weights {
         return;
     }
-    let frame = egui::Frame::window(&ctx.global_style());
     let width = (ctx.content_rect().width() - 60.0).min(560.0);
-    let modal = Modal::new(Id::unique("published weights")).frame(frame).show(ctx, |ui| {
+    let modal = super::over(ctx, "How to get the published weights").show(ctx, |ui| {
         ui.set_width(width);
         ui.heading("The published weights");
         ui.add_space(6.0);
@@ -48,7 +47,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             }
         });
         ui.add_space(10.0);
-        ui.button("Close").clicked()
+        let close = ui.button("Close");
+        super::first(&close);
+        close.clicked()
     });
     if modal.inner || modal.should_close() {
         app.knowing.weights = false;

@@ -81,6 +81,6 @@ fn stop_button(ui: &mut Ui, stop: Stop) -> bool {
 }
 
 fn bar(ui: &mut Ui, part: f32, width: f32) {
-    let bar = ui.add(ProgressBar::new(part).desired_width(width).desired_height(6.0));
+    let bar = ui.add(ProgressBar::new(part).fill(palette(ui).accent).desired_width(width).desired_height(6.0));
     bar.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ProgressIndicator, true, "Progress"));
 }

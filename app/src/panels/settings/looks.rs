@@ -1,6 +1,6 @@
 //! How the window looks.
 
-use egui::{Button, Ui};
+use egui::Ui;
 
 use super::{choice, setting};
 use crate::app::{App, Controls, Theme};
@@ -23,7 +23,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         ui.spacing_mut().item_spacing.x = 2.0;
         for percent in [80, 100, 125, 150, 200] {
             let on = (scale - percent as f32 / 100.0).abs() < 0.01;
-            if ui.add(Button::selectable(on, format!("{percent} %")).frame_when_inactive(true)).clicked() {
+            if super::super::selectable(ui, on, format!("{percent} %")).clicked() {
                 ui.ctx().set_zoom_factor(percent as f32 / 100.0);
             }
         }

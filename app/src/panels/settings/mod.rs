@@ -10,7 +10,7 @@ mod live;
 
 mod looks;
 
-use egui::{Align, Button, Id, Label, Layout, Modal, RichText, ScrollArea, Ui, vec2};
+use egui::{Align, Button, Label, Layout, RichText, ScrollArea, Ui, vec2};
 
 use crate::app::{App, Page};
 use crate::theme::palette;
@@ -30,9 +30,8 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
     if !app.show_settings {
         return;
     }
-    let frame = egui::Frame::window(&ctx.global_style());
     let room = ctx.content_rect().size();
-    let modal = Modal::new(Id::unique("program settings")).frame(frame).show(ctx, |ui| {
+    let modal = super::over(ctx, "Program settings").show(ctx, |ui| {
         ui.set_width(WIDTH.min(room.x - 60.0));
         ui.heading("Settings");
         ui.add_space(6.0);
@@ -54,7 +53,8 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         ui.separator();
         ui.add_space(2.0);
         ui.horizontal(|ui| {
-            let close = ui.button("Close").clicked();
+            let close = ui.button("Close");
+            super::first(&close);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let all = ui.button("Reset all settings").on_hover_text("Prompt, seeds and models stay as they are.");
                 if all.clicked() {
@@ -65,7 +65,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
                     app.reset_settings(ctx, &[app.settings_page]);
                 }
             });
-            close
+            close.clicked()
         })
         .inner
     });
@@ -115,8 +115,7 @@ fn choice<T: Copy + PartialEq>(ui: &mut Ui, now: T, ways: &[(T, &str)]) -> Optio
         ui.spacing_mut().item_spacing.x = 2.0;
         ui.horizontal(|ui| {
             for (way, name) in ways {
-                let button = Button::selectable(now == *way, *name).frame_when_inactive(true);
-                if ui.add(button).clicked() && now != *way {
+                if super::selectable(ui, now == *way, *name).clicked() && now != *way {
                     chosen = Some(*way);
                 }
             }

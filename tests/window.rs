@@ -6,7 +6,7 @@ mod support;
 
 use std::path::Path;
 
-use egui::accesskit::{Role as Access, Toggled};
+use egui::accesskit::{Live, Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
@@ -173,6 +173,28 @@ fn nothing_is_overwritten_unasked_and_quick_save_never_asks() {
     assert_eq!(window.asked().len(), 1, "one dialog in all");
 }
 
+fn a_stopped_picture_is_said_to_be_one() {
+    let mut window = Window::ready(student());
+    // Esc may come too late for one picture, but not for all.
+    let mut typed = String::new();
+    while window.query_by_label("Stopped: Ctrl+Enter draws").is_none() {
+        assert!(typed.len() < 40, "every picture was faster than Esc");
+        typed.push('a');
+        window.event(egui::Event::Text("a".to_owned()));
+        window.step();
+        window.key_press(Key::Escape);
+        window.settle();
+    }
+    assert!(window.get_by_label("Prompt").is_focused());
+    assert_ne!(window.picture(Lane::Live).settings.prompt, typed);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    window.settle();
+    assert_eq!(window.picture(Lane::Live).settings.prompt, typed);
+    assert!(window.query_by_label("Stopped: Ctrl+Enter draws").is_none());
+    let picture = window.get_by_label("Student picture").accesskit_node().description();
+    assert_eq!(picture, Some(format!("{typed}, seed 0")));
+}
+
 fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
     let mut window = Window::ready(student());
     let nowhere = window.folder().join("no-such-model");
@@ -180,6 +202,9 @@ fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
     window.key_press_modifiers(Modifiers::COMMAND, Key::O);
     window.wait("the error", |app| app.errors().count() == 1);
     assert!(window.errors()[0].contains("no-such-model"), "{:?}", window.errors());
+    let said =
+        window.query_all_by_label_contains("no-such-model").any(|node| node.accesskit_node().live() == Live::Assertive);
+    assert!(said, "a screen reader says it at once");
 
     window.type_text("still drawing");
     window.settle();
@@ -320,6 +345,17 @@ fn the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot() {
     assert_eq!(window.state().controls().show, Show::Variations);
     assert!(window.query_by_label("Command").is_none(), "it closes");
     assert_eq!(window.state().controls().prompt, "", "nothing went into the prompt");
+    assert!(window.get_by_label("Prompt").is_focused(), "the keyboard is back where it was");
+
+    // What Tab reaches is what Enter does.
+    window.key_press_modifiers(open, Key::P);
+    window.run();
+    window.type_text("theme");
+    for key in [Key::Tab, Key::Tab, Key::Enter] {
+        window.key_press(key);
+        window.run();
+    }
+    assert_eq!(window.state().controls().theme, Theme::Light, "the second of them; the first is dark");
 
     window.key_press_modifiers(open, Key::P);
     window.run();
@@ -627,6 +663,7 @@ in_both_themes!(
     a_saved_picture_brings_its_settings_back_after_a_question,
     an_empty_prompt_is_restored_into_without_a_question,
     nothing_is_overwritten_unasked_and_quick_save_never_asks,
+    a_stopped_picture_is_said_to_be_one,
     a_wrong_folder_is_a_message_that_stays_until_dismissed,
     a_folder_that_does_not_open_gives_way_to_pocket_and_is_not_tried_again,
     a_folder_opened_as_teacher_makes_a_pair,

@@ -10,7 +10,7 @@ use std::path::Path;
 use egui::accesskit::Toggled;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask};
+use instaflow::app::{Answer, Ask, Command};
 use instaflow::library::{Entry, index::Index, thumbnail};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Timings};
@@ -64,7 +64,8 @@ fn choose(window: &mut Window, label: &str) {
 
 fn what_is_kept_is_on_disk_and_there_at_the_next_start() {
     let mut window = Window::ready(student());
-    assert!(window.query_by_label_contains("Ctrl+K keeps the picture").is_some(), "an empty strip says how to fill it");
+    let said = format!("{} keeps the picture", Command::Keep.keys(&window.ctx));
+    assert!(window.query_by_label_contains(&said).is_some(), "an empty strip says how to fill it");
     write(&mut window, "a lake");
     let drawn = window.picture(Lane::Live).clone();
     window.press("Keep this picture");
@@ -113,6 +114,12 @@ fn prompts_are_searched_while_one_types_and_stars_are_found() {
         window.key_press(key);
         window.run();
     }
+    let follows =
+        |window: &Window| window.query_all_by_label_contains("a snowy mountain, seed 0").any(|node| node.is_focused());
+    assert!(follows(&window), "a screen reader goes along");
+    window.key_press(Key::Escape);
+    window.run();
+    assert!(follows(&window), "Esc leaves the keyboard where it is");
     window.until("the star", |window| strip(window) == ["a boat on a lake", "a snowy mountain, starred", "a red boat"]);
     window.press("Starred");
     assert_eq!(strip(&window), ["a snowy mountain, starred"]);

@@ -27,6 +27,10 @@ fn with_tiny() -> OpenRequest {
 fn open_settings(window: &mut Window, page: &str) {
     window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
     window.run();
+    assert!(window.get_by_label("Close").is_focused(), "the keyboard is in the window over the window");
+    window.key_press(Key::Tab);
+    window.run();
+    assert!(!window.get_by_label("Close").is_focused(), "and goes through it");
     window.press(page);
 }
 

@@ -19,6 +19,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// A console that Windows opened for this program alone goes: whoever closed it would end the window without a word.
+#[cfg(windows)]
+fn leave_console() {
+    use windows_sys::Win32::System::Console::{FreeConsole, GetConsoleProcessList};
+
+    let mut processes = [0_u32; 2];
+    // SAFETY: the list is as long as it is said to be.
+    #[expect(unsafe_code, reason = "the system's own calls")]
+    unsafe {
+        if GetConsoleProcessList(processes.as_mut_ptr(), 2) == 1 {
+            FreeConsole();
+        }
+    }
+}
+
+#[cfg(not(windows))]
+fn leave_console() {}
+
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A command says on stderr what it has to say; the window has its log.
     let log = if arguments.command.is_none() { app::log_file() } else { None };
@@ -26,6 +44,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
+    leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
     app::run(app::Options { open, prompt: None }, arguments.repaint)
 }

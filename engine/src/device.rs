@@ -1,7 +1,4 @@
-//! Where to compute, in which arithmetic, and how much memory there is for it.
-
-use std::fs;
-use std::path::Path;
+//! Where to compute, and in which arithmetic.
 
 use candle_core::{DType, Device};
 
@@ -39,14 +36,6 @@ pub fn precision(dtype: DType) -> Precision {
     }
 }
 
-/// Bytes that can still be allocated without swapping: what the kernel calls available, or what this process's
-/// control group leaves, whichever is less. `None` where the system does not say (anything but Linux).
-pub fn available_memory() -> Option<u64> {
-    let system = kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    Some(groups.lines().filter_map(group_leaves).fold(system, u64::min))
-}
-
 fn cpu() -> (Device, String) {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "" } else { "s" };
@@ -81,39 +70,6 @@ fn open_cuda() -> Result<(Device, String)> {
     }
 }
 
-/// The value of one line of /proc/meminfo, in bytes.
-fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
-    let value = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// What a control group and the groups above it leave. `line` is one of /proc/self/cgroup: `0::/path` in version 2,
-/// `4:memory:/path` in version 1. In a container the path may not exist; its mount's root then stands for it.
-fn group_leaves(line: &str) -> Option<u64> {
-    let mut fields = line.splitn(3, ':');
-    let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    let (root, limit, usage, cache) = if controllers.is_empty() {
-        ("/sys/fs/cgroup", "memory.max", "memory.current", ["inactive_file ", "active_file "])
-    } else if controllers.split(',').any(|controller| controller == "memory") {
-        let cache = ["total_inactive_file ", "total_active_file "];
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", cache)
-    } else {
-        return None;
-    };
-    let number = |folder: &Path, file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-    let leaves = |folder: &Path| {
-        let limit = number(folder, limit)?;
-        let usage = number(folder, usage)?;
-        // Cached files, such as weights that were mapped, give way to allocations.
-        let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let field = |key: &&str| stat.lines().find_map(|line| line.strip_prefix(*key)?.trim().parse::<u64>().ok());
-        let cached: u64 = cache.iter().filter_map(field).sum();
-        Some(limit.saturating_sub(usage.saturating_sub(cached)))
-    };
-    let path = Path::new(path.trim_start_matches('/'));
-    path.ancestors().filter_map(|group| leaves(&Path::new(root).join(group))).min()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,13 +91,5 @@ mod tests {
         let message = open(DeviceChoice::Cuda).unwrap_err().to_string();
         assert!(message.contains("--features cuda"), "{message}");
         assert!(open(DeviceChoice::Auto).unwrap().0.is_cpu());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn linux_says_how_much_memory_is_left() {
-        let available = available_memory().expect("Linux tells");
-        assert!((1 << 20..1 << 50).contains(&available), "{available}");
-        assert_eq!(kibibytes("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "MemAvailable:"), Some(2 << 20));
     }
 }

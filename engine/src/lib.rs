@@ -31,6 +31,7 @@ pub mod threads;
 mod atomic;
 mod cancel;
 mod error;
+mod free_memory;
 mod layers;
 
 pub use cancel::Cancel;

@@ -19,6 +19,11 @@ fn fixture(part: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-sd")).join(part)
 }
 
+/// A file in a folder, spelt as this system spells it.
+fn inside(folder: &Path, file: &str) -> PathBuf {
+    folder.join(file).components().collect()
+}
+
 /// A folder of its own for each test, with copies of the fixture's parts in it.
 fn copy(parts: &[(&str, &str)]) -> TempDir {
     fn copy_all(from: &Path, to: &Path) {
@@ -119,7 +124,7 @@ fn bf16_variants_shards_and_old_names_are_read() {
     let folder = copy(&[("model", "")]);
     let before = open(folder.path()).unwrap();
     let (size, digest) = (check_unet(before.unet()).unwrap(), before.unet().digest().to_owned());
-    let file = folder.path().join(UNET);
+    let file = inside(folder.path(), UNET);
 
     // Two shards and their index: the same content, whatever else lies in a shard.
     let mut tensors: Vec<_> = load(&file).into_iter().collect();
@@ -167,7 +172,7 @@ fn bf16_variants_shards_and_old_names_are_read() {
     assert_ne!(variant.unet().digest(), digest);
 
     // The names that Diffusers gave the autoencoder's attention before 0.18.
-    let file = folder.path().join("vae/diffusion_pytorch_model.safetensors");
+    let file = inside(folder.path(), "vae/diffusion_pytorch_model.safetensors");
     let renames = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
     let old: std::collections::HashMap<_, _> = load(&file)
         .into_iter()
@@ -252,7 +257,7 @@ fn mistakes_in_a_folder_are_named() {
         spoil(folder.path());
         let error = open(folder.path()).expect_err(says);
         let message = error.to_string();
-        let path = if file.is_empty() { folder.path().to_owned() } else { folder.path().join(file) };
+        let path = if file.is_empty() { folder.path().to_owned() } else { inside(folder.path(), file) };
         assert!(message.starts_with(&format!("{}: ", path.display())), "{file}: {message}");
         assert!(message.contains(says), "{says}: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
@@ -263,7 +268,7 @@ fn mistakes_in_a_folder_are_named() {
 #[test]
 fn hostile_headers_are_refused() {
     let folder = copy(&[("model", "")]);
-    let file = folder.path().join(UNET);
+    let file = inside(folder.path(), UNET);
     let tensor =
         |shape: &str, from: u64, to: u64| format!(r#"{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#);
     let huge = 1u64 << 60;
@@ -314,7 +319,7 @@ fn a_check_finds_what_contradicts_the_config() {
         edit_json(&folder.path().join("unet/config.json"), edit);
         let model = open(folder.path()).unwrap();
         let message = check_unet(model.unet()).unwrap_err().to_string();
-        assert!(message.starts_with(&folder.path().join(file).display().to_string()), "{message}");
+        assert!(message.starts_with(&inside(folder.path(), file).display().to_string()), "{message}");
         assert!(message.contains(says), "{message}");
     };
     let config = "unet/config.json";
@@ -369,7 +374,7 @@ fn a_check_finds_what_contradicts_the_config() {
 
     // Whole numbers where the network computes with fractions.
     let folder = copy(&[("model", "")]);
-    let file = folder.path().join(UNET);
+    let file = inside(folder.path(), UNET);
     let mut tensors = load(&file);
     tensors.insert("conv_out.bias".into(), Tensor::zeros(4, DType::I64, &Device::Cpu).unwrap());
     candle_core::safetensors::save(&tensors, &file).unwrap();

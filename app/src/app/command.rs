@@ -369,6 +369,8 @@ impl Command {
             Self::OlderPrompt => (Modifiers::ALT, Key::ArrowUp),
             Self::NewerPrompt => (Modifiers::ALT, Key::ArrowDown),
             Self::ForgetPrompts => (both, Key::Delete),
+            // Cmd+Space is the system's own on macOS.
+            Self::CompleteWord if cfg!(target_os = "macos") => (Modifiers::CTRL, Key::Space),
             Self::CompleteWord => (control, Key::Space),
             Self::Examples => (Modifiers::NONE, Key::F4),
             Self::Words => (Modifiers::NONE, Key::F3),

@@ -274,9 +274,9 @@ impl App {
         }
         let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
         let modal = modal || self.log_view.is_some() || self.knowing.weights;
-        // Whoever had the keyboard gets it back from a window over the window.
-        let focused = ctx.memory(egui::Memory::focused);
-        match (modal, self.lent.take()) {
+        // Whoever had the keyboard gets it back from a window over the window, once egui, too, knows that it is gone.
+        let (focused, over) = ctx.memory(|memory| (memory.focused(), memory.top_modal_layer().is_some()));
+        match (modal || over, self.lent.take()) {
             (true, lent) => self.lent = lent.or(self.focused),
             (false, Some(lender)) if self.focus.is_none() => ctx.memory_mut(|memory| memory.request_focus(lender)),
             (false, _) => self.focused = focused,

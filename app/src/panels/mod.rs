@@ -101,9 +101,14 @@ fn over(ctx: &egui::Context, name: &str) -> Modal {
     Modal::new(Id::unique(name)).area(area).frame(Frame::window(&ctx.global_style()))
 }
 
-/// Gives a control the keyboard where nothing has it, as when a window over the window has just opened.
+/// Gives a control the keyboard when it comes, as a window over the window does.
 fn first(response: &Response) {
-    if response.ctx.memory(|memory| memory.focused().is_none()) {
+    let pass = response.ctx.cumulative_pass_nr();
+    let before = response.ctx.data_mut(|data| {
+        let last: &mut Option<u64> = data.get_temp_mut_or_default(response.id);
+        last.replace(pass)
+    });
+    if before.is_none_or(|before| before + 1 < pass) {
         response.request_focus();
     }
 }

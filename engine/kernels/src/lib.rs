@@ -57,7 +57,7 @@ mod shift;
 mod simd;
 mod upsample;
 
-#[cfg(test)]
+#[cfg(all(test, any(target_arch = "x86_64", target_os = "linux")))]
 #[path = "../tests/support/random.rs"]
 mod random;
 

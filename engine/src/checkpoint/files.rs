@@ -201,7 +201,7 @@ impl Bytes {
             let _ = advised;
         }
         #[cfg(not(unix))]
-        let _ = part;
+        let _ = (self, part);
     }
 }
 

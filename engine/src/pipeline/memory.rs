@@ -7,7 +7,7 @@ use super::Models;
 use super::model::{Model, Vae};
 use crate::unet::UNetConfig;
 use crate::vae::AutoencoderConfig;
-use crate::{Error, Result, device};
+use crate::{Error, Result, free_memory};
 
 /// Feature maps that one resnet holds at once: its input, the normalised input, the convolution's result, the shortcut
 /// and the sum.
@@ -41,7 +41,7 @@ pub(super) fn check_parameters(models: &Models, bytes: u64, what: &str) -> Resul
 }
 
 fn fits(models: &Models, bytes: f64, what: &str, advice: &str) -> Result<()> {
-    let Some(free) = device::available_memory().filter(|_| models.device.is_cpu()) else {
+    let Some(free) = free_memory::available().filter(|_| models.device.is_cpu()) else {
         return Ok(());
     };
     if bytes <= free as f64 {

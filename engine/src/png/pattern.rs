@@ -71,6 +71,14 @@ pub(super) struct Name {
     stem: String,
 }
 
+impl Name {
+    /// The whole of it as a pattern is written, whatever parts folders on this system.
+    fn shown(&self) -> String {
+        let folders = self.folder.iter().map(|part| part.to_string_lossy().into_owned());
+        folders.chain([self.file(1)]).collect::<Vec<_>>().join("/")
+    }
+}
+
 impl Default for Pattern {
     fn default() -> Self {
         Self::parse(DEFAULT_PATTERN).expect("the default pattern is one")
@@ -98,8 +106,7 @@ impl Pattern {
 
     /// The name that a picture with these settings would get now, if no file had it.
     pub fn example(&self, settings: &Settings, model: &str) -> String {
-        let name = self.name(settings, model, &Zoned::now());
-        name.folder.join(name.file(1)).display().to_string()
+        self.name(settings, model, &Zoned::now()).shown()
     }
 
     pub(super) fn name(&self, settings: &Settings, model: &str, now: &Zoned) -> Name {
@@ -214,8 +221,8 @@ fn fill(part: &[Piece], settings: &Settings, model: &str, now: &Zoned) -> String
     // Windows drops dots and spaces at the end, and names devices in every folder.
     let name = name.trim_start_matches(' ').trim_end_matches(['.', ' ']);
     let device = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
-    let numbered =
-        |prefix| device.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit());
+    let is_number = |n: &str| matches!(n.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&n);
+    let numbered = |prefix| device.strip_prefix(prefix).is_some_and(is_number);
     let is_device = ["CON", "PRN", "AUX", "NUL"].contains(&device.as_str()) || numbered("COM") || numbered("LPT");
     if is_device { format!("_{name}") } else { name.to_owned() }
 }
@@ -251,7 +258,7 @@ mod tests {
     fn filled(pattern: &str, prompt: &str, model: &str) -> String {
         let settings = Settings { seed: 7, ..Settings::student(prompt) };
         let name = Pattern::parse(pattern).expect(pattern).name(&settings, model, &now());
-        name.folder.join(name.file(1)).display().to_string()
+        name.shown()
     }
 
     #[test]

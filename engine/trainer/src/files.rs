@@ -194,7 +194,7 @@ fn write_by(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
             std::fs::create_dir_all(folder)?;
         }
         fill(&beside)?;
-        File::open(&beside)?.sync_all()?;
+        File::options().write(true).open(&beside)?.sync_all()?;
         Ok(std::fs::rename(&beside, path)?)
     };
     write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {

@@ -24,13 +24,13 @@ mod convolution;
 #[cfg(feature = "cuda")]
 mod device;
 
-#[cfg(any(feature = "cuda", test))]
+#[cfg(any(feature = "cuda", all(test, target_os = "linux")))]
 mod operations {
     pub(super) mod attention;
     pub(super) mod launch;
     pub(super) mod norms;
     pub(super) mod pointwise;
-    #[cfg(any(feature = "cudnn", test))]
+    #[cfg(any(feature = "cudnn", all(test, target_os = "linux")))]
     pub(super) mod spread;
 }
 

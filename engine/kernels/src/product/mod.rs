@@ -12,7 +12,7 @@ mod pack;
 pub(crate) use pack::{Packed, Panel, with_rows};
 
 mod tile;
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) use tile::FORCED_PAIRS;
 pub(crate) use tile::{Block, Kind};
 

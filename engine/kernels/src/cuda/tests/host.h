@@ -154,14 +154,21 @@ static unsigned __float_as_uint(float x) {
     return bits;
 }
 
+// What the compilers of the day call sixteen bits: GCC 12 has _Float16 in C++ on x86 alone.
+#if defined(__aarch64__)
+typedef __fp16 sixteen_bits;
+#else
+typedef _Float16 sixteen_bits;
+#endif
+
 static float f16_to_float(unsigned short bits) {
-    _Float16 x;
+    sixteen_bits x;
     memcpy(&x, &bits, 2);
     return x;
 }
 
 static unsigned short float_to_f16(float x) {
-    const _Float16 rounded = x;
+    const sixteen_bits rounded = x;
     unsigned short bits;
     memcpy(&bits, &rounded, 2);
     return bits;

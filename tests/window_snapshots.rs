@@ -85,7 +85,9 @@ impl Album {
     /// what stands in one row with them and moves as they grow. What is left is the row's own ground.
     fn cover(&self, picture: &mut RgbaImage) {
         let middle = picture.width() as f32 / 2.0;
-        let texts: Vec<_> = self.window.query_all_by(|node| words(node).is_some()).collect();
+        // A window over the window has a name and no place of its own.
+        let is_text = |node: &AccessKitNode<'_>| words(node).is_some() && node.bounding_box().is_some();
+        let texts: Vec<_> = self.window.query_all_by(is_text).collect();
         let texts: Vec<_> =
             texts.iter().map(|node| (words(&node.accesskit_node()).unwrap_or_default(), node.rect())).collect();
         // The numbers under a comparison, and the right half of the bar at the bottom.

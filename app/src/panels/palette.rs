@@ -42,8 +42,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
                 let why_not = app.why_not(*command);
                 let response = entry(ui, *command, row == marked, why_not);
                 // Tab marks, too.
-                if response.has_focus() {
+                if response.has_focus() && marked != row {
                     marked = row;
+                    ui.ctx().request_repaint();
                 }
                 if row == marked && (up || down) {
                     response.scroll_to_me(None);

@@ -176,13 +176,7 @@ fn strip(app: &mut App, ui: &mut Ui) {
     let response = ui.interact(whole, id, Sense::focusable_noninteractive());
     let found = app.film.shelf.found();
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ListBox, true, "Filmstrip"));
-    let selected = app.film.selected;
-    ui.ctx().accesskit_node_builder(id, |node| {
-        node.set_size_of_set(found);
-        if let Some(selected) = selected {
-            node.set_active_descendant(id.with(selected).accesskit_id());
-        }
-    });
+    ui.ctx().accesskit_node_builder(id, |node| node.set_size_of_set(found));
     if response.has_focus() {
         keys(app, ui, id, (whole.width() / step).max(1.0) as usize);
         ui.painter().rect_stroke(
@@ -212,11 +206,16 @@ fn strip(app: &mut App, ui: &mut Ui) {
             if !cell(app, ui, place_of(at), &entry, id) {
                 missing.push(entry.id);
             }
-            ui.ctx().accesskit_node_builder(id.with(entry.id), |node| {
+            let (option, selected) = (id.with(entry.id), app.film.selected == Some(entry.id));
+            ui.ctx().accesskit_node_builder(option, |node| {
                 node.set_position_in_set(at + 1);
-                node.set_selected(app.film.selected == Some(entry.id));
+                node.set_selected(selected);
                 node.set_description(line(&entry));
             });
+            // Only what is laid out can be named as what the keyboard is on.
+            if selected {
+                ui.ctx().accesskit_node_builder(id, |node| node.set_active_descendant(option.accesskit_id()));
+            }
         }
         // The leftmost first.
         missing.reverse();

@@ -40,11 +40,11 @@ fn leave_console() {}
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A command says on stderr what it has to say; the window has its log.
     let log = if arguments.command.is_none() { app::log_file() } else { None };
-    let _recording = Recording::start(log.as_deref(), arguments.trace())?;
+    let recording = Recording::start(log.as_deref(), arguments.trace())?;
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
     leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
-    app::run(app::Options { open, prompt: None }, arguments.repaint)
+    app::run(app::Options { open, prompt: None }, arguments.repaint, recording)
 }

@@ -11,6 +11,7 @@ use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
 use super::{App, Options, Outside, details, state, system_dialog, system_reveal};
+use crate::record::Recording;
 use crate::theme::tokens;
 use crate::{library, record};
 
@@ -23,8 +24,9 @@ pub fn log_file() -> Option<PathBuf> {
     state::default_file().as_deref().map(record::log_file)
 }
 
-/// Opens the window and returns when it is closed. With `repaint` it draws frames without a pause.
-pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
+/// Opens the window and returns when it is closed, or not at all: macOS may end the process instead, so that the window
+/// takes the recording with it. With `repaint` it draws frames without a pause.
+pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Result<()> {
     tracing::info!("{}", details::program());
     let state = state::default_file();
     let first = state.as_deref().is_none_or(|file| !file.exists());
@@ -60,7 +62,7 @@ pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
         };
         let mut app = App::new(engine, options, outside);
         app.introduce(details::graphics(creation));
-        Ok(Box::new(Window { app, repaint }))
+        Ok(Box::new(Window { app, repaint, _recording: recording }))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))
 }
@@ -69,6 +71,8 @@ pub fn run(options: Options, repaint: bool) -> anyhow::Result<()> {
 struct Window {
     app: App,
     repaint: bool,
+    /// Dropped after the app, whose last words it takes down.
+    _recording: Recording,
 }
 
 impl eframe::App for Window {

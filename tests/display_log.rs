@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{Ended, find_window, start_display, wait, xdotool};
+use support::{Ended, find_window, is_picture, middle, start_display, wait, xdotool};
 
 #[test]
 fn the_log_has_models_and_panics_and_no_prompts() {
@@ -25,6 +25,7 @@ fn the_log_has_models_and_panics_and_no_prompts() {
         .env("DISPLAY", &display)
         .env("XDG_RUNTIME_DIR", folder.path())
         .env("XDG_STATE_HOME", folder.path())
+        .env("XDG_DATA_HOME", folder.path())
         .env("INSTAFLOW_PLANT_PANIC", "boat")
         .env_remove("WAYLAND_DISPLAY")
         .spawn();
@@ -33,6 +34,7 @@ fn the_log_has_models_and_panics_and_no_prompts() {
     let path = folder.path().join("instaflow").join("instaflow.log");
     let logged = |words: &str| std::fs::read_to_string(&path).ok().filter(|text| text.contains(words));
     wait("the model in the log", || logged("open: model, "));
+    wait("the first picture", || Some(middle(&display)).filter(|pixels| is_picture(pixels)));
 
     xdotool(&display, &["windowfocus", &window]);
     sleep(Duration::from_millis(500));

@@ -179,6 +179,7 @@ fn drawing_and_keeping() {
         album.press(Modifiers::COMMAND, Key::K);
         album.window.wait("the picture is kept", |app| app.kept().0 == kept);
     }
+    album.window.wait("the thumbnails", |app| app.thumbnails() == app.kept().0);
     album.snap("filmstrip");
     album.check();
 }

@@ -73,6 +73,12 @@ pub fn middle(display: &str) -> Vec<u8> {
     Command::new("import").args(arguments).env("DISPLAY", display).output().expect("import starts").stdout
 }
 
+/// Whether a picture is there: the fixture's are as colourful as noise, and whatever is there before them is of few
+/// colours.
+pub fn is_picture(pixels: &[u8]) -> bool {
+    pixels.chunks_exact(3).collect::<std::collections::HashSet<_>>().len() > 500
+}
+
 /// Waits until there is something.
 pub fn wait<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();

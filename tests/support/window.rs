@@ -130,7 +130,7 @@ impl Window {
             wake: Arc::new(|| ()),
         };
         let app = App::new(engine, options, outside);
-        let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(40).build_ui_state(
+        let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(400).build_ui_state(
             |ui, app: &mut App| {
                 app.logic(ui.ctx());
                 app.ui(ui);

@@ -41,6 +41,15 @@ fn three(sd: &TempDir) -> OpenRequest {
     OpenRequest { baseline: Some(Source::Folder(sd.path().to_owned())), ..pair() }
 }
 
+/// A window whose models have all drawn "lake".
+fn compared(request: OpenRequest) -> Window {
+    let mut window = Window::ready(request);
+    window.type_text("lake");
+    window.press("Compare");
+    window.settle();
+    window
+}
+
 fn a_third_model_is_a_third_column_from_the_same_noise() {
     let sd = stable_diffusion();
     for theme in [egui::Theme::Dark, egui::Theme::Light] {
@@ -113,10 +122,7 @@ fn two_paths_stand_beside_each_other_with_their_straightness() {
 
 fn in_one_place_the_student_is_compared_with_either() {
     let sd = stable_diffusion();
-    let mut window = Window::ready(three(&sd));
-    window.type_text("lake");
-    window.press("Compare");
-    window.settle();
+    let mut window = compared(three(&sd));
     assert!(window.query_by_label("Against baseline").is_none(), "side by side there is room for all");
     window.press("Difference");
     let against_teacher = window.shot();
@@ -202,10 +208,7 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
 fn a_student_and_a_baseline_need_no_teacher() {
     let sd = stable_diffusion();
     let request = OpenRequest { baseline: Some(Source::Folder(sd.path().to_owned())), ..student() };
-    let mut window = Window::ready(request);
-    window.type_text("lake");
-    window.press("Compare");
-    window.settle();
+    let mut window = compared(request);
     assert!(window.query_by_label("Baseline picture").is_some() && window.query_by_label("Teacher picture").is_none());
     assert!(window.query_by_label("1 and 50").is_some());
     window.press("Split");
@@ -225,10 +228,7 @@ fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
 
 fn typing_and_esc_end_the_baselines_run() {
     let sd = stable_diffusion();
-    let mut window = Window::ready(three(&sd));
-    window.type_text("lake");
-    window.press("Compare");
-    window.settle();
+    let mut window = compared(three(&sd));
     window.get_by_label("Prompt").focus();
     // Esc may come too late for one run, but not for all: a picture without its path is an estimate.
     let mut typed = "lake".to_owned();
@@ -285,10 +285,7 @@ fn a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays() {
 
 fn what_a_failed_opening_interrupts_is_drawn_on() {
     let sd = stable_diffusion();
-    let mut window = Window::ready(three(&sd));
-    window.type_text("lake");
-    window.press("Compare");
-    window.settle();
+    let mut window = compared(three(&sd));
     window.get_by_label("Prompt").focus();
     window.type_text("s");
     window.until("the new prompt's picture", |window| window.picture(Lane::Baseline).settings.prompt == "lakes");

@@ -34,9 +34,6 @@ fn leave_console() {
     }
 }
 
-#[cfg(not(windows))]
-fn leave_console() {}
-
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A command says on stderr what it has to say; the window has its log.
     let log = if arguments.command.is_none() { app::log_file() } else { None };
@@ -44,6 +41,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
+    #[cfg(windows)]
     leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
     app::run(app::Options { open, prompt: None }, arguments.repaint, recording)

@@ -11,7 +11,11 @@ pub type Reveal = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
 /// With the system's own file manager, the file marked where that can be asked for.
 pub fn system_reveal(path: &Path) -> Result<(), String> {
     let done = if cfg!(windows) {
-        start(&mut explorer(path))
+        let mut explorer = Command::new("explorer");
+        // It reads its arguments in its own way: the quotation marks stand around the path alone.
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::raw_arg(&mut explorer, format!("/select,\"{}\"", path.display()));
+        start(&mut explorer)
     } else if cfg!(target_os = "macos") {
         start(Command::new("open").arg("-R").arg(path))
     } else if show_items(path) {
@@ -20,21 +24,6 @@ pub fn system_reveal(path: &Path) -> Result<(), String> {
         start(Command::new("xdg-open").arg(path.parent().unwrap_or(path)))
     };
     done.map_err(|error| format!("No file manager could be started ({error}). The picture is {}", path.display()))
-}
-
-/// Explorer reads its arguments in its own way: the quotation marks stand around the path alone.
-#[cfg(windows)]
-fn explorer(path: &Path) -> Command {
-    let mut command = Command::new("explorer");
-    std::os::windows::process::CommandExt::raw_arg(&mut command, format!("/select,\"{}\"", path.display()));
-    command
-}
-
-#[cfg(not(windows))]
-fn explorer(path: &Path) -> Command {
-    let mut command = Command::new("explorer");
-    command.arg(path);
-    command
 }
 
 /// The file managers of Linux desktops mark a file when asked over D-Bus (freedesktop's FileManager1).

@@ -120,8 +120,8 @@ pub fn size_of(picture: &Picture) -> Vec2 {
     vec2(picture.width as f32, picture.height as f32)
 }
 
-/// What a screen reader says of a picture beside its name.
-fn described(settings: &Settings) -> String {
+/// What a screen reader says of a picture.
+pub fn described(settings: &Settings) -> String {
     let prompt = if settings.prompt.trim().is_empty() { "No prompt" } else { settings.prompt.trim() };
     format!("{prompt}, seed {}", settings.seed)
 }

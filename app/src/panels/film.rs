@@ -317,9 +317,8 @@ fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
 
 /// What a screen reader calls a kept picture.
 fn name(entry: &Entry) -> String {
-    let prompt = if entry.settings.prompt.trim().is_empty() { "No prompt" } else { entry.settings.prompt.trim() };
     let star = if entry.starred { ", starred" } else { "" };
-    format!("{prompt}, seed {}{star}", entry.settings.seed)
+    format!("{}{star}", canvas::described(&entry.settings))
 }
 
 /// What is shown beside the pointer.

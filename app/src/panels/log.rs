@@ -34,9 +34,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         });
         ui.add_space(8.0);
         ui.horizontal(|ui| {
-            let close = ui.button("Close");
-            super::first(&close);
-            closed = close.clicked();
+            closed = super::close_button(ui);
             if ui.button("Copy log").clicked() {
                 ui.copy_text(log.lines.join("\n"));
             }

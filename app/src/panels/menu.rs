@@ -55,9 +55,7 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         ui.weak("On a picture: arrows move it, + and − zoom, 0 fits it. F2, held, blinks. Shift+Enter breaks a line.");
         ui.weak("On kept pictures: arrows go through them, Enter opens one, Space stars it, Del deletes it.");
         ui.add_space(8.0);
-        let close = ui.button("Close");
-        super::first(&close);
-        close.clicked()
+        super::close_button(ui)
     });
     if modal.inner || modal.should_close() {
         app.show_shortcuts = false;

@@ -113,6 +113,13 @@ fn first(response: &Response) {
     }
 }
 
+/// The button that closes a window over the window, and has the keyboard first. Tells whether it was pressed.
+fn close_button(ui: &mut Ui) -> bool {
+    let close = ui.button("Close");
+    first(&close);
+    close.clicked()
+}
+
 /// Has a screen reader say a text when it comes.
 fn announce(response: &Response, how: egui::accesskit::Live) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_live(how));

@@ -47,9 +47,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             }
         });
         ui.add_space(10.0);
-        let close = ui.button("Close");
-        super::first(&close);
-        close.clicked()
+        super::close_button(ui)
     });
     if modal.inner || modal.should_close() {
         app.knowing.weights = false;

@@ -53,8 +53,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         ui.separator();
         ui.add_space(2.0);
         ui.horizontal(|ui| {
-            let close = ui.button("Close");
-            super::first(&close);
+            let close = super::close_button(ui);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let all = ui.button("Reset all settings").on_hover_text("Prompt, seeds and models stay as they are.");
                 if all.clicked() {
@@ -65,7 +64,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
                     app.reset_settings(ctx, &[app.settings_page]);
                 }
             });
-            close.clicked()
+            close
         })
         .inner
     });

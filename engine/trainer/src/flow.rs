@@ -85,8 +85,18 @@ impl Flow {
 
 /// Noise by seeds, as the program draws it, where the networks of the run are: (B, C, h, w).
 pub fn noise(run: &Run, seeds: &[u64]) -> Result<Tensor> {
+    changed_noise(run, seeds, |_, _| ())
+}
+
+/// The same after `change` of each sample, told its place in the batch: C rows of h·w values.
+pub fn changed_noise(run: &Run, seeds: &[u64], change: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
     let (channels, side) = run.architecture().latent();
     let shape = [1, channels, side, side];
-    let values: Vec<Vec<f32>> = seeds.par_iter().map(|&seed| randn(seed, &shape)).collect();
+    let sample = |(place, &seed): (usize, &u64)| {
+        let mut values = randn(seed, &shape);
+        change(place, &mut values);
+        values
+    };
+    let values: Vec<Vec<f32>> = seeds.par_iter().enumerate().map(sample).collect();
     run.tensor(values.concat(), (seeds.len(), channels, side, side))
 }

@@ -13,6 +13,7 @@ mod stages;
 mod stage;
 
 mod config;
+mod coupling;
 
 mod architecture;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// The log of a stage, in its folder: one [`Report`] a line, as JSON.
+/// The log of a stage, in its folder: one [`Report`] or [`HeldOut`] a line, as JSON.
 pub const LOG: &str = "log.jsonl";
 
 /// One line of a log.
@@ -25,6 +25,21 @@ pub struct Report {
     pub rate: f64,
     /// Seconds since this run of the stage began.
     pub seconds: f64,
+}
+
+/// Another line of a log, where a stage is asked about pairs that it is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldOut {
+    /// Steps done, over all runs of the stage.
+    pub step: u64,
+    /// Mean loss of the averaged weights.
+    pub held_out: f64,
+}
+
+/// Adds such a line to the log in a stage's folder.
+pub fn log_held_out(folder: &Path, step: u64, loss: f64) -> Result<()> {
+    files::append_line(&folder.join(LOG), &serde_json::to_string(&HeldOut { step, held_out: loss })?)
 }
 
 /// How a stage gets on; speaks on stderr.

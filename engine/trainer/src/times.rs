@@ -11,7 +11,7 @@ use crate::random::Random;
 pub enum Times {
     /// Uniformly, as in the paper.
     Uniform,
-    /// With density 1 / (2√t): near the noise it is decided what stands where, and in which colour, of which little is
+    /// With density 1 / (3·t^⅔): near the noise it is decided what stands where, and in which colour, of which little is
     /// left to learn from later times.
     Early,
     /// With density ∝ e^{at} + e^{a(1−t)}, a = 4: a flow whose ways are nearly straight has most to learn at both ends
@@ -29,7 +29,7 @@ impl Times {
         let u = (sample as f64 + random.uniform()) / batch as f64;
         match self {
             Self::Uniform => u,
-            Self::Early => u * u,
+            Self::Early => u * u * u,
             Self::UShaped => {
                 // e^{at} alone has this inverse distribution; flipped with probability ½ it gives the sum of both.
                 let t = (1.0 + u * STEEPNESS.exp_m1()).ln() / STEEPNESS;
@@ -66,7 +66,7 @@ mod tests {
             let limit = 1.63 / 32_000f64.sqrt();
             assert!(distance(draws(Times::UShaped), u_shaped) < limit);
             assert!(distance(draws(Times::Uniform), uniform) < limit);
-            assert!(distance(draws(Times::Early), f64::sqrt) < limit);
+            assert!(distance(draws(Times::Early), f64::cbrt) < limit);
             assert!(distance(draws(Times::UShaped), uniform) > 10.0 * limit);
         }
     }

@@ -89,7 +89,7 @@ const LIGHT: usize = 5;
 const STAR: usize = 6;
 const OBJECT: usize = 7;
 const COLOUR: usize = 8;
-const SIDE: usize = 9;
+pub(super) const SIDE: usize = 9;
 const DISTANCE: usize = 10;
 
 struct Writer<'a, 'r> {

@@ -13,6 +13,7 @@ mod canvas;
 mod caption;
 #[cfg(test)]
 mod caption_tests;
+mod choices;
 mod desert;
 mod land;
 mod lexicon;
@@ -34,6 +35,7 @@ mod water;
 mod weather;
 pub mod world;
 
+pub use choices::Choice;
 pub use lexicon::words;
 
 use attributes::Attributes;

@@ -47,11 +47,9 @@ impl Attributes {
             };
         let object = random.pick(objects(land, season));
         let colour = random.pick(hues(object));
-        let side = match object {
-            Object::Absent | Object::Flowers | Object::Bridge => Side::Absent,
-            // The river keeps to the middle.
-            _ if land == Land::River => random.pick(&[Side::Left, Side::Right]),
-            _ => random.pick(&[Side::Left, Side::Centre, Side::Right]),
+        let side = match sides(land, object) {
+            [] => Side::Absent,
+            sides => random.pick(sides),
         };
         let distance = match object {
             Object::Absent | Object::Flowers | Object::Bridge | Object::Campfire | Object::Birds => Distance::Absent,
@@ -144,6 +142,16 @@ fn hues(object: Object) -> &'static [Hue] {
         Object::Cabin => &[Absent, Absent, Red, Yellow, Blue, White],
         Object::Lighthouse => &[Red, Red, Blue],
         _ => &[Absent],
+    }
+}
+
+/// Where across the picture an object may be; nowhere in particular where there is none, or it takes the whole width.
+pub(super) fn sides(land: Land, object: Object) -> &'static [Side] {
+    match object {
+        Object::Absent | Object::Flowers | Object::Bridge => &[],
+        // The river keeps to the middle.
+        _ if land == Land::River => &[Side::Left, Side::Right],
+        _ => &[Side::Left, Side::Centre, Side::Right],
     }
 }
 

@@ -44,10 +44,8 @@ impl<'a> View<'a> {
         let mut random = Random::new(scene.seed, 2);
         let horizon = random.range(-0.015, 0.015) + horizon(attributes.land);
         let x = match attributes.side {
-            Side::Left => 0.26,
-            Side::Centre => 0.5,
-            Side::Right => 0.74,
             Side::Absent => 0.5 + 0.24 * random.sign(),
+            side => across(side),
         } + random.range(-0.025, 0.025);
         let far = attributes.distance == Distance::Far;
         let y = foot(attributes, horizon, far) + random.range(-0.01, 0.01);
@@ -117,6 +115,15 @@ impl<'a> View<'a> {
         } else {
             smoothstep(low, high, value)
         }
+    }
+}
+
+/// Where across the picture the sides are.
+pub(super) fn across(side: Side) -> f32 {
+    match side {
+        Side::Left => 0.26,
+        Side::Centre | Side::Absent => 0.5,
+        Side::Right => 0.74,
     }
 }
 

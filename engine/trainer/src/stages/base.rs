@@ -8,13 +8,14 @@ use candle_core::{DType, Tensor};
 use instaflow_engine::vae::AutoencoderTiny;
 
 use crate::config::Base;
-use crate::flow::{Flow, TEXT, UNET, noise};
+use crate::coupling;
+use crate::flow::{Flow, TEXT, UNET, changed_noise};
 use crate::losses;
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures;
 use crate::random::{Random, key};
 use crate::run::{Run, fingerprint};
-use crate::scenes;
+use crate::scenes::{self, attributes::HEADS};
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
 use crate::stage::Stage;
 use crate::stages::sheet::Sheets;
@@ -40,7 +41,7 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
     let told = Told::new(&parameters.builder(), run.config.sizes.text_width)?;
     let loss = |step: u64, range: Range<usize>| {
         let (mut rows, mut seeds, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut prompts, mut answers) = (Vec::new(), Vec::new());
+        let (mut prompts, mut answers, mut choices) = (Vec::new(), Vec::new(), Vec::new());
         for sample in range {
             let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
             let row = random.below(latents.count());
@@ -52,8 +53,11 @@ pub fn train(run: &Run, settings: &Base) -> Result<()> {
             times.push(settings.times.draw(sample, schedule.batch, &mut random));
             seeds.push(random.bits());
             rows.push(row);
+            choices.push(scene.choices(if dropped { &[false; HEADS.len()] } else { &caption.told }));
         }
-        let pair = Pair { noise: noise(run, &seeds)?, latents: latents.latents(&rows, &run.device)? };
+        let side = run.architecture().latent().1;
+        let noise = changed_noise(run, &seeds, |place, noise| coupling::agree(noise, side, &choices[place]))?;
+        let pair = Pair { noise, latents: latents.latents(&rows, &run.device)? };
         let context = flow.context(&prompts)?;
         let at = pair.velocity(&flow, &times, &context)?;
         Ok((losses::squared(&at.velocity, &at.direction)? + (told.loss(&context, &answers)? * TOLD)?)?)

@@ -14,6 +14,7 @@ use crate::run::Run;
 use crate::stack::stacked;
 use crate::stage::{Stage, Student};
 use crate::stages::base::is_unet;
+use crate::stages::held_out;
 use crate::stages::pairs;
 use crate::stages::reflow::Judge;
 use crate::stages::sheet::Sheets;
@@ -31,15 +32,14 @@ pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> R
     let flow = Flow::new(run, &parameters.builder(), student.stacks)?;
     let judged = [settings.loss, settings.second_loss].contains(&Loss::Perceptual);
     let judge = if judged { Some(Judge::open(run)?) } else { None };
-    let loss = |step: u64, range: Range<usize>| {
-        let places: Vec<usize> =
-            range.map(|sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(rows.count())).collect();
+    let (learnt, held_out) = held_out::split(rows.count());
+    let minimised = |flow: &Flow, step: u64, places: &[usize]| {
         let numbers = || places.iter().map(|&place| rows.number(place));
         let seeds: Vec<u64> = numbers().map(|row| pairs::seed(from, row)).collect();
         let ids: Vec<Vec<u32>> = numbers().map(|row| tokenizer.encode(&prompts.of(from.seed(), row))).collect();
         let noise = noise(run, &seeds)?;
         let v = flow.velocity(&noise, &vec![0.0; places.len()], &flow.context(&ids)?)?;
-        let (drawn, target) = ((noise + v)?, rows.latents(&places, &run.device)?);
+        let (drawn, target) = ((noise + v)?, rows.latents(places, &run.device)?);
         let first = (step as f64) < settings.first_share * schedule.steps as f64;
         match (if first { settings.loss } else { settings.second_loss }, &judge) {
             (Loss::Squared, _) => Ok(losses::squared(&drawn, &target)?),
@@ -52,8 +52,20 @@ pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> R
             (Loss::Perceptual, None) => anyhow::bail!("a perceptual loss without anything that judges"),
         }
     };
+    let loss = |step: u64, range: Range<usize>| {
+        let place = |sample| Random::new(key(&[stage.seed(), step, sample as u64])).below(learnt);
+        minimised(&flow, step, &range.map(place).collect::<Vec<_>>())
+    };
     let mut sheets = Sheets::new(run, stage);
-    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| {
+        let drawn = sheets.look(step, averages)?;
+        if !drawn.is_empty() {
+            let averaged = Flow::frozen(run, &averages()?, student.stacks)?;
+            let last = step.saturating_sub(1);
+            held_out::measure(run, stage, step, held_out.clone(), |part| minimised(&averaged, last, part))?;
+        }
+        Ok(drawn)
+    })
 }
 
 /// The weights that a student starts from: those of a single flow as they are, or stacked.

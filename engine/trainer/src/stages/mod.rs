@@ -16,6 +16,8 @@ pub mod reflow;
 
 pub mod distill;
 
+mod held_out;
+
 pub mod sheet;
 
 pub mod evaluate;

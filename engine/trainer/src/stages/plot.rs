@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 
 use crate::files;
 use crate::plot::{self, Panel};
-use crate::progress::{LOG, Report};
+use crate::progress::{HeldOut, LOG, Report};
 use crate::run::Run;
 
 /// Writes `plots/STAGE.png` for every stage of the run that has a log, or for the one named.
@@ -24,36 +25,38 @@ pub fn write(run: &Run, only: Option<&str>) -> Result<()> {
     let wanted = only.map_or_else(String::new, |only| format!(" named {only}"));
     ensure!(!names.is_empty(), "{} holds no stage{wanted} with a log: train something first", run.folder.display());
     for name in names {
-        let reports = read(&run.path(&name).join(LOG))?;
-        let curve = |value: fn(&Report) -> f64| {
-            vec![(name.clone(), reports.iter().map(|report| (report.step as f64, value(report))).collect())]
-        };
-        let panel = |title: &str, y: &str, value| Panel {
-            title: format!("{name}: {title}"),
-            x: "step".into(),
-            y: y.to_owned(),
-            curves: curve(value),
-        };
+        let log = run.path(&name).join(LOG);
+        let reports: BTreeMap<u64, Report> = read(&log, |report: &Report| report.step)?;
+        let held_out: BTreeMap<u64, HeldOut> = read(&log, |held_out: &HeldOut| held_out.step)?;
+        let curve = |name: &str, points: Vec<(f64, f64)>| (name.to_owned(), points);
+        let losses = reports.values().map(|report| (report.step as f64, report.loss)).collect();
+        let mut loss = vec![curve("trained on", losses)];
+        if !held_out.is_empty() {
+            let losses = held_out.values().map(|held_out| (held_out.step as f64, held_out.held_out)).collect();
+            loss.push(curve("held out", losses));
+        }
+        let speed = reports.values().map(|report| (report.step as f64, report.samples_per_second)).collect();
+        let panel =
+            |y: &str, curves| Panel { title: format!("{name}: {y}"), x: "step".into(), y: y.to_owned(), curves };
         let output = run.path(&format!("plots/{name}.png"));
-        let loss = panel("loss", "loss", |report| report.loss);
-        plot::write(&output, &[loss, panel("speed", "samples/s", |report| report.samples_per_second)])?;
+        plot::write(&output, &[panel("loss", loss), panel("samples/s", vec![curve(&name, speed)])])?;
         files::print(&format!("{}\n", output.display()))?;
     }
     Ok(())
 }
 
-/// The reports of a log by step. A run that went on from a checkpoint did some steps again: the later report counts.
-/// Lines that are no report (one that was being written when the process ended) are passed over.
-fn read(path: &Path) -> Result<Vec<Report>> {
+/// The lines of one kind in a log, by step. A run that went on from a checkpoint did some steps again: the later line
+/// counts. Lines of other kinds, and one that was being written when the process ended, are passed over.
+fn read<T: DeserializeOwned>(path: &Path, step: impl Fn(&T) -> u64) -> Result<BTreeMap<u64, T>> {
     let text = files::read_text(path)?;
-    let reports = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
-    let by_step: BTreeMap<u64, Report> = reports.map(|report| (report.step, report)).collect();
-    Ok(by_step.into_values().collect())
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<T>(line).ok());
+    Ok(lines.map(|line| (step(&line), line)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::log_held_out;
 
     #[test]
     fn later_reports_of_a_step_count_and_broken_lines_do_not() -> Result<()> {
@@ -64,8 +67,14 @@ mod tests {
             files::append_line(&path, &serde_json::to_string(&report)?)?;
         }
         files::append_line(&path, "{\"step\": 10, \"lo")?;
-        let read: Vec<(u64, f64)> = read(&path)?.iter().map(|report| (report.step, report.loss)).collect();
-        assert_eq!(read, [(1, 4.0), (5, 2.0), (9, 1.0)]);
+        let reports: BTreeMap<u64, Report> = read(&path, |report: &Report| report.step)?;
+        let losses: Vec<(u64, f64)> = reports.values().map(|report| (report.step, report.loss)).collect();
+        assert_eq!(losses, [(1, 4.0), (5, 2.0), (9, 1.0)]);
+
+        log_held_out(folder.path(), 9, 1.5)?;
+        let held_out: BTreeMap<u64, HeldOut> = read(&path, |held_out: &HeldOut| held_out.step)?;
+        assert_eq!(held_out.into_values().collect::<Vec<_>>(), [HeldOut { step: 9, held_out: 1.5 }]);
+        assert_eq!(read(&path, |report: &Report| report.step)?.len(), 3);
         Ok(())
     }
 }

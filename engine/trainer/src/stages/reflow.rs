@@ -17,6 +17,7 @@ use crate::random::{Random, key};
 use crate::run::Run;
 use crate::stage::{MOST_REFLOWS, Stage};
 use crate::stages::base::{DROPOUT, Pair, is_unet};
+use crate::stages::held_out;
 use crate::stages::pairs;
 use crate::stages::sheet::Sheets;
 
@@ -33,20 +34,18 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
     let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
     let flow = Flow::new(run, &parameters.builder(), 1)?;
     let judge = if settings.loss == Loss::Perceptual { Some(Judge::open(run)?) } else { None };
-    let loss = |step: u64, range: Range<usize>| {
-        let (mut chosen, mut ids, mut times, mut seeds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for sample in range {
-            let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
-            let place = random.below(rows.count());
+    let (learnt, held_out) = held_out::split(rows.count());
+    let minimised = |flow: &Flow, samples: Vec<Sample>| {
+        let (mut seeds, mut ids, mut times, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for Sample { place, dropped, time } in samples {
             let row = rows.number(place);
-            let dropped = random.uniform() < DROPOUT;
-            ids.push(tokenizer.encode(if dropped { String::new() } else { prompts.of(from.seed(), row) }.as_str()));
-            times.push(settings.times.draw(sample, schedule.batch, &mut random));
             seeds.push(pairs::seed(from, row));
-            chosen.push(place);
+            ids.push(tokenizer.encode(if dropped { String::new() } else { prompts.of(from.seed(), row) }.as_str()));
+            times.push(time);
+            places.push(place);
         }
-        let pair = Pair { noise: noise(run, &seeds)?, latents: rows.latents(&chosen, &run.device)? };
-        let at = pair.velocity(&flow, &times, &flow.context(&ids)?)?;
+        let pair = Pair { noise: noise(run, &seeds)?, latents: rows.latents(&places, &run.device)? };
+        let at = pair.velocity(flow, &times, &flow.context(&ids)?)?;
         match (settings.loss, &judge) {
             (Loss::Squared, _) => Ok(losses::squared(&at.velocity, &at.direction)?),
             (Loss::PseudoHuber, _) => Ok(losses::pseudo_huber(&at.velocity, &at.direction)?),
@@ -58,8 +57,39 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
             (Loss::Perceptual, None) => anyhow::bail!("a perceptual loss without anything that judges"),
         }
     };
+    let loss = |step: u64, range: Range<usize>| {
+        let sample = |sample: usize| {
+            let mut random = Random::new(key(&[stage.seed(), step, sample as u64]));
+            let (place, dropped) = (random.below(learnt), random.uniform() < DROPOUT);
+            Sample { place, dropped, time: settings.times.draw(sample, schedule.batch, &mut random) }
+        };
+        minimised(&flow, range.map(sample).collect())
+    };
     let mut sheets = Sheets::new(run, stage);
-    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| sheets.look(step, averages))
+    run.train(stage, schedule, &parameters, &loss, &mut |step, averages| {
+        let drawn = sheets.look(step, averages)?;
+        if !drawn.is_empty() {
+            let averaged = Flow::frozen(run, &averages()?, 1)?;
+            // At the same times whenever it is asked.
+            let sample = |place: usize| {
+                let mut random = Random::new(key(&[stage.seed(), place as u64]));
+                let time = settings.times.draw(place - held_out.start, held_out.len(), &mut random);
+                Sample { place, dropped: false, time }
+            };
+            held_out::measure(run, stage, step, held_out.clone(), |part| {
+                minimised(&averaged, part.iter().copied().map(sample).collect())
+            })?;
+        }
+        Ok(drawn)
+    })
+}
+
+/// What a flow is asked about a pair.
+struct Sample {
+    place: usize,
+    /// Without its caption.
+    dropped: bool,
+    time: f64,
 }
 
 /// The perceptual distance of what latents decode to.

@@ -47,7 +47,8 @@ fn train_base(run: &Run) -> Result<()> {
 }
 
 fn make_pairs(run: &Run, from: Stage) -> Result<()> {
-    let amount = Amount { count: 4, shard: Shard::WHOLE, batch: 32 };
+    // Of 16 one is held out.
+    let amount = Amount { count: 16, shard: Shard::WHOLE, batch: 32 };
     pairs::make(run, from, amount, Solver { steps: 1, guidance: 1.5 })
 }
 

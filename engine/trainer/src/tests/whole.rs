@@ -11,6 +11,7 @@ use instaflow_engine::protocol::{OpenRequest, Settings, Source};
 use super::{make_pairs, run_of, toy_run, train_base};
 use crate::config::{Config, Loss, Reflow};
 use crate::draw::Contestant;
+use crate::files;
 use crate::flow::{Flow, noise};
 use crate::parameters::Tensors;
 use crate::pictures;
@@ -47,6 +48,9 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     assert_eq!((drawn.width(), drawn.height()), (7 * 128 + 6 * 2, 128));
     for made in ["autoencoder/roundtrip.png", "base/sheets/0000004.png", "distill-base-single/sheets/0000004.png"] {
         assert!(run.path(made).exists(), "{made}");
+    }
+    for log in ["reflow-1/log.jsonl", "distill-reflow-1-stacked/log.jsonl", "distill-base-single/log.jsonl"] {
+        assert!(files::read_text(&run.path(log))?.contains("{\"step\":4,\"held_out\":"), "{log}");
     }
     plot::write(&run, None)?;
     assert!(run.path("plots/reflow-1.png").exists() && run.path("plots/autoencoder.png").exists());

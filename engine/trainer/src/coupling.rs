@@ -1,4 +1,5 @@
-//! Which noise goes with which scene when the base flow learns. Change here what of the noise decides what.
+//! Which noise goes with which scene when the base flow learns, and what a pair's noise says of a side that its prompt
+//! leaves open. Change here what of the noise decides what.
 //!
 //! The paper pairs noise and pictures at random. A picture whose prompt leaves the side of a boat open then comes from a
 //! noise that knows nothing of boats; the flow has to invent a border between the noises of boats on the left and on the
@@ -14,13 +15,18 @@ use crate::scenes::Choice;
 pub fn agree(noise: &mut [f32], side: usize, choices: &[Option<Choice>]) {
     for (channel, choice) in noise.chunks_mut(side * side).zip(choices) {
         let Some(Choice { places, taken }) = choice else { continue };
-        let sum = |place: &[f32; 2]| -> f32 { patch(*place, side).map(|index| channel[index]).sum() };
-        let sums: Vec<f32> = places.iter().map(sum).collect();
-        let Some(largest) = (0..sums.len()).max_by(|&a, &b| sums[a].total_cmp(&sums[b])) else { continue };
+        let Some(largest) = brightest(channel, side, places) else { continue };
         for (a, b) in patch(places[largest], side).zip(patch(places[*taken], side)) {
             channel.swap(a, b);
         }
     }
+}
+
+/// At which of these places a channel of `side` × `side` values has the patch with the largest sum.
+pub fn brightest(channel: &[f32], side: usize, places: &[[f32; 2]]) -> Option<usize> {
+    let sum = |place: &[f32; 2]| -> f32 { patch(*place, side).map(|index| channel[index]).sum() };
+    let sums: Vec<f32> = places.iter().map(sum).collect();
+    (0..sums.len()).max_by(|&a, &b| sums[a].total_cmp(&sums[b]))
 }
 
 /// Values along a patch's side.

@@ -108,7 +108,7 @@ pub fn told(row: usize) -> Vec<bool> {
 
 /// Prompts for looking at a run: of a model folder's, its own.
 pub fn shown_prompt(run: &Run, row: usize) -> Result<String> {
-    Ok(if run.model().is_some() { run.prompts()?.of(0, row) } else { prompt(row) })
+    Ok(if run.model().is_some() { run.prompts()?.of(0, row).text } else { prompt(row) })
 }
 
 /// The seed of the noise of a prompt's picture `index`.

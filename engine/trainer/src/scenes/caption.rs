@@ -22,6 +22,8 @@ pub struct Caption {
     pub text: String,
     /// For each of [`HEADS`] whether the words tell its class; the others are open.
     pub told: [bool; HEADS.len()],
+    /// Where in the text the object's side could be told, in bytes; `None` where it is, or is nothing to tell.
+    pub side_left_open: Option<usize>,
 }
 
 impl Caption {
@@ -65,8 +67,13 @@ pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Rand
     if random.chance(0.15) {
         text.push('.');
     }
-    Caption { text, told }
+    let side_left_open = text.find(OPEN);
+    text.retain(|letter| letter != OPEN);
+    Caption { text, told, side_left_open }
 }
+
+/// Stands after an object whose side is not told, while a caption is being put together.
+const OPEN: char = '\u{1}';
 
 /// How a caption is built.
 #[derive(Clone, Copy)]
@@ -87,7 +94,7 @@ const LAND: usize = 3;
 const SEASON: usize = 4;
 const LIGHT: usize = 5;
 const STAR: usize = 6;
-const OBJECT: usize = 7;
+pub(super) const OBJECT: usize = 7;
 const COLOUR: usize = 8;
 pub(super) const SIDE: usize = 9;
 const DISTANCE: usize = 10;
@@ -281,8 +288,11 @@ impl Writer<'_, '_> {
         }
         self.random.shuffle(&mut after);
         adjectives.push(noun.text);
-        let noun_phrase =
+        let mut noun_phrase =
             with_article(&adjectives.join(" "), noun.plural, if noun.plural { 0.0 } else { 0.85 }, self.random);
+        if attributes.side != Side::Absent && !self.told[SIDE] {
+            noun_phrase.push(OPEN);
+        }
         after.insert(0, &noun_phrase);
         Some(after.join(" "))
     }

@@ -1,9 +1,10 @@
-//! Where chance put what a caption gives no place to, and where else it might have: a training noise can be made to agree.
-//! Change here which choices are named, together with `view`.
+//! Where chance put what a caption gives no place to, and where else it might have: a training noise can be made to agree,
+//! and a pair's noise can be asked. Change here which choices are named, together with `view`.
 
 use super::Scene;
 use super::attributes::{Light, Side};
-use super::caption::SIDE;
+use super::caption::{Caption, SIDE};
+use super::lexicon::side_phrases;
 use super::sampling::sides;
 use super::view::{View, across};
 
@@ -24,10 +25,11 @@ impl Scene {
     pub fn choices(&self, told: &[bool]) -> [Option<Choice>; CHOICES] {
         let attributes = &self.attributes;
         let sides = sides(attributes.land, attributes.object);
-        let object = sides.iter().position(|&side| side == attributes.side).filter(|_| !told[SIDE]).map(|taken| {
-            // Half way between what stands and what floats.
-            Choice { places: sides.iter().map(|&side| [across(side), 0.62]).collect(), taken }
-        });
+        let object = sides
+            .iter()
+            .position(|&side| side == attributes.side)
+            .filter(|_| !told[SIDE])
+            .map(|taken| Choice { places: sides.iter().map(|&side| place(side)).collect(), taken });
         // Across from an object at one side it has no choice.
         let turns = matches!(attributes.side, Side::Centre | Side::Absent) && attributes.light != Light::Absent;
         let light = turns.then(|| {
@@ -36,10 +38,25 @@ impl Scene {
         });
         [object, light]
     }
+
+    /// The first `length` bytes of a caption of this scene as they are, if they tell of an object whose side they leave
+    /// open: for each side that it may be at, its place and the words that put it there.
+    pub fn each_side(&self, caption: &Caption, length: usize) -> Vec<([f32; 2], String)> {
+        let Some(end) = caption.side_left_open.filter(|&end| end <= length) else { return Vec::new() };
+        let (before, after) = caption.text[..length].split_at(end);
+        let telling = |&side: &Side| (place(side), format!("{before} {}{after}", side_phrases(side)[0]));
+        sides(self.attributes.land, self.attributes.object).iter().map(telling).collect()
+    }
+}
+
+/// Where an object at a side is, half way up between what stands and what floats.
+fn place(side: Side) -> [f32; 2] {
+    [across(side), 0.62]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::caption::OBJECT;
     use super::super::sample;
     use super::*;
 
@@ -67,5 +84,28 @@ mod tests {
         let choice = scene.choices(&[false; 11])[0].clone().expect("a side that is not told");
         assert_eq!((choice.taken, choice.places[0][0]), (0, 0.26));
         assert_eq!(scene.choices(&[true; 11])[0], None);
+    }
+
+    #[test]
+    fn each_side_is_told_where_the_caption_leaves_it_open() {
+        let mut open = 0;
+        for scene in (0..300).map(sample) {
+            let caption = scene.describe(scene.seed);
+            let length = caption.text.len();
+            let each = scene.each_side(&caption, length);
+            let left_open = scene.choices(&caption.told)[0].is_some() && caption.told[OBJECT];
+            assert_eq!(!each.is_empty(), left_open, "{caption:?}");
+            for (_, text) in &each {
+                let words: Vec<&str> = text.split(' ').collect();
+                assert!(["left", "center", "right"].iter().any(|side| words.iter().any(|word| word.starts_with(side))));
+                assert!(text.len() > length && !text.contains('\u{1}'), "{text:?}");
+            }
+            if let Some(end) = caption.side_left_open {
+                assert_eq!(scene.each_side(&caption, end - 1), []);
+                assert!(scene.each_side(&caption, end).iter().all(|(_, text)| text.starts_with(&caption.text[..end])));
+                open += 1;
+            }
+        }
+        assert!((60..180).contains(&open), "{open}");
     }
 }

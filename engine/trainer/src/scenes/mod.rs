@@ -108,6 +108,7 @@ impl Scene {
         let mut caption = self.describe(variant);
         if random.chance(1.0 / 16.0) {
             caption.text = caption::distract(&caption.text, random);
+            caption.side_left_open = None;
         }
         caption
     }

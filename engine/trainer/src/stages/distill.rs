@@ -36,7 +36,7 @@ pub fn train(run: &Run, settings: &Distill, student: Student, limit: usize) -> R
     let minimised = |flow: &Flow, step: u64, places: &[usize]| {
         let numbers = || places.iter().map(|&place| rows.number(place));
         let seeds: Vec<u64> = numbers().map(|row| pairs::seed(from, row)).collect();
-        let ids: Vec<Vec<u32>> = numbers().map(|row| tokenizer.encode(&prompts.of(from.seed(), row))).collect();
+        let ids: Vec<Vec<u32>> = numbers().map(|row| tokenizer.encode(&prompts.of(from.seed(), row).text)).collect();
         let noise = noise(run, &seeds)?;
         let v = flow.velocity(&noise, &vec![0.0; places.len()], &flow.context(&ids)?)?;
         let (drawn, target) = ((noise + v)?, rows.latents(places, &run.device)?);

@@ -51,9 +51,15 @@ pub fn make(run: &Run, from: Stage, amount: Amount, solver: Solver) -> Result<()
     let folder = run.path(&folder(from));
     let Amount { count, shard, batch } = amount;
     shards::fill(&folder, count, shard, batch, &origin, run.replicas(), &run.limits, |rows| {
-        let ids: Vec<Vec<u32>> = rows.clone().map(|row| tokenizer.encode(&prompts.of(from.seed(), row))).collect();
-        let seeds: Vec<u64> = rows.map(|row| seed(from, row)).collect();
-        let path = flow.sample(&noise(run, &seeds)?, &ids, &empty, solver.steps, solver.guidance)?;
+        let seeds: Vec<u64> = rows.clone().map(|row| seed(from, row)).collect();
+        let noise = noise(run, &seeds)?;
+        let side = noise.dim(3)?;
+        let mut ids = Vec::with_capacity(seeds.len());
+        for (place, row) in rows.enumerate() {
+            let channel = noise.get(place)?.get(0)?.flatten_all()?.to_vec1()?;
+            ids.push(tokenizer.encode(prompts.of(from.seed(), row).asked(&channel, side)));
+        }
+        let path = flow.sample(&noise, &ids, &empty, solver.steps, solver.guidance)?;
         Ok(Tensors::from([(LATENTS.to_owned(), path.latents.detach().to_dtype(DType::F16)?)]))
     })?;
     Ok(())

@@ -40,7 +40,8 @@ pub fn train(run: &Run, settings: &Reflow, from: u8, limit: usize) -> Result<()>
         for Sample { place, dropped, time } in samples {
             let row = rows.number(place);
             seeds.push(pairs::seed(from, row));
-            ids.push(tokenizer.encode(if dropped { String::new() } else { prompts.of(from.seed(), row) }.as_str()));
+            let prompt = if dropped { String::new() } else { prompts.of(from.seed(), row).text };
+            ids.push(tokenizer.encode(&prompt));
             times.push(time);
             places.push(place);
         }

@@ -115,6 +115,34 @@ fn check_pair(run: &Run, pair: &Path, student: Student) -> Result<()> {
     Ok(())
 }
 
+/// Where a prompt leaves a side open, its pair is drawn for the side that the noise speaks for.
+#[test]
+fn pairs_are_drawn_for_the_side_that_their_noise_speaks_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = toy_run(folder.path())?;
+    train_base(&run)?;
+    let (rows, _) = pairs::read(&run, Stage::BASE, 16)?;
+    let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
+    let flow = Flow::frozen(&run, &run.trained(Stage::BASE)?, 1)?;
+    let mut open = 0;
+    for place in 0..rows.count() {
+        let row = rows.number(place);
+        let noise = noise(&run, &[pairs::seed(Stage::BASE, row)])?;
+        let prompt = prompts.of(Stage::BASE.seed(), row);
+        let asked = prompt.asked(&noise.get(0)?.get(0)?.flatten_all()?.to_vec1()?, noise.dim(3)?).to_owned();
+        open += usize::from(asked != prompt.text);
+        let far = |text: &str| -> Result<f32> {
+            let path = flow.sample(&noise, &[tokenizer.encode(text)], &tokenizer.encode(""), 1, 1.5)?;
+            super::largest(&(path.latents - rows.latents(&[place], &Device::Cpu)?)?)
+        };
+        // Kept in f16.
+        assert!(far(&asked)? < 0.01, "{asked}");
+        assert!(asked == prompt.text || far(&prompt.text)? > 0.01, "{asked}");
+    }
+    assert!(open > 1, "{open}");
+    Ok(())
+}
+
 /// Weights as they are after a file in f16.
 fn half(weights: &Tensors) -> Result<Tensors> {
     let round = |tensor: &candle_core::Tensor| tensor.to_dtype(DType::F16)?.to_dtype(DType::F32);

@@ -78,7 +78,7 @@ impl Prompts {
     pub fn fingerprint(&self) -> String {
         let shown = match self {
             // Enough of them to notice another grammar.
-            Self::Scenes => (0..64).map(|row| format!("{:?}", self.of(0, row))).collect(),
+            Self::Scenes => (0..64).map(|row| format!("{:?}", self.of(0, row))).collect::<Vec<_>>().concat(),
             Self::Lines(lines) => lines.join("\n"),
         };
         random::fingerprint(shown.bytes())

@@ -135,11 +135,12 @@ fn pairs_are_drawn_for_the_side_that_their_noise_speaks_for() -> Result<()> {
             let path = flow.sample(&noise, &[tokenizer.encode(text)], &tokenizer.encode(""), 1, 1.5)?;
             super::largest(&(path.latents - rows.latents(&[place], &Device::Cpu)?)?)
         };
+        let (asked_for, shorter) = (far(&asked)?, far(&prompt.text)?);
         // Kept in f16.
-        assert!(far(&asked)? < 0.01, "{asked}");
-        assert!(asked == prompt.text || far(&prompt.text)? > 0.01, "{asked}");
+        assert!(asked_for < 0.01, "{asked}: {asked_for}");
+        assert!(asked == prompt.text || shorter > 2.0 * asked_for, "{asked}: {asked_for} and {shorter}");
     }
-    assert!(open > 1, "{open}");
+    assert!(open > 0, "{open}");
     Ok(())
 }
 

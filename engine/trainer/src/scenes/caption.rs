@@ -2,11 +2,11 @@
 //!
 //! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
 //! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). One in three leaves
-//! nothing out: what is always told is learnt soonest. A style other than a photograph is always told: a prompt without
-//! one means a photograph. Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen
+//! nothing out: what is always told is learnt soonest. Two things are never left out, so that their absence means something:
+//! a style other than a photograph, and the object, for what nobody asked for should not be there. Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen
 //! of "hot-air".
 
-use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Weather};
+use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Time, Weather};
 use super::lexicon::{
     AMONG, BEACH, BEAUTY, LAKE_MOUNTAIN, MOUNTAIN_LAKE, OVER, PLAIN_OPENINGS, STAR_NOUNS, STARS, distance_adjectives,
     distance_phrases, hue_adjectives, light_adjectives, light_nouns, light_phrases, object_nouns, openings, plural,
@@ -20,7 +20,8 @@ use super::random::Random;
 pub struct Caption {
     /// The words.
     pub text: String,
-    /// For each of [`HEADS`] whether the words tell its class; the others are open.
+    /// For each of [`HEADS`] whether the words tell its class; the others are open. Without an object's words the class
+    /// is that there is none.
     pub told: [bool; HEADS.len()],
     /// Where in the text the object's side could be told, in bytes; `None` where it is, or is nothing to tell.
     pub side_left_open: Option<usize>,
@@ -56,7 +57,8 @@ pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Rand
     // Short captions leave out most, long ones little.
     let keep = random.pick(&[0.35, 0.80, 0.95]);
     let all = matches!(form, Form::Full);
-    let mut writer = Writer { attributes, random, keep, all, told: [false; HEADS.len()] };
+    let told = std::array::from_fn(|head| head == OBJECT);
+    let mut writer = Writer { attributes, random, keep, all, told };
     let mut text = match form {
         Form::Full | Form::Sentence => writer.sentence(),
         Form::TimeFirst => writer.time_first(),
@@ -118,7 +120,7 @@ impl Writer<'_, '_> {
     /// "[a photo of] a cabin near a snowy mountain [at sunset] [with clouds]", the phrases in any order.
     fn sentence(&mut self) -> String {
         let mut parts = self.opening();
-        let object = if self.says(self.keep.max(0.6)) { self.object() } else { None };
+        let object = self.object();
         let land = self.land();
         let mut phrases = self.phrases(0.92);
         match object {
@@ -153,11 +155,8 @@ impl Writer<'_, '_> {
         parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
         parts.push(self.random.pick(OVER).to_owned());
         parts.push(self.land());
-        if self.random.chance(self.keep)
-            && let Some(object) = self.object()
-        {
-            parts.push(format!("with {object}"));
-        }
+        parts.extend(self.object().map(|object| format!("with {object}")));
+        parts.extend(self.night(time_phrases));
         parts.extend(self.phrases(0.0));
         parts.join(" ")
     }
@@ -173,25 +172,28 @@ impl Writer<'_, '_> {
         if self.random.chance(0.9) {
             self.told[TIME] = true;
             parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
+            parts.extend(self.night(time_nouns));
         }
         parts.extend(self.sky(weather_nouns, light_nouns, STAR_NOUNS));
-        if self.random.chance(self.keep.max(0.6)) {
-            parts.extend(self.object());
-        }
+        parts.extend(self.object());
         parts.extend(self.season());
         self.random.shuffle(&mut parts);
         parts.join(", ")
     }
 
-    /// "a yellow tent", "snowy mountains at night": land or object alone, with or without the time.
+    /// "a yellow tent", "snowy mountains with a cabin at night": what is there, with or without the time.
     fn short(&mut self) -> String {
         let mut parts = self.opening();
-        let object = if self.random.chance(0.5) { self.object() } else { None };
-        let main = object.unwrap_or_else(|| self.land());
-        parts.push(main);
+        let object = self.object();
+        parts.push(match object {
+            None => self.land(),
+            Some(object) if self.random.chance(0.5) => object,
+            Some(object) => format!("{} with {object}", self.land()),
+        });
         if self.random.chance(0.5) {
             self.told[TIME] = true;
             parts.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
+            parts.extend(self.night(time_phrases));
         }
         parts.join(" ")
     }
@@ -216,10 +218,17 @@ impl Writer<'_, '_> {
         if self.says(time.min(self.keep + 0.25)) {
             self.told[TIME] = true;
             phrases.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
+            phrases.extend(self.night(time_phrases));
         }
         phrases.extend(self.season());
         self.random.shuffle(&mut phrases);
         phrases
+    }
+
+    /// That an aurora is seen at night, now and then: it is a time of its own here, but people name both.
+    fn night(&mut self, words: fn(Time) -> &'static [&'static str]) -> Option<String> {
+        let named = self.attributes.time == Time::Aurora && !self.all && self.random.chance(0.3);
+        named.then(|| self.random.pick(words(Time::Night)).to_owned())
     }
 
     /// Weather, light and stars in the words given.

@@ -60,26 +60,29 @@ fn the_time_of_day_and_the_land_steer_the_picture() -> Result {
     Ok(())
 }
 
+/// Of prompts that leave a side or the sky open: there alone can a seed make another picture. On the average, as a seed may
+/// lie near the border between two skies, where the one step takes another one than the twenty-five.
 #[test]
 fn seeds_vary_the_picture_and_the_teacher_agrees_with_the_student() -> Result {
     let models = open()?;
-    let prompt = "a snowy mountain near a lake at sunset";
-    let pairs: Vec<(Picture, Picture)> = SEEDS
-        .map(|seed| {
-            let student = draw(&models, Settings { seed, ..Settings::student(prompt) })?;
-            Ok((student, draw(&models, Settings { seed, ..Settings::teacher(prompt) })?))
-        })
-        .collect::<Result<_>>()?;
-    for (index, (student, teacher)) in pairs.iter().enumerate() {
-        let own = distance(student, teacher);
-        for (other, (_, stranger)) in pairs.iter().enumerate().filter(|(other, _)| *other != index) {
-            let others = distance(student, stranger);
-            assert!(
-                own < 0.7 * others,
-                "seed {index}: {own:.1} from its teacher, {others:.1} from that of seed {other}"
-            );
-            assert!(distance(student, &pairs[other].0) > 5.0, "seeds {index} and {other} give the same picture");
+    for prompt in ["a snowy mountain near a lake at sunset", "a red sailboat on the sea at sunset"] {
+        let pairs: Vec<(Picture, Picture)> = SEEDS
+            .map(|seed| {
+                let student = draw(&models, Settings { seed, ..Settings::student(prompt) })?;
+                Ok((student, draw(&models, Settings { seed, ..Settings::teacher(prompt) })?))
+            })
+            .collect::<Result<_>>()?;
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for (index, (student, teacher)) in pairs.iter().enumerate() {
+            own.push(distance(student, teacher));
+            for (other, (another, stranger)) in pairs.iter().enumerate().filter(|(other, _)| *other != index) {
+                others.push(distance(student, stranger));
+                assert!(distance(student, another) > 5.0, "{prompt}: seeds {index} and {other} give the same picture");
+            }
         }
+        let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
+        let (own, others) = (mean(&own), mean(&others));
+        assert!(own < 0.5 * others, "{prompt}: {own:.1} from its teacher, {others:.1} from those of other seeds");
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 //!
 //! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
 //! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). One in three leaves
-//! nothing out: what is always told is learnt soonest. Two things are never left out, so that their absence means something:
-//! a style other than a photograph, and the object, for what nobody asked for should not be there. Everything is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen
-//! of "hot-air".
+//! nothing out: what is always told is learnt soonest. Two things are never left out, so that their absence means
+//! something: a style other than a photograph, and the object, for what nobody asked for should not be there. Everything
+//! is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen of "hot-air".
 
 use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Time, Weather};
 use super::lexicon::{
@@ -170,9 +170,7 @@ impl Writer<'_, '_> {
             parts.push(self.random.pick(style_nouns(style)).to_owned());
         }
         if self.random.chance(0.9) {
-            self.told[TIME] = true;
-            parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
-            parts.extend(self.night(time_nouns));
+            parts.extend(self.time(time_nouns));
         }
         parts.extend(self.sky(weather_nouns, light_nouns, STAR_NOUNS));
         parts.extend(self.object());
@@ -191,9 +189,7 @@ impl Writer<'_, '_> {
             Some(object) => format!("{} with {object}", self.land()),
         });
         if self.random.chance(0.5) {
-            self.told[TIME] = true;
-            parts.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
-            parts.extend(self.night(time_phrases));
+            parts.extend(self.time(time_phrases));
         }
         parts.join(" ")
     }
@@ -216,13 +212,18 @@ impl Writer<'_, '_> {
     fn phrases(&mut self, time: f32) -> Vec<String> {
         let mut phrases = self.sky(weather_phrases, light_phrases, STARS);
         if self.says(time.min(self.keep + 0.25)) {
-            self.told[TIME] = true;
-            phrases.push(self.random.pick(time_phrases(self.attributes.time)).to_owned());
-            phrases.extend(self.night(time_phrases));
+            phrases.extend(self.time(time_phrases));
         }
         phrases.extend(self.season());
         self.random.shuffle(&mut phrases);
         phrases
+    }
+
+    /// The time in the words given, and the night of an aurora.
+    fn time(&mut self, words: fn(Time) -> &'static [&'static str]) -> Vec<String> {
+        self.told[TIME] = true;
+        let time = self.random.pick(words(self.attributes.time)).to_owned();
+        std::iter::once(time).chain(self.night(words)).collect()
     }
 
     /// That an aurora is seen at night, now and then: it is a time of its own here, but people name both.

@@ -78,4 +78,9 @@ impl<'a> Shared<'a> {
         // SAFETY: in bounds by the check above, disjoint by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }
+
+    /// Where it starts, for tasks that write across parts of others, each to values of its own.
+    pub(crate) fn start(self) -> *mut f32 {
+        self.start
+    }
 }

@@ -10,7 +10,7 @@ mod backward;
 mod stream;
 
 /// `softmax(scale · q kᵀ) v` for every head, where `q` is (B, N, heads · D), `k` and `v` (B, M, heads · D); with
-/// `causal`, query i sees keys 0 … i. Gives (B, N, heads · D). Gradients for all three.
+/// `causal`, query i sees keys 0 … i; `scale` is positive. Gives (B, N, heads · D). Gradients for all three.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, causal: bool) -> Result<Tensor> {
     let (batch, queries, width) = q.dims3()?;
     let keys = k.dim(1)?;
@@ -21,6 +21,9 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, c
             v.shape(),
             q.shape()
         );
+    }
+    if scale <= 0.0 {
+        bail!("attention: a scale of {scale} is not positive");
     }
     let op = Attention { batch, heads, queries, keys, size: width / heads, scale: scale as f32, causal };
     match host::fast(&[q, k, v]) {

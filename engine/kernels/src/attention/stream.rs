@@ -8,17 +8,19 @@ use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
 
 /// Keys that a block of queries meets at once.
-const KEYS: usize = 256;
+const KEYS: usize = 512;
 
 impl Attention {
     /// `q` (B, N, heads · size), `k` and `v` (B, M, heads · size).
     pub(super) fn forward<E: Element>(&self, q: &[E], k: &[E], v: &[E]) -> Vec<E> {
+        let pairs = size_of::<E>() == 2 && Kind::bf16() == Kind::Bf16Pairs;
+        let kind = if pairs { Kind::Bf16Pairs } else { Kind::F32 };
         let heads: Vec<Head> = {
             let mut heads: Vec<Option<Head>> = Vec::new();
             heads.resize_with(self.batch * self.heads, || None);
             let target = Slots(heads.as_mut_ptr());
             parallel::for_each(self.batch * self.heads, |index| {
-                let head = self.pack(index, k, v);
+                let head = self.pack(kind, index, k, v);
                 #[allow(unsafe_code)]
                 // SAFETY: every head belongs to one task.
                 unsafe {
@@ -49,34 +51,54 @@ impl Attention {
         (sample * length + at) * self.width() + head * self.size
     }
 
-    fn pack<E: Element>(&self, index: usize, k: &[E], v: &[E]) -> Head {
+    /// The keys and values of head `index` of all samples, in the form that queries and weights of `kind` meet.
+    fn pack<E: Element>(&self, kind: Kind, index: usize, k: &[E], v: &[E]) -> Head {
         let start = self.token(index, 0, self.keys);
-        let keys = Packed::new(Kind::F32, (1, self.size, self.keys), false, |key, values| {
-            let row = &k[start + key * self.width()..];
-            values.iter_mut().zip(row).for_each(|(to, value)| *to = value.to_f32());
+        let keys = Packed::by_panel(kind, (1, self.size, self.keys), false, |panel, data| {
+            let width = panel.vectors * simd::lanes();
+            for column in 0..panel.columns {
+                let key = &k[start + (panel.first + column) * self.width()..][..self.size];
+                for (at, to) in data[column..].iter_mut().step_by(width).enumerate() {
+                    *to = word(kind, key, at);
+                }
+            }
         });
-        let values = Packed::new(Kind::F32, (1, self.keys, self.size), false, |column, values| {
-            let column = v[start + column..].iter().step_by(self.width());
-            values.iter_mut().zip(column).for_each(|(to, value)| *to = value.to_f32());
+        let values = Packed::by_panel(kind, (1, self.keys, self.size), false, |panel, data| {
+            let row = |key: usize| &v[start + key * self.width() + panel.first..][..panel.columns];
+            for (at, data) in data.chunks_exact_mut(panel.vectors * simd::lanes()).enumerate() {
+                if kind == Kind::F32 {
+                    data.iter_mut().zip(row(at)).for_each(|(to, value)| *to = value.to_f32().to_bits());
+                } else if 2 * at + 1 < self.keys {
+                    let pairs = row(2 * at).iter().zip(row(2 * at + 1));
+                    data.iter_mut().zip(pairs).for_each(|(to, (lower, upper))| *to = pair(*lower, *upper));
+                } else {
+                    let zero = E::from_f32(0.0);
+                    data.iter_mut().zip(row(2 * at)).for_each(|(to, lower)| *to = pair(*lower, zero));
+                }
+            }
         });
         Head { keys, values }
     }
 
     /// Up to `ROWS` queries from `first` on, over all keys.
     fn block<E: Element>(&self, head: &Head, index: usize, first: usize, q: &[E], out: Target<E>) {
+        let kind = head.keys.kind;
         let count = ROWS.min(self.queries - first);
         let lanes = simd::lanes();
         let out_row = self.size.next_multiple_of(lanes);
-        scratch::with(ROWS * (self.size + KEYS + out_row), |buffer| {
-            let (queries, rest) = buffer.split_at_mut(ROWS * self.size);
+        let query_words = head.keys.words();
+        scratch::with(ROWS * (query_words + KEYS + out_row), |buffer| {
+            let (queries, rest) = buffer.split_at_mut(ROWS * query_words);
             let (scores, sums) = rest.split_at_mut(ROWS * KEYS);
             sums.fill(0.0);
-            for (row, to) in queries.chunks_exact_mut(self.size).enumerate().take(count) {
-                let from = &q[self.token(index, first + row, self.queries)..];
-                to.iter_mut().zip(from).for_each(|(to, value)| *to = value.to_f32() * self.scale);
+            for (row, to) in queries.chunks_exact_mut(query_words).enumerate().take(count) {
+                let from = &q[self.token(index, first + row, self.queries)..][..self.size];
+                for (at, to) in to.iter_mut().enumerate() {
+                    *to = f32::from_bits(word(kind, from, at));
+                }
             }
             let (mut largest, mut totals) = ([f32::NEG_INFINITY; ROWS], [0.0f32; ROWS]);
-            let query_rows = rows(queries, self.size, count);
+            let query_rows = rows(queries, query_words, count);
             let score_rows = rows(scores, KEYS, count);
             let mut panels = head.keys.panels.as_slice();
             while let Some(start) = panels.first().map(|panel| panel.first) {
@@ -89,38 +111,41 @@ impl Attention {
                 let keys = later.first().map_or(self.keys, |panel| panel.first) - start;
                 for panel in now {
                     simd::dispatch(Block {
-                        kind: Kind::F32,
+                        kind,
                         rows: &query_rows,
                         stride: ROWS,
                         count,
                         weights: head.keys.weights(panel, 0),
                         taps: 1,
-                        words: self.size,
+                        words: query_words,
                         vectors: panel.vectors,
                         sums: scores[panel.first - start..].as_mut_ptr(),
                         sums_row: KEYS,
                         add: false,
                     });
                 }
-                for row in 0..count {
-                    simd::dispatch(Softmax {
-                        scores: &mut scores[row * KEYS..][..keys],
-                        seen: self.seen(first + row).saturating_sub(start).min(keys),
-                        largest: &mut largest[row],
-                        total: &mut totals[row],
-                        sums: &mut sums[row * out_row..][..out_row],
-                    });
-                }
+                simd::dispatch(Softmax {
+                    scores: &mut scores[..count * KEYS],
+                    keys,
+                    seen: |row| self.seen(first + row).saturating_sub(start).min(keys),
+                    scale: self.scale * std::f32::consts::LOG2_E,
+                    pairs: kind == Kind::Bf16Pairs,
+                    largest: &mut largest,
+                    totals: &mut totals,
+                    sums: &mut *sums,
+                    sums_row: out_row,
+                });
                 for panel in &head.values.panels {
-                    let skipped = start * panel.vectors * lanes * size_of::<f32>();
+                    // Panels of keys, and so `start`, begin at whole vectors: at whole words.
+                    let before = start / kind.values_per_word();
                     simd::dispatch(Block {
-                        kind: Kind::F32,
+                        kind,
                         rows: &score_rows,
                         stride: ROWS,
                         count,
-                        weights: head.values.weights(panel, 0).wrapping_add(skipped),
+                        weights: head.values.weights(panel, 0).wrapping_add(before * panel.vectors * lanes * size_of::<u32>()),
                         taps: 1,
-                        words: keys,
+                        words: keys.div_ceil(kind.values_per_word()),
                         vectors: panel.vectors,
                         sums: sums[panel.first..].as_mut_ptr(),
                         sums_row: out_row,
@@ -134,6 +159,21 @@ impl Attention {
                 simd::dispatch(Scale { from: &sums[row * out_row..][..self.size], factor: inverse, to });
             }
         });
+    }
+}
+
+/// Two values as one word of [`Kind::Bf16Pairs`].
+#[inline(always)]
+fn pair<E: Element>(lower: E, upper: E) -> u32 {
+    lower.to_f32().to_bits() >> 16 | upper.to_f32().to_bits() & 0xffff_0000
+}
+
+/// Word `at` of a row in the form of `kind`: f32, or pairs of bf16.
+#[inline(always)]
+fn word<E: Element>(kind: Kind, row: &[E], at: usize) -> u32 {
+    match kind {
+        Kind::Bf16Pairs => pair(row[2 * at], row.get(2 * at + 1).copied().unwrap_or_else(|| E::from_f32(0.0))),
+        _ => row[at].to_f32().to_bits(),
     }
 }
 
@@ -164,57 +204,67 @@ fn rows(values: &[f32], width: usize, count: usize) -> [*const u8; ROWS] {
     std::array::from_fn(|row| values[row.min(count - 1) * width..].as_ptr().cast())
 }
 
-/// One query's scores become weights; what was summed before is scaled to the new largest score.
-struct Softmax<'a> {
+/// Scores become weights, in the form in which they meet the values; what was summed before is scaled to each query's
+/// new largest score.
+struct Softmax<'a, F> {
+    /// (queries, KEYS); each row is overwritten from its first on, by as many words as its weights take.
     scores: &'a mut [f32],
-    seen: usize,
-    largest: &'a mut f32,
-    total: &'a mut f32,
+    /// How many scores a row has, and how many of them, the first, a query sees.
+    keys: usize,
+    seen: F,
+    /// Turns scores into exponents of 2.
+    scale: f32,
+    /// Whether weights are pairs of bf16.
+    pairs: bool,
+    /// Each query's largest exponent so far, and the sum of its weights.
+    largest: &'a mut [f32],
+    totals: &'a mut [f32],
+    /// (queries, `sums_row`)
     sums: &'a mut [f32],
+    sums_row: usize,
 }
 
 #[allow(unsafe_code)]
-impl Task for Softmax<'_> {
+impl<F: Fn(usize) -> usize> Task for Softmax<'_, F> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        self.scores[self.seen..].fill(f32::NEG_INFINITY);
-        let scores = self.scores.as_mut_ptr();
-        let whole = self.scores.len() / S::LANES * S::LANES;
-        unsafe {
-            let mut most = S::splat(*self.largest);
-            for at in (0..whole).step_by(S::LANES) {
-                most = S::max(most, S::load(scores.add(at)));
-            }
-            let mut most = S::maximum(most);
-            for at in whole..self.scores.len() {
-                most = most.max(*scores.add(at));
-            }
-            // A query that sees nothing here keeps what it had.
-            if most == f32::NEG_INFINITY {
-                self.scores.fill(0.0);
-                return;
-            }
-            let mut total = S::splat(0.0);
-            let largest = S::splat(most);
-            for at in (0..whole).step_by(S::LANES) {
-                let weight = simd::exp_vector::<S>(S::sub(S::load(scores.add(at)), largest));
-                total = S::add(total, weight);
-                S::store(scores.add(at), weight);
-            }
-            let mut total = S::sum(total);
-            for at in whole..self.scores.len() {
-                let weight = simd::exp_or_zero(*scores.add(at) - most);
-                total += weight;
-                *scores.add(at) = weight;
-            }
-            let scale = simd::exp_or_zero(*self.largest - most);
-            *self.total = *self.total * scale + total;
-            *self.largest = most;
-            if scale < 1.0 {
-                for value in self.sums {
-                    *value *= scale;
+        // To whole vectors, of whose last a part is of no key: it weighs nothing.
+        let end = self.keys.next_multiple_of(S::LANES);
+        for (row, scores) in self.scores.chunks_exact_mut(KEYS).enumerate() {
+            scores[(self.seen)(row)..end].fill(f32::NEG_INFINITY);
+            let scores = scores.as_mut_ptr();
+            unsafe {
+                let mut most = S::splat(f32::NEG_INFINITY);
+                for at in (0..end).step_by(S::LANES) {
+                    most = S::max(most, S::load(scores.add(at)));
+                }
+                let before = self.largest[row];
+                let most = (S::maximum(most) * self.scale).max(before);
+                // A query that sees nothing here keeps what it had.
+                if most == f32::NEG_INFINITY {
+                    std::slice::from_raw_parts_mut(scores, end).fill(0.0);
+                    continue;
+                }
+                let (scale, largest) = (S::splat(self.scale), S::splat(-most));
+                let mut total = S::splat(0.0);
+                for at in (0..end).step_by(S::LANES) {
+                    let weight = simd::exp2_vector::<S>(S::mul_add(S::load(scores.add(at)), scale, largest));
+                    total = S::add(total, weight);
+                    if self.pairs {
+                        S::store_bf16(scores.cast::<u16>().add(at), weight);
+                    } else {
+                        S::store(scores.add(at), weight);
+                    }
+                }
+                let fading = simd::exp_or_zero((before - most) * std::f32::consts::LN_2);
+                self.totals[row] = self.totals[row] * fading + S::sum(total);
+                self.largest[row] = most;
+                if fading < 1.0 {
+                    for value in &mut self.sums[row * self.sums_row..][..self.sums_row] {
+                        *value *= fading;
+                    }
                 }
             }
         }

@@ -7,10 +7,12 @@
 // Indices are rows and columns of small squares, of which some loops fill one while they read another.
 #![allow(clippy::needless_range_loop)]
 
+use half::bf16;
+
 use super::backward::Outer;
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, WIDTH};
+use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS};
 use crate::simd::{self, Simd, Task, vectorized};
 use crate::{parallel, scratch};
 
@@ -23,6 +25,10 @@ pub(crate) enum Tile {
 
 /// The largest tile has 6 × 6 values.
 const MOST: usize = 6;
+
+/// Bytes between what belongs to one value of a tile and what belongs to the next: without them, those of all values can lie
+/// where they drive each other out of the cache.
+const GAP: usize = 64;
 
 impl Tile {
     pub(crate) fn side(self) -> usize {
@@ -116,25 +122,48 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
     let blocks = tiles.div_ceil(ROWS).next_multiple_of(threads).min(tiles);
     let at_once = if threads == 1 { 1 } else { 2 * threads };
     let share = |block: usize| block * tiles / blocks;
+    let zeros = vec![E::from_f32(0.0); g.channels];
+    let pairs = weights.kind == Kind::Bf16Pairs;
     for from in (0..blocks).step_by(at_once) {
         let part = from..(from + at_once).min(blocks);
         let first = share(part.start);
         let count = share(part.end) - first;
-        scratch::with(tile.values() * count * g.channels, |transformed| {
+        let rows = Transformed { first, stride: count * g.channels, pairs };
+        scratch::with(tile.values() * rows.bytes_per_value() / size_of::<f32>(), |transformed| {
             let target = parallel::Shared::new(transformed);
             parallel::for_each(part.len() * 2, |half| {
                 let (from, to) =
                     (first + half * count / (part.len() * 2), first + (half + 1) * count / (part.len() * 2));
-                simd::dispatch(Input { grid: &grid, x, first, count, from, to, target });
+                simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target });
             });
             let transformed = target.read();
             let panels = weights.panels.len();
             parallel::for_each(part.len() * panels, |task| {
                 let (block, panel) = (part.start + task / panels, &weights.panels[task % panels]);
-                let (from, to) = (share(block), share(block + 1));
-                multiply(&grid, weights, panel, (transformed, first, count), from..to, epilogue);
+                multiply(&grid, weights, panel, (transformed, rows), share(block)..share(block + 1), epilogue);
             });
         });
+    }
+}
+
+/// How transformed tiles lie: (values of a tile, tiles, C), with a gap after each value's.
+#[derive(Clone, Copy)]
+struct Transformed {
+    /// The first tile.
+    first: usize,
+    /// Numbers of one value of a tile: tiles times channels.
+    stride: usize,
+    /// Whether they are bf16, an even number to each tile; otherwise f32.
+    pairs: bool,
+}
+
+impl Transformed {
+    fn bytes(self) -> usize {
+        if self.pairs { 2 } else { 4 }
+    }
+
+    fn bytes_per_value(self) -> usize {
+        (self.stride * self.bytes()).next_multiple_of(GAP) + GAP
     }
 }
 
@@ -147,25 +176,28 @@ pub(crate) fn weight_gradient(tile: Tile, g: &Geometry, x: &[f32], dy: &[f32]) -
     let grid = Grid { g, tile, rows: g.out_height.div_ceil(tile.side()), columns: g.out_width.div_ceil(tile.side()) };
     let tiles = g.batch * grid.rows * grid.columns;
     let (values, channels) = (tile.values(), g.channels);
+    let zeros = vec![0.0f32; channels];
     let width = g.out_channels.next_multiple_of(simd::lanes());
     // (values, C, width)
     let mut sums = vec![0.0f32; values * channels * width];
     let target = parallel::Shared::new(&mut sums);
-    scratch::with(values * TILES * channels, |image| {
+    let rows = |first: usize, count: usize| Transformed { first, stride: count * channels, pairs: false };
+    scratch::with(values * rows(0, TILES).bytes_per_value() / size_of::<f32>(), |image| {
         scratch::with(values * TILES * width, |gradient| {
             // Columns past the last are never written.
             gradient.fill(0.0);
             let (image, gradient) = (parallel::Shared::new(image), parallel::Shared::new(gradient));
             for first in (0..tiles).step_by(TILES) {
                 let count = TILES.min(tiles - first);
+                let rows = rows(first, count);
                 let parts = parallel::threads();
                 parallel::for_each(parts, |part| {
                     let (from, to) = (first + part * count / parts, first + (part + 1) * count / parts);
-                    simd::dispatch(Input { grid: &grid, x, first, count, from, to, target: image });
+                    simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target: image });
                     simd::dispatch(Gradient { grid: &grid, dy, first, count, from, to, width, target: gradient });
                 });
                 parallel::for_each(values, |value| {
-                    let image = &image.read()[value * count * channels..][..count * channels];
+                    let image = &image.read()[value * rows.bytes_per_value() / size_of::<f32>()..][..count * channels];
                     let rows: Vec<*const f32> = image.chunks_exact(channels).map(<[f32]>::as_ptr).collect();
                     #[allow(unsafe_code)]
                     // SAFETY: every value has sums of its own.
@@ -231,12 +263,13 @@ impl Grid<'_> {
     }
 }
 
-/// Transforms the tiles `from..to` of `x` into (values, count, C), which starts with tile `first`.
+/// Transforms the tiles `from..to` of `x` into `target`, which `rows` describes.
 struct Input<'a, E> {
     grid: &'a Grid<'a>,
     x: &'a [E],
-    first: usize,
-    count: usize,
+    /// A pixel of the padding.
+    zeros: &'a [E],
+    rows: Transformed,
     from: usize,
     to: usize,
     target: parallel::Shared<'a>,
@@ -249,9 +282,11 @@ impl<E: Element> Task for Input<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         unsafe {
-            match self.grid.tile {
-                Tile::Two => self.transform::<S, 4>(),
-                Tile::Four => self.transform::<S, 6>(),
+            match (self.grid.tile, self.rows.pairs) {
+                (Tile::Two, false) => self.transform::<S, f32, 4>(),
+                (Tile::Four, false) => self.transform::<S, f32, 6>(),
+                (Tile::Two, true) => self.transform::<S, bf16, 4>(),
+                (Tile::Four, true) => self.transform::<S, bf16, 6>(),
             }
         }
     }
@@ -260,12 +295,13 @@ impl<E: Element> Task for Input<'_, E> {
 #[allow(unsafe_code)]
 impl<E: Element> Input<'_, E> {
     #[inline(always)]
-    unsafe fn transform<S: Simd, const SIDE: usize>(&self) {
+    unsafe fn transform<S: Simd, T: Element, const SIDE: usize>(&self) {
         let g = self.grid.g;
         let channels = g.channels;
+        let stride = self.rows.bytes_per_value() / size_of::<T>();
         for tile in self.from..self.to {
             let (sample, top, left) = self.grid.place(tile);
-            let mut pixels = [[std::ptr::null::<E>(); SIDE]; SIDE];
+            let mut pixels = [[self.zeros.as_ptr(); SIDE]; SIDE];
             for (y, row) in pixels.iter_mut().enumerate() {
                 for (x, pixel) in row.iter_mut().enumerate() {
                     if let Some(source) = g.source(sample, top + y, left + x) {
@@ -273,15 +309,20 @@ impl<E: Element> Input<'_, E> {
                     }
                 }
             }
+            let tile = self.target.start().cast::<T>().wrapping_add((tile - self.rows.first) * channels);
             for channel in (0..channels).step_by(S::LANES) {
-                let left = channels - channel;
+                let part = channels - channel;
                 unsafe {
                     let mut d = [[S::splat(0.0); SIDE]; SIDE];
-                    for (row, pixels) in d.iter_mut().zip(&pixels) {
-                        for (value, pixel) in row.iter_mut().zip(pixels) {
-                            if !pixel.is_null() {
-                                *value = E::load_part::<S>(pixel.add(channel), left);
-                            }
+                    for y in 0..SIDE {
+                        for x in 0..SIDE {
+                            d[y][x] = E::load_part::<S>(pixels[y][x].add(channel), part);
+                        }
+                    }
+                    // What the next tile will read beside what it shares with this one.
+                    for y in 0..SIDE {
+                        for x in 2..SIDE {
+                            simd::prefetch(pixels[y][x].wrapping_add((SIDE - 2) * channels + channel).cast());
                         }
                     }
                     // Columns, then rows. Plain loops: vectors must not pass through closures, which lack the features.
@@ -298,9 +339,7 @@ impl<E: Element> Input<'_, E> {
                     for y in 0..SIDE {
                         let row = to_points::<S, SIDE>(d[y]);
                         for x in 0..SIDE {
-                            let at = ((y * SIDE + x) * self.count + tile - self.first) * channels + channel;
-                            let to = self.target.slice(at, left.min(S::LANES));
-                            f32::store_part::<S>(to.as_mut_ptr(), row[x], left);
+                            T::store_part::<S>(tile.add((y * SIDE + x) * stride + channel), row[x], part);
                         }
                     }
                 }
@@ -378,15 +417,17 @@ fn multiply<E: Element>(
     grid: &Grid<'_>,
     weights: &Packed,
     panel: &Panel,
-    (transformed, first, count): (&[f32], usize, usize),
+    (transformed, lie): (&[f32], Transformed),
     tiles: std::ops::Range<usize>,
     epilogue: &Epilogue<'_, E>,
 ) {
     let channels = grid.g.channels;
     let sums_row = panel.vectors * simd::lanes();
-    scratch::with(grid.tile.values() * ROWS * WIDTH, |sums| {
+    let sums_value = ROWS * sums_row + GAP / size_of::<f32>();
+    scratch::with(grid.tile.values() * sums_value, |sums| {
         for value in 0..grid.tile.values() {
-            let row = |tile: usize| transformed[(value * count + tile - first) * channels..].as_ptr().cast::<u8>();
+            let start = transformed[value * lie.bytes_per_value() / size_of::<f32>()..].as_ptr().cast::<u8>();
+            let row = |tile: usize| start.wrapping_add((tile - lie.first) * channels * lie.bytes());
             let rows: [*const u8; ROWS] = std::array::from_fn(|at| row((tiles.start + at).min(tiles.end - 1)));
             simd::dispatch(Block {
                 kind: weights.kind,
@@ -397,12 +438,12 @@ fn multiply<E: Element>(
                 taps: 1,
                 words: weights.words(),
                 vectors: panel.vectors,
-                sums: sums[value * ROWS * sums_row..].as_mut_ptr(),
+                sums: sums[value * sums_value..].as_mut_ptr(),
                 sums_row,
                 add: false,
             });
         }
-        simd::dispatch(Output { grid, panel, sums, sums_row, tiles, epilogue });
+        simd::dispatch(Output { grid, panel, sums, sums_row, sums_value, tiles, epilogue });
     });
 }
 
@@ -410,9 +451,10 @@ fn multiply<E: Element>(
 struct Output<'a, E> {
     grid: &'a Grid<'a>,
     panel: &'a Panel,
-    /// (values, ROWS, `sums_row`)
+    /// (values, ROWS, `sums_row`), each value `sums_value` after the one before.
     sums: &'a [f32],
     sums_row: usize,
+    sums_value: usize,
     tiles: std::ops::Range<usize>,
     epilogue: &'a Epilogue<'a, E>,
 }
@@ -445,7 +487,7 @@ impl<E: Element> Output<'_, E> {
                     for x in 0..SIDE {
                         let mut values = [S::splat(0.0); SIDE];
                         for y in 0..SIDE {
-                            let at = ((y * SIDE + x) * ROWS + row) * self.sums_row + column;
+                            let at = (y * SIDE + x) * self.sums_value + row * self.sums_row + column;
                             values[y] = S::load(self.sums.as_ptr().add(at));
                         }
                         let values = from_points::<S, SIDE, OUT>(values);

@@ -44,13 +44,8 @@ impl Packed {
     ) -> Self {
         let lanes = simd::lanes();
         let words = depth.div_ceil(kind.values_per_word());
-        let panels = panels(columns, lanes, simd::panel(), gated, taps * words * kind.weight_bytes());
-        let end =
-            panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * taps * words * kind.weight_bytes());
-        let mut packed = Self { kind, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
-        let start = Address(packed.data.as_mut_ptr().cast::<u8>());
-        parallel::for_each(packed.panels.len(), |index| {
-            let panel = &packed.panels[index];
+        Self::by_panel(kind, (taps, depth, columns), gated, |panel, data| {
+            let to = data.as_mut_ptr();
             let width = panel.vectors * lanes;
             let half = if gated { width / 2 } else { width };
             let len = taps * depth;
@@ -66,11 +61,9 @@ impl Packed {
                         for at in 0..depth {
                             let word = (tap * words + at / kind.values_per_word()) * width + vector;
                             let column = values[tap * depth + at..].iter().step_by(len).take(count);
-                            #[allow(unsafe_code, clippy::cast_ptr_alignment)]
-                            // SAFETY: inside the panel's own part of the data, which no other task writes. The data are
-                            // words of four bytes, and panels start at whole ones.
+                            #[allow(unsafe_code)]
+                            // SAFETY: inside the panel.
                             unsafe {
-                                let to = start.at(panel.offset);
                                 match kind {
                                     Kind::F32 => write(to.cast::<f32>().add(word), 1, column, |value| value),
                                     Kind::Bf16Pairs => {
@@ -85,6 +78,31 @@ impl Packed {
                     }
                 }
             });
+        })
+    }
+
+    /// Packs a matrix panel by panel: `fill(panel, data)` writes (taps, words, width of the panel) in the form of `kind`
+    /// over zeros.
+    pub(crate) fn by_panel(
+        kind: Kind,
+        (taps, depth, columns): (usize, usize, usize),
+        gated: bool,
+        fill: impl Fn(&Panel, &mut [u32]) + Sync + Send,
+    ) -> Self {
+        let lanes = simd::lanes();
+        let bytes_per_lane = taps * depth.div_ceil(kind.values_per_word()) * kind.weight_bytes();
+        let panels = panels(columns, lanes, simd::panel(), gated, bytes_per_lane);
+        let end = panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * bytes_per_lane);
+        let mut packed = Self { kind, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
+        let start = Address(packed.data.as_mut_ptr());
+        parallel::for_each(packed.panels.len(), |index| {
+            let panel = &packed.panels[index];
+            #[allow(unsafe_code)]
+            // SAFETY: the panel's own part of the data, which no other task writes. A vector is whole words.
+            let data = unsafe {
+                std::slice::from_raw_parts_mut(start.at(panel.offset / 4), panel.vectors * lanes * bytes_per_lane / 4)
+            };
+            fill(panel, data);
         });
         packed
     }
@@ -133,10 +151,10 @@ unsafe fn write<'a, T>(to: *mut T, step: usize, values: impl Iterator<Item = &'a
 }
 
 #[derive(Clone, Copy)]
-struct Address(*mut u8);
+struct Address(*mut u32);
 
 impl Address {
-    fn at(self, offset: usize) -> *mut u8 {
+    fn at(self, offset: usize) -> *mut u32 {
         self.0.wrapping_add(offset)
     }
 }

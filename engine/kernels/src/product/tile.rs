@@ -27,15 +27,14 @@ thread_local! {
 }
 
 impl Kind {
-    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once, in a
-    /// millisecond: on some it has the instruction and is no faster by it), else rows widened to f32.
+    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once: on some it has the instruction and is no faster by it), else rows widened to f32.
     pub(crate) fn bf16() -> Self {
         static PAIRS: OnceLock<bool> = OnceLock::new();
         #[cfg(test)]
         if let Some(pairs) = FORCED_PAIRS.get() {
             return if pairs { Self::Bf16Pairs } else { Self::Bf16Weights };
         }
-        let pairs = *PAIRS.get_or_init(|| peak::pairs_per_second() > 0.6 * peak::multiply_adds_per_second());
+        let pairs = *PAIRS.get_or_init(|| peak::pairs_per_multiply_add() > 0.6);
         if pairs { Self::Bf16Pairs } else { Self::Bf16Weights }
     }
 

@@ -143,7 +143,10 @@ impl Attention {
                         rows: &score_rows,
                         stride: ROWS,
                         count,
-                        weights: head.values.weights(panel, 0).wrapping_add(before * panel.vectors * lanes * size_of::<u32>()),
+                        weights: head
+                            .values
+                            .weights(panel, 0)
+                            .wrapping_add(before * panel.vectors * lanes * size_of::<u32>()),
                         taps: 1,
                         words: keys.div_ceil(kind.values_per_word()),
                         vectors: panel.vectors,

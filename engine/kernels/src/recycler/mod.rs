@@ -1,0 +1,175 @@
+//! An allocator that keeps large blocks for the next layer. A feature map of a decoder has a hundred megabytes; asking
+//! the system for one anew costs more than the arithmetic of some layers, as every page is cleared at its first touch.
+//!
+//! Large blocks are parts of one reserved stretch of addresses, so that what one layer freed can be cut and joined for
+//! another: `ranges` keeps the books, `pages` talks to the system. Where nothing can be reserved, all blocks are the
+//! system's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod pages;
+mod ranges;
+
+use ranges::Ranges;
+
+/// Blocks smaller than this are the system's business.
+const SMALLEST: usize = 1 << 18;
+
+/// The system's allocator, but for large blocks: the memory of those that were freed is used again. To be declared
+/// `#[global_allocator]` by a program.
+pub struct Recycler {
+    ranges: Mutex<Ranges>,
+}
+
+impl Recycler {
+    /// With nothing reserved yet.
+    pub const fn new() -> Self {
+        Self { ranges: Mutex::new(Ranges::NONE) }
+    }
+
+    /// A large block, and whether it is known to hold zeros; `None` where it has to be the system's.
+    fn take(&self, wanted: Layout) -> Option<(*mut u8, bool)> {
+        let place = {
+            let mut ranges = self.lock();
+            if ranges.is_unset() {
+                ranges.set(pages::reserve());
+            }
+            ranges.take(pages::rounded(wanted.size()))?
+        };
+        if place.fresh {
+            self.trim();
+        }
+        Some((std::ptr::with_exposed_provenance_mut(place.start), place.fresh))
+    }
+
+    /// Whether the block was one of these.
+    fn give(&self, block: *mut u8, wanted: Layout) -> bool {
+        let given = self.lock().give(block.expose_provenance(), pages::rounded(wanted.size()));
+        if given {
+            self.trim();
+        }
+        given
+    }
+
+    /// Gives the system back what need not be kept. That takes a while: without the lock, and the range out of the books.
+    fn trim(&self) {
+        loop {
+            let surplus = self.lock().surplus();
+            let Some((start, len)) = surplus else { return };
+            pages::release(start, len);
+            self.lock().released(start, len);
+        }
+    }
+
+    // The lock does not allocate, and nothing can panic while it is held.
+    fn lock(&self) -> MutexGuard<'_, Ranges> {
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Recycler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn is_large(layout: Layout) -> bool {
+    layout.size() >= SMALLEST && layout.align() <= pages::PAGE && layout.size() <= isize::MAX as usize / 2
+}
+
+#[allow(unsafe_code)]
+// SAFETY: small blocks are `System`'s, and large ones outside the reserved stretch; a part of that belongs to one owner at
+// a time, is as long as `rounded` makes it, and starts at a page.
+unsafe impl GlobalAlloc for Recycler {
+    unsafe fn alloc(&self, wanted: Layout) -> *mut u8 {
+        let large = if is_large(wanted) { self.take(wanted) } else { None };
+        large.map_or_else(|| unsafe { System.alloc(wanted) }, |(block, _)| block)
+    }
+
+    unsafe fn alloc_zeroed(&self, wanted: Layout) -> *mut u8 {
+        let large = if is_large(wanted) { self.take(wanted) } else { None };
+        let Some((block, zeros)) = large else { return unsafe { System.alloc_zeroed(wanted) } };
+        if !zeros {
+            unsafe { block.write_bytes(0, wanted.size()) };
+        }
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, wanted: Layout) {
+        if !(is_large(wanted) && self.give(block, wanted)) {
+            unsafe { System.dealloc(block, wanted) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_freed_block_is_given_out_again_whole_or_in_parts() {
+        let recycler = Recycler::new();
+        let layout = |values: usize| Layout::array::<f32>(values).unwrap();
+        // SAFETY: every block is freed once, with its layout.
+        unsafe {
+            let first = recycler.alloc(layout(1 << 22));
+            first.write_bytes(7, layout(1 << 22).size());
+            recycler.dealloc(first, layout(1 << 22));
+            let half = recycler.alloc_zeroed(layout(1 << 21));
+            let other = recycler.alloc_zeroed(layout(1 << 21));
+            if cfg!(any(target_os = "linux", target_os = "macos")) {
+                assert_eq!(half, first);
+                assert_eq!(other, first.add(layout(1 << 21).size()));
+            }
+            for block in [half, other] {
+                assert!(std::slice::from_raw_parts(block, layout(1 << 21).size()).iter().all(|byte| *byte == 0));
+                recycler.dealloc(block, layout(1 << 21));
+            }
+        }
+    }
+
+    /// What blocks hold stays theirs, whatever is freed, kept, handed back to the system and given out again beside them.
+    #[test]
+    #[allow(unsafe_code)]
+    fn blocks_of_several_threads_keep_what_they_hold() {
+        let recycler = Recycler::new();
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let recycler = &recycler;
+                scope.spawn(move || {
+                    let mut held: Vec<(*mut u8, Layout, u8)> = Vec::new();
+                    let check = |(block, layout, mark): (*mut u8, Layout, u8)| {
+                        // SAFETY: the block is this thread's, and `size` bytes long.
+                        let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+                        assert!(bytes.iter().step_by(509).all(|byte| *byte == mark));
+                        assert_eq!(bytes.last(), Some(&mark));
+                        // SAFETY: allocated with this layout, freed once.
+                        unsafe { recycler.dealloc(block, layout) };
+                    };
+                    let mut state = u64::from(thread) + 1;
+                    for round in 0..400u32 {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let random = (state >> 33) as usize;
+                        if held.len() > 12 || random % 3 == 0 && !held.is_empty() {
+                            check(held.swap_remove(random % held.len()));
+                        } else {
+                            let size = SMALLEST + random % (6 << 20);
+                            let (layout, mark) = (Layout::array::<u8>(size).unwrap(), round as u8 ^ thread << 6);
+                            // SAFETY: not empty; written only where it was given.
+                            let block = unsafe {
+                                let block = recycler.alloc(layout);
+                                assert!(!block.is_null());
+                                block.write_bytes(mark, size);
+                                block
+                            };
+                            held.push((block, layout, mark));
+                        }
+                    }
+                    held.into_iter().for_each(check);
+                });
+            }
+        });
+    }
+}

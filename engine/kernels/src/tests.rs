@@ -51,6 +51,9 @@ fn conv2d() -> Result<()> {
         (1, 13, 9, 5, 67, 3, 2, (1, 1)),
         (3, 8, 8, 4, 8, 3, 2, (0, 1)),
         (1, 5, 5, 197, 3, 1, 1, (0, 0)),
+        (2, 7, 5, 64, 3, 3, 1, (1, 1)),
+        (1, 5, 9, 32, 1, 3, 2, (1, 1)),
+        (1, 3, 3, 96, 4, 1, 1, (0, 0)),
         (2, 9, 9, 2, 33, 5, 3, (2, 2)),
     ] {
         let inputs = [random(&[b, h, w, c], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
@@ -184,16 +187,32 @@ fn attention() -> Result<()> {
 /// What fewer multiplications cost: the error against sums in f64, of the largest value. At a decoder's channels.
 #[test]
 fn the_error_of_tiles_is_small() -> Result<()> {
-    let (channels, side) = (256, 16);
-    let x = random(&[1, side, side, channels], 1)?;
-    let weight = (random(&[8, channels, 3, 3], 2)? * (1.0 / (9.0 * channels as f64).sqrt()))?;
-    let exact = reference::conv2d(&x.to_dtype(DType::F64)?, &weight.to_dtype(DType::F64)?, 1, (1, 1), false)?;
-    let scale = exact.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
-    for (method, most) in [(Method::Direct, 2e-6), (Method::WinogradF2, 2e-6), (Method::WinogradF4, 6e-6)] {
-        let got = Conv2d::new(weight.clone(), None)?.by(method).forward(&x, Extras::default())?;
-        let off = (got.to_dtype(DType::F64)? - &exact)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()? / scale;
+    let methods = [Method::Direct, Method::WinogradF2, Method::WinogradF4];
+    for (method, most) in methods.into_iter().zip([2e-6, 2e-6, 6e-6]) {
+        let off = error_of(method, DType::F32)?;
         println!("{method:?}: {off:.1e} of the largest value");
         assert!(off < most, "{method:?}: {off:.1e}");
     }
+    // Numbers that bf16 holds exactly, multiplied in pairs: what is left is the rounding of transformed tiles, where they
+    // are pairs, and of the result (2⁻⁸ at most).
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+    for (method, most) in methods.into_iter().zip([5e-3, 8e-3, 5e-3]) {
+        let off = pool.install(|| {
+            FORCED_PAIRS.set(Some(true));
+            error_of(method, DType::BF16)
+        })?;
+        println!("{method:?}, bf16: {off:.1e} of the largest value");
+        assert!(off < most, "{method:?}, bf16: {off:.1e}");
+    }
     Ok(())
+}
+
+fn error_of(method: Method, dtype: DType) -> Result<f64> {
+    let (channels, side) = (256, 16);
+    let x = random(&[1, side, side, channels], 1)?.to_dtype(dtype)?;
+    let weight = (random(&[8, channels, 3, 3], 2)? * (1.0 / (9.0 * channels as f64).sqrt()))?.to_dtype(dtype)?;
+    let exact = reference::conv2d(&x.to_dtype(DType::F64)?, &weight.to_dtype(DType::F64)?, 1, (1, 1), false)?;
+    let largest = |x: &Tensor| x.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
+    let got = Conv2d::new(weight, None)?.by(method).forward(&x, Extras::default())?;
+    Ok(largest(&(got.to_dtype(DType::F64)? - &exact)?)? / largest(&exact)?)
 }

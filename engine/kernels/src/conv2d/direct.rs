@@ -31,14 +31,20 @@ pub(crate) fn forward<X: Element, E: Element>(g: &Geometry, weights: &Packed, x:
     if g.is_pointwise() {
         return product(weights, g.pixels(), &Contiguous { values: x, depth: g.channels }, epilogue);
     }
-    let pixels = Pixels { g, x, zeros: vec![X::from_f32(0.0); g.channels + 1] };
-    product(weights, g.pixels(), &pixels, epilogue);
+    product(weights, g.pixels(), &Pixels::new(g, x), epilogue);
 }
 
-struct Pixels<'a, E> {
+/// The pixels of an image that the kernel's places meet.
+pub(super) struct Pixels<'a, E> {
     g: &'a Geometry,
     x: &'a [E],
     zeros: Vec<E>,
+}
+
+impl<'a, E: Element> Pixels<'a, E> {
+    pub(super) fn new(g: &'a Geometry, x: &'a [E]) -> Self {
+        Self { g, x, zeros: vec![E::from_f32(0.0); g.channels + 1] }
+    }
 }
 
 impl<E: Element> Rows for Pixels<'_, E> {

@@ -1,5 +1,5 @@
-//! 2-D convolution, in one of two ways: as one product over the pixels (`direct`), or with fewer multiplications on
-//! transformed tiles (`winograd`). Images are (B, H, W, C).
+//! 2-D convolution, in one of two ways: as one product over the pixels (`direct`, or `few` where there are hardly any
+//! results), or with fewer multiplications on transformed tiles (`winograd`). Images are (B, H, W, C).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,7 @@ use crate::{Extras, cuda, host, keeps_weights, reference, shift};
 
 mod backward;
 mod direct;
+mod few;
 mod geometry;
 mod winograd;
 
@@ -52,6 +53,7 @@ struct Weights {
 #[derive(Debug)]
 enum Form {
     Direct(Packed),
+    Few(few::Few),
     Winograd(Tile, Packed),
 }
 
@@ -166,6 +168,9 @@ impl Form {
             Method::WinogradF4 => tiles(Tile::Four),
             Method::Direct => {
                 let kind = if bf16 { Kind::bf16() } else { Kind::F32 };
+                if few::fits(g, kind) {
+                    return Self::Few(few::pack(g, kind, read));
+                }
                 let (kh, kw) = g.kernel;
                 Self::Direct(direct::pack(kind, (g.out_channels, g.channels, kh, kw), read))
             }
@@ -237,6 +242,7 @@ fn infer<E: Element>(
 
 fn run<E: Element>(g: &Geometry, form: &Form, x: &[E], epilogue: &Epilogue<'_, E>) {
     match form {
+        Form::Few(weights) => few::forward(g, weights, x, epilogue),
         Form::Winograd(tile, weights) => winograd::forward(*tile, g, weights, x, epilogue),
         Form::Direct(weights) => with_rows_for(weights, g.is_pointwise(), x, |rows| match rows {
             RowsFor::Given(x) => direct::forward(g, weights, x, epilogue),

@@ -49,6 +49,12 @@ pub(crate) fn geglu(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, causal: bool) -> Result<Tensor> {
     let (batch, queries, width) = q.dims3()?;
     let capability = q.device().as_cuda_device()?.cuda_stream().context().compute_capability().map_err(Error::wrap)?;
+    #[cfg(feature = "flash-attn")]
+    if capability.0 >= 8 && flash_takes(q.dtype(), width / heads) && (!causal || queries == k.dim(1)?) {
+        let split = |x: &Tensor| x.reshape((batch, (), heads, width / heads));
+        let y = candle_flash_attn::flash_attn(&split(q)?, &split(k)?, &split(v)?, scale as f32, causal)?;
+        return y.reshape((batch, queries, width));
+    }
     let attention = Attention {
         dtype: q.dtype(),
         batch,
@@ -61,6 +67,13 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale:
         tensor_cores: capability.0 >= 8,
     };
     run(&attention, &[Some(q), Some(k), Some(v)], q.shape())
+}
+
+/// Whether candle-flash-attn has a kernel for heads of this size; a decoder's, of 512, have none. (Where queries are not as
+/// many as keys, what is causal to it is not what is causal here.)
+#[cfg(feature = "flash-attn")]
+fn flash_takes(dtype: DType, size: usize) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16) && size.is_multiple_of(8) && size <= 256
 }
 
 /// See [`crate::Linear`]: cuBLAS' product, as candle calls it (sums in f32), then everything else in one pass.

@@ -103,7 +103,8 @@ impl Ranges {
     pub(super) fn surplus(&mut self) -> Option<(usize, usize)> {
         let most = (self.most_used - self.used).clamp(ALWAYS, KEPT);
         let over = self.kept.saturating_sub(most);
-        let at = if over > 0 { self.best(true, over).or_else(|| self.largest())? } else { self.outdated()? };
+        // Scraps first: the next feature map wants its hundred megabytes in one piece.
+        let at = if over > 0 { self.best(true, 0)? } else { self.outdated()? };
         let Range { start, len, .. } = self.free[at];
         let len = if over > 0 { len.min(over.next_multiple_of(STEP)) } else { len };
         self.cut(at, len);
@@ -119,10 +120,6 @@ impl Ranges {
     fn best(&self, kept: bool, size: usize) -> Option<usize> {
         let fits = |at: &usize| self.free[*at].kept == kept && self.free[*at].len >= size;
         (0..self.count).filter(fits).min_by_key(|at| self.free[*at].len)
-    }
-
-    fn largest(&self) -> Option<usize> {
-        (0..self.count).filter(|at| self.free[*at].kept).max_by_key(|at| self.free[*at].len)
     }
 
     fn outdated(&self) -> Option<usize> {

@@ -1,0 +1,150 @@
+//! Convolution to a handful of channels, such as a picture's three: dot products along the channels of the image, where a
+//! vector of results would be mostly empty.
+
+use half::bf16;
+
+use super::direct::Pixels;
+use super::geometry::Geometry;
+use crate::element::Element;
+use crate::parallel;
+use crate::product::{Epilogue, Kind, Rows};
+use crate::simd::{self, Simd, Task};
+
+/// Most channels of a result.
+const MOST: usize = 4;
+
+/// Pixels whose sums are in registers at once.
+const PIXELS: usize = 4;
+
+/// Pixels of one task.
+const SHARE: usize = 512;
+
+/// Weights (taps, vectors of a pixel, O, lanes).
+#[derive(Debug)]
+pub(crate) struct Few {
+    /// f32, or pairs of bf16 as words.
+    words: Vec<u32>,
+    pairs: bool,
+    outputs: usize,
+    /// Of one pixel.
+    vectors: usize,
+}
+
+/// Whether this way is made for it: few results, and pixels of whole vectors.
+pub(crate) fn fits(g: &Geometry, kind: Kind) -> bool {
+    g.out_channels <= MOST && g.channels.is_multiple_of(values(kind))
+}
+
+/// Values of a pixel in one vector.
+fn values(kind: Kind) -> usize {
+    simd::lanes() * kind.values_per_word()
+}
+
+/// Lays out weights (O, C, kh, kw), read by `read(first value, to)`.
+pub(crate) fn pack(g: &Geometry, kind: Kind, read: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Few {
+    let (taps, lanes, outputs) = (g.taps(), simd::lanes(), g.out_channels);
+    let (pairs, vectors) = (kind == Kind::Bf16Pairs, g.channels / values(kind));
+    let mut words = vec![0; taps * vectors * outputs * lanes];
+    let mut row = vec![0.0; g.channels * taps];
+    for output in 0..outputs {
+        read(output * row.len(), &mut row);
+        for tap in 0..taps {
+            let weight = |channel: usize| row[channel * taps + tap];
+            for vector in 0..vectors {
+                for lane in 0..lanes {
+                    let word = vector * lanes + lane;
+                    words[((tap * vectors + vector) * outputs + output) * lanes + lane] = if pairs {
+                        let [lower, upper] = [2 * word, 2 * word + 1].map(|at| bf16::from_f32(weight(at)).to_bits());
+                        u32::from(lower) | u32::from(upper) << 16
+                    } else {
+                        weight(word).to_bits()
+                    };
+                }
+            }
+        }
+    }
+    Few { words, pairs, outputs, vectors }
+}
+
+/// The convolution of `x` (B, H, W, C).
+pub(crate) fn forward<E: Element>(g: &Geometry, weights: &Few, x: &[E], epilogue: &Epilogue<'_, E>) {
+    let pixels = Pixels::new(g, x);
+    parallel::for_each(g.pixels().div_ceil(SHARE), |task| {
+        let first = task * SHARE;
+        let count = SHARE.min(g.pixels() - first);
+        let mut found = vec![std::ptr::null(); g.taps() * count];
+        pixels.find(first, count, count, &mut found);
+        simd::dispatch(Dots { weights, found: &found, first, count, epilogue });
+    });
+}
+
+struct Dots<'a, E> {
+    weights: &'a Few,
+    /// (taps, count)
+    found: &'a [*const u8],
+    first: usize,
+    count: usize,
+    epilogue: &'a Epilogue<'a, E>,
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Task for Dots<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe {
+            match self.weights.outputs {
+                1 => self.sums::<S, 1>(),
+                2 => self.sums::<S, 2>(),
+                3 => self.sums::<S, 3>(),
+                _ => self.sums::<S, MOST>(),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+impl<E: Element> Dots<'_, E> {
+    // Words are read wherever they lie.
+    #[allow(clippy::cast_ptr_alignment)]
+    #[inline(always)]
+    unsafe fn sums<S: Simd, const OUTPUTS: usize>(&self) {
+        let Few { pairs, vectors, .. } = *self.weights;
+        for first in (0..self.count).step_by(PIXELS) {
+            unsafe {
+                let mut sums = [[S::splat(0.0); OUTPUTS]; PIXELS];
+                let mut weights = self.weights.words.as_ptr().cast::<f32>();
+                for found in self.found.chunks_exact(self.count) {
+                    for vector in 0..vectors {
+                        let mut w = [S::splat(0.0); OUTPUTS];
+                        for w in &mut w {
+                            *w = S::load(weights);
+                            weights = weights.add(S::LANES);
+                        }
+                        for (at, sums) in sums.iter_mut().enumerate() {
+                            // After the last pixel, that one again.
+                            let pixel = found[(first + at).min(self.count - 1)];
+                            let x = if pairs {
+                                S::load(pixel.cast::<f32>().add(vector * S::LANES))
+                            } else {
+                                E::load::<S>(pixel.cast::<E>().add(vector * S::LANES))
+                            };
+                            for (sum, w) in sums.iter_mut().zip(&w) {
+                                *sum = if pairs { S::dot_bf16(x, *w, *sum) } else { S::mul_add(x, *w, *sum) };
+                            }
+                        }
+                    }
+                }
+                for (at, sums) in sums.iter().enumerate().take(self.count - first) {
+                    let mut results = [0.0f32; 16];
+                    for (result, sum) in results.iter_mut().zip(sums) {
+                        *result = S::sum(*sum);
+                    }
+                    let results = S::load(results.as_ptr());
+                    self.epilogue.vector::<S>(results, results, self.first + first + at, 0);
+                }
+            }
+        }
+    }
+}

@@ -152,7 +152,7 @@ mod tests {
                     for round in 0..400u32 {
                         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                         let random = (state >> 33) as usize;
-                        if held.len() > 12 || random % 3 == 0 && !held.is_empty() {
+                        if held.len() > 12 || random.is_multiple_of(3) && !held.is_empty() {
                             check(held.swap_remove(random % held.len()));
                         } else {
                             let size = SMALLEST + random % (6 << 20);

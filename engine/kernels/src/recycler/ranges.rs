@@ -2,7 +2,7 @@
 //! none. Plain arithmetic on addresses; nothing here allocates or panics.
 
 /// Free parts are known up to this number; one more is lost, its memory given back.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 512;
 /// So many bytes may always be kept: all that a small model works with.
 const ALWAYS: usize = 1 << 26;
 /// Bytes are kept for reuse up to this many in all.
@@ -250,7 +250,7 @@ mod tests {
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let random = (state >> 33) as usize;
-            if random % 2 == 0 && !held.is_empty() {
+            if random.is_multiple_of(2) && !held.is_empty() {
                 let (start, size) = held.swap_remove(random % held.len());
                 assert!(ranges.give(start, size));
             } else {

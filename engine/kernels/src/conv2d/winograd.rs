@@ -26,10 +26,6 @@ pub(crate) enum Tile {
 /// The largest tile has 6 × 6 values.
 const MOST: usize = 6;
 
-/// Bytes between what belongs to one value of a tile and what belongs to the next: without them, those of all values can lie
-/// where they drive each other out of the cache.
-const GAP: usize = 64;
-
 impl Tile {
     pub(crate) fn side(self) -> usize {
         match self {
@@ -146,7 +142,7 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
     }
 }
 
-/// How transformed tiles lie: (values of a tile, tiles, C), with a gap after each value's.
+/// How transformed tiles lie: (values of a tile, tiles, C).
 #[derive(Clone, Copy)]
 struct Transformed {
     /// The first tile.
@@ -163,7 +159,7 @@ impl Transformed {
     }
 
     fn bytes_per_value(self) -> usize {
-        (self.stride * self.bytes()).next_multiple_of(GAP) + GAP
+        self.stride * self.bytes()
     }
 }
 
@@ -423,8 +419,7 @@ fn multiply<E: Element>(
 ) {
     let channels = grid.g.channels;
     let sums_row = panel.vectors * simd::lanes();
-    let sums_value = ROWS * sums_row + GAP / size_of::<f32>();
-    scratch::with(grid.tile.values() * sums_value, |sums| {
+    scratch::with(grid.tile.values() * ROWS * sums_row, |sums| {
         for value in 0..grid.tile.values() {
             let start = transformed[value * lie.bytes_per_value() / size_of::<f32>()..].as_ptr().cast::<u8>();
             let row = |tile: usize| start.wrapping_add((tile - lie.first) * channels * lie.bytes());
@@ -438,12 +433,12 @@ fn multiply<E: Element>(
                 taps: 1,
                 words: weights.words(),
                 vectors: panel.vectors,
-                sums: sums[value * sums_value..].as_mut_ptr(),
+                sums: sums[value * ROWS * sums_row..].as_mut_ptr(),
                 sums_row,
                 add: false,
             });
         }
-        simd::dispatch(Output { grid, panel, sums, sums_row, sums_value, tiles, epilogue });
+        simd::dispatch(Output { grid, panel, sums, sums_row, tiles, epilogue });
     });
 }
 
@@ -451,10 +446,9 @@ fn multiply<E: Element>(
 struct Output<'a, E> {
     grid: &'a Grid<'a>,
     panel: &'a Panel,
-    /// (values, ROWS, `sums_row`), each value `sums_value` after the one before.
+    /// (values, ROWS, `sums_row`)
     sums: &'a [f32],
     sums_row: usize,
-    sums_value: usize,
     tiles: std::ops::Range<usize>,
     epilogue: &'a Epilogue<'a, E>,
 }
@@ -487,7 +481,7 @@ impl<E: Element> Output<'_, E> {
                     for x in 0..SIDE {
                         let mut values = [S::splat(0.0); SIDE];
                         for y in 0..SIDE {
-                            let at = (y * SIDE + x) * self.sums_value + row * self.sums_row + column;
+                            let at = ((y * SIDE + x) * ROWS + row) * self.sums_row + column;
                             values[y] = S::load(self.sums.as_ptr().add(at));
                         }
                         let values = from_points::<S, SIDE, OUT>(values);

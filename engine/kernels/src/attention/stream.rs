@@ -261,7 +261,7 @@ impl<F: Fn(usize) -> usize> Task for Softmax<'_, F> {
                         S::store(scores.add(at), weight);
                     }
                 }
-                let fading = simd::exp_or_zero((before - most) * std::f32::consts::LN_2);
+                let fading = (before - most).exp2();
                 self.totals[row] = self.totals[row] * fading + S::sum(total);
                 self.largest[row] = most;
                 if fading < 1.0 {

@@ -28,8 +28,11 @@ impl Recycler {
         Self { ranges: Mutex::new(Ranges::NONE) }
     }
 
-    /// A large block, and whether it is known to hold zeros; `None` where it has to be the system's.
+    /// A block, and whether it is known to hold zeros; `None` where it has to be the system's.
     fn take(&self, wanted: Layout) -> Option<(*mut u8, bool)> {
+        if !is_large(wanted) {
+            return None;
+        }
         let place = {
             let mut ranges = self.lock();
             if ranges.is_unset() {
@@ -45,7 +48,7 @@ impl Recycler {
 
     /// Whether the block was one of these.
     fn give(&self, block: *mut u8, wanted: Layout) -> bool {
-        let given = self.lock().give(block.expose_provenance(), pages::rounded(wanted.size()));
+        let given = is_large(wanted) && self.lock().give(block.expose_provenance(), pages::rounded(wanted.size()));
         if given {
             self.trim();
         }
@@ -83,13 +86,11 @@ fn is_large(layout: Layout) -> bool {
 // a time, is as long as `rounded` makes it, and starts at a page.
 unsafe impl GlobalAlloc for Recycler {
     unsafe fn alloc(&self, wanted: Layout) -> *mut u8 {
-        let large = if is_large(wanted) { self.take(wanted) } else { None };
-        large.map_or_else(|| unsafe { System.alloc(wanted) }, |(block, _)| block)
+        self.take(wanted).map_or_else(|| unsafe { System.alloc(wanted) }, |(block, _)| block)
     }
 
     unsafe fn alloc_zeroed(&self, wanted: Layout) -> *mut u8 {
-        let large = if is_large(wanted) { self.take(wanted) } else { None };
-        let Some((block, zeros)) = large else { return unsafe { System.alloc_zeroed(wanted) } };
+        let Some((block, zeros)) = self.take(wanted) else { return unsafe { System.alloc_zeroed(wanted) } };
         if !zeros {
             unsafe { block.write_bytes(0, wanted.size()) };
         }
@@ -97,7 +98,7 @@ unsafe impl GlobalAlloc for Recycler {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, wanted: Layout) {
-        if !(is_large(wanted) && self.give(block, wanted)) {
+        if !self.give(block, wanted) {
             unsafe { System.dealloc(block, wanted) }
         }
     }

@@ -37,16 +37,21 @@ pub(super) fn reserve() -> (usize, usize) {
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub(super) fn release(start: usize, len: usize) {
     #[allow(unsafe_code)]
-    // SAFETY: a new mapping in the place of one that nobody uses.
+    // SAFETY: pages of the stretch that nobody uses.
     unsafe {
-        let start = std::ptr::with_exposed_provenance_mut(start);
+        let start: *mut u8 = std::ptr::with_exposed_provenance_mut(start);
         #[cfg(target_os = "linux")]
-        libc::madvise(start, len, libc::MADV_DONTNEED);
-        // Advice there does not promise zeros.
+        let given = libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0;
+        // Advice there does not promise zeros; a new mapping in the old one's place has them.
         #[cfg(not(target_os = "linux"))]
-        {
+        let given = {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE | libc::MAP_FIXED;
-            libc::mmap(start, len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(start.cast(), len, protection, flags, -1, 0) != libc::MAP_FAILED
+        };
+        // A process may have locked its memory: then it stays, and the zeros are ours to write.
+        if !given {
+            start.write_bytes(0, len);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The books over one stretch of addresses: which parts are in use, which are free and still have memory, and which have
 //! none. Plain arithmetic on addresses; nothing here allocates or panics.
 
-/// Free parts are known up to this number; one more is lost, its memory given back.
+/// Free parts are known up to this number. Of more, small ones are never used again: those without memory first.
 const SLOTS: usize = 512;
 /// So many bytes may always be kept: all that a small model works with.
 const ALWAYS: usize = 1 << 26;
@@ -159,8 +159,7 @@ impl Ranges {
             self.remove(at);
         }
         if self.count == SLOTS {
-            // The smallest is forgotten.
-            let smallest = (0..SLOTS).min_by_key(|at| self.free[*at].len).unwrap_or(0);
+            let smallest = (0..SLOTS).min_by_key(|at| (self.free[*at].kept, self.free[*at].len)).unwrap_or(0);
             if self.free[smallest].kept {
                 self.kept -= self.free[smallest].len;
             }
@@ -265,6 +264,18 @@ mod tests {
             assert_eq!(ranges.kept, free.iter().filter(|range| range.kept).map(|range| range.len).sum::<usize>());
             assert_eq!(ranges.used, held.iter().map(|(_, size)| size).sum::<usize>());
         }
+    }
+
+    #[test]
+    fn more_parts_than_the_books_have_room_for_are_forgotten_one_by_one() {
+        let mut ranges = ranges();
+        let places: Vec<_> = (0..2 * SLOTS + 20).map(|_| ranges.take(1 << 14).expect("room").start).collect();
+        for start in places.iter().step_by(2) {
+            assert!(ranges.give(*start, 1 << 14));
+        }
+        assert_eq!((ranges.count, ranges.kept, ranges.used), (SLOTS, SLOTS << 14, (SLOTS + 10) << 14));
+        let again = ranges.take(1 << 14).expect("room");
+        assert!(!again.fresh && places.iter().step_by(2).any(|start| *start == again.start));
     }
 
     #[test]

@@ -225,7 +225,7 @@ pub(crate) unsafe fn exp_vector<S: Simd>(x: S::Vector) -> S::Vector {
     }
 }
 
-/// 2^x to about two units in the last place, for −126 … 127. Clamped below, as [`exp_vector`] is, and for the same reason.
+/// 2^x to about two units in the last place, for −115 … 127. Clamped below, as [`exp_vector`] is, and for the same reason.
 ///
 /// # Safety
 /// As for [`Simd`].
@@ -318,12 +318,6 @@ pub(crate) fn exp(x: f32) -> f32 {
     // The low bits of `shifted` are the integer n itself.
     let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     p * scale
-}
-
-/// e^x, and 0 for −∞.
-#[inline(always)]
-pub(crate) fn exp_or_zero(x: f32) -> f32 {
-    if x == f32::NEG_INFINITY { 0.0 } else { exp(x) }
 }
 
 /// 1 / (1 + e^−x).

@@ -53,6 +53,9 @@ class Contestant:
     environment: dict[str, str] = field(default_factory=dict)
     # What its answers must say of its arithmetic, where they say something.
     dtype: str | None = None
+    # Whether each of its times comes after a run that does not count. Nothing is gained
+    # by it where every run begins anew.
+    rehearses: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,6 @@ class Group:
     stages: dict[str, str]
     contestants: list[Contestant]
     rounds: int
-    warm_ups: int = 2
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,6 @@ def _stock(setting: Setting) -> Group:
         STEP,
         [_ours(setting, "f32", 8.5), stock],
         min(setting.rounds, 3),
-        warm_ups=1,
     )
 
 
@@ -166,10 +167,9 @@ def _sd_cpp(setting: Setting) -> Group:
         STEP,
         [
             _ours(setting, "f32", 8.5),
-            Contestant(SD_CPP, command, _gib(setting, 9.0), reason),
+            Contestant(SD_CPP, command, _gib(setting, 9.0), reason, rehearses=False),
         ],
         min(setting.rounds, 3),
-        warm_ups=1,
     )
 
 

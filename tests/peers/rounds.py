@@ -66,6 +66,8 @@ def measure(group: Group, threads: int, logs: Path) -> list[Result]:
             for process in [*running[turn:], *running[:turn]]:
                 result = results[process.contestant.name]
                 try:
+                    if process.contestant.rehearses:
+                        process.run()
                     _keep(result, process.run(), group)
                 except Failed as error:
                     _drop(process, str(error), results, running)
@@ -107,8 +109,8 @@ def _start(
         return
     running.append(process)
     try:
-        for _ in range(group.warm_ups):
-            process.run()
+        # What a first run alone does, such as compiling, is no part of any turn.
+        process.run()
     except Failed as error:
         _drop(process, str(error), results, running)
 

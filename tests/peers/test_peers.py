@@ -119,8 +119,15 @@ class Turns(unittest.TestCase):
         note = "open(%r, 'a').write(%r)"
         those = [steady(n, 1.0, note % (str(order), n)) for n in names]
         measure(group(*those), 1, self.logs)
-        # Two warm-ups each as they are loaded, then the rounds.
-        self.assertEqual(order.read_text(), "AABBCC" + "ABC" + "BCA" + "CAB")
+        # One run each as they are loaded; then the rounds, a rehearsal before each time.
+        self.assertEqual(order.read_text(), "ABC" + "AABBCC" + "BBCCAA" + "CCAABB")
+
+    def test_one_that_begins_anew_each_time_does_not_rehearse(self) -> None:
+        order = self.logs / "order"
+        note = "open(%r, 'a').write(%r)"
+        anew = replace(steady("A", 1.0, note % (str(order), "A")), rehearses=False)
+        measure(group(anew, steady("B", 1.0, note % (str(order), "B"))), 1, self.logs)
+        self.assertEqual(order.read_text(), "AB" + "ABB" + "BBA" + "ABB")
 
     def test_one_stands_still_while_another_runs(self) -> None:
         pid_file = self.logs / "pid"

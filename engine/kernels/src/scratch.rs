@@ -6,7 +6,7 @@ use std::cell::RefCell;
 const DEEPEST: usize = 4;
 
 /// Values of a buffer that is kept; larger ones are the allocator's to keep.
-const LARGEST: usize = 8 << 20;
+const LARGEST: usize = 16 << 20;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };

@@ -11,7 +11,8 @@ use crate::{Activation, Conv2d, Extras, Linear, Method, reference};
 /// bf16 keeps 8 bits: half a unit in the last place is 2⁻⁹, of the result and of each factor.
 const BF16: f32 = 1.0 / 128.0;
 
-/// Runs `fast` on one thread in every width, in both types, bf16 as pairs and as widened weights, and compares with `plain` in f32 on the same numbers.
+/// Runs `fast` on one thread in every width, in both types, bf16 as pairs and as widened weights, and compares with `plain`
+/// in f32 on the same numbers.
 fn check(
     what: &str,
     tolerance: f32,
@@ -179,6 +180,27 @@ fn attention() -> Result<()> {
                 |i| crate::attention(&i[0], &i[1], &i[2], heads, 1.3, causal),
                 |i| reference::attention(&i[0], &i[1], &i[2], heads, 1.3, causal),
             )?;
+        }
+    }
+    Ok(())
+}
+
+/// How many blocks a convolution's tiles make depends on the number of threads, what comes out of it does not.
+#[test]
+fn tiles_do_not_depend_on_the_number_of_threads() -> Result<()> {
+    for (height, width, channels, out) in [(3, 5, 4, 7), (33, 31, 18, 130), (64, 64, 5, 33)] {
+        let x = random(&[1, height, width, channels], 1)?;
+        let weight = random(&[out, channels, 3, 3], 2)?;
+        for method in [Method::WinogradF2, Method::WinogradF4] {
+            let layer = Conv2d::new(weight.clone(), None)?.by(method);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+                pool.install(|| layer.forward(&x, Extras::default())?.flatten_all()?.to_vec1::<f32>())
+            };
+            let one = with(1)?;
+            for threads in [2, 5, 16] {
+                assert_eq!(with(threads)?, one, "{method:?}, {height}x{width}, {threads} threads");
+            }
         }
     }
     Ok(())

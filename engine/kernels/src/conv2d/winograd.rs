@@ -109,14 +109,24 @@ vectorized! {
     }
 }
 
+/// Tiles of the shortest block: a tile of registers.
+const SHORTEST: usize = 8;
+
+/// Blocks that meet the weights before they are read again, at least.
+const FEWEST: usize = 4;
+
 /// The convolution of `x` (B, H, W, C).
 pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x: &[E], epilogue: &Epilogue<'_, E>) {
     let grid = Grid { g, tile, rows: g.out_height.div_ceil(tile.side()), columns: g.out_width.div_ceil(tile.side()) };
     let tiles = g.batch * grid.rows * grid.columns;
-    let threads = parallel::threads();
-    // As many blocks as use every thread evenly, none longer than what a product takes at once.
-    let blocks = tiles.div_ceil(ROWS).next_multiple_of(threads).min(tiles);
-    let at_once = if threads == 1 { 1 } else { 2 * threads };
+    let (threads, panels) = (parallel::threads(), weights.panels.len());
+    // A task multiplies a block with a panel. Blocks are as long as a product takes at once, and shorter where there would
+    // be too few tasks for every thread. A part is as many as keep all threads evenly busy, and no more, so that transformed
+    // tiles stay in the caches.
+    let even = |least: usize| (least..).find(|blocks| (blocks * panels).is_multiple_of(threads)).unwrap_or(least);
+    let at_once = if threads == 1 { 1 } else { even(FEWEST.max(2 * threads / panels)) };
+    let blocks = tiles.div_ceil(ROWS).max(at_once.min(3 * threads / panels)).min(tiles.div_ceil(SHORTEST));
+    let blocks = if blocks > at_once { even(blocks) } else { blocks };
     let share = |block: usize| block * tiles / blocks;
     let zeros = vec![E::from_f32(0.0); g.channels];
     let pairs = weights.kind == Kind::Bf16Pairs;
@@ -127,13 +137,12 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
         let rows = Transformed { first, stride: count * g.channels, pairs };
         scratch::with(tile.values() * rows.bytes_per_value() / size_of::<f32>(), |transformed| {
             let target = parallel::Shared::new(transformed);
-            parallel::for_each(part.len() * 2, |half| {
-                let (from, to) =
-                    (first + half * count / (part.len() * 2), first + (half + 1) * count / (part.len() * 2));
+            let pieces = (2 * threads).max(2 * part.len()).min(count);
+            parallel::for_each(pieces, |piece| {
+                let (from, to) = (first + piece * count / pieces, first + (piece + 1) * count / pieces);
                 simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target });
             });
             let transformed = target.read();
-            let panels = weights.panels.len();
             parallel::for_each(part.len() * panels, |task| {
                 let (block, panel) = (part.start + task / panels, &weights.panels[task % panels]);
                 multiply(&grid, weights, panel, (transformed, rows), share(block)..share(block + 1), epilogue);

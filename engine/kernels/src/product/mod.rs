@@ -26,6 +26,9 @@ pub(crate) use epilogue::{Epilogue, Target};
 /// Rows that one task multiplies with a panel: a multiple of every tile's rows.
 pub(crate) const ROWS: usize = 96;
 
+/// Fewer rows than this are not worth a task of their own.
+const SHORTEST: usize = 24;
+
 /// The widest panel, in values.
 pub(crate) const WIDTH: usize = 64;
 
@@ -34,16 +37,20 @@ const WORTH_SHARING: usize = 1 << 18;
 
 /// Multiplies `rows` rows with all panels.
 pub(crate) fn product<E: Element>(weights: &Packed, rows: usize, lie: &impl Rows, epilogue: &Epilogue<'_, E>) {
-    let (blocks, panels) = (rows.div_ceil(ROWS), weights.panels.len());
+    let panels = weights.panels.len();
     let work = rows * weights.taps * weights.depth * weights.columns;
     let threads = if work < WORTH_SHARING { 1 } else { parallel::threads() };
+    // Blocks are shorter where there would be too few tasks for every thread.
+    let tasks = if threads == 1 { 1 } else { 3 * threads };
+    let length = rows.div_ceil(tasks.div_ceil(panels)).next_multiple_of(8).clamp(SHORTEST, ROWS);
+    let blocks = rows.div_ceil(length);
     // Finding the rows is done once for a group of panels; there are a few more tasks than threads, for balance.
     let groups = if threads == 1 { 1 } else { (8 * threads).div_ceil(blocks.max(1)).clamp(1, panels) };
     let wide = if weights.kind == Kind::Bf16Weights && weights.taps == 1 { ROWS * weights.depth } else { 0 };
     let task = |task: usize| {
         let (block, group) = (task / groups, task % groups);
-        let first = block * ROWS;
-        let count = ROWS.min(rows - first);
+        let first = block * length;
+        let count = length.min(rows - first);
         let panels = &weights.panels[group * panels / groups..(group + 1) * panels / groups];
         let mut found = vec![std::ptr::null(); weights.taps * ROWS];
         scratch::with(wide, |wide| {

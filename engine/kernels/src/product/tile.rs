@@ -27,7 +27,8 @@ thread_local! {
 }
 
 impl Kind {
-    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once: on some it has the instruction and is no faster by it), else rows widened to f32.
+    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once: on some it
+    /// has the instruction and is no faster by it), else rows widened to f32.
     pub(crate) fn bf16() -> Self {
         static PAIRS: OnceLock<bool> = OnceLock::new();
         #[cfg(test)]

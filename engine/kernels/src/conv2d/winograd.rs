@@ -123,7 +123,9 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
     // A task multiplies a block with a panel. Blocks are as long as a product takes at once, and shorter where there would
     // be too few tasks for every thread. A part is as many as keep all threads evenly busy, and no more, so that transformed
     // tiles stay in the caches.
-    let even = |least: usize| (least..).find(|blocks| (blocks * panels).is_multiple_of(threads)).unwrap_or(least);
+    let even = |least: usize| {
+        (least..least + threads).find(|blocks| (blocks * panels).is_multiple_of(threads)).unwrap_or(least)
+    };
     let at_once = if threads == 1 { 1 } else { even(FEWEST.max(2 * threads / panels)) };
     let blocks = tiles.div_ceil(ROWS).max(at_once.min(3 * threads / panels)).min(tiles.div_ceil(SHORTEST));
     let blocks = if blocks > at_once { even(blocks) } else { blocks };

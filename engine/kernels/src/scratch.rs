@@ -5,7 +5,8 @@ use std::cell::RefCell;
 /// Buffers that are in use at once on one thread, one inside the other.
 const DEEPEST: usize = 4;
 
-/// Values of a buffer that is kept; larger ones are the allocator's to keep.
+/// Values of a buffer that is kept: the tiles of a decoder that sixteen threads transform at once. Larger ones are the
+/// allocator's to keep.
 const LARGEST: usize = 16 << 20;
 
 thread_local! {

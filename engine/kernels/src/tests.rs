@@ -20,7 +20,7 @@ fn check(
     fast: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+    let pool = pool(1);
     let ways = [(DType::F32, tolerance, None), (DType::BF16, BF16, Some(true)), (DType::BF16, BF16, Some(false))];
     for (dtype, tolerance, pairs) in ways {
         let rounded = inputs.iter().map(|t| t.to_dtype(dtype)).collect::<Result<Vec<_>>>()?;
@@ -42,6 +42,10 @@ fn check(
         }
     }
     Ok(())
+}
+
+fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads")
 }
 
 #[test]
@@ -194,8 +198,7 @@ fn tiles_do_not_depend_on_the_number_of_threads() -> Result<()> {
         for method in [Method::WinogradF2, Method::WinogradF4] {
             let layer = Conv2d::new(weight.clone(), None)?.by(method);
             let with = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-                pool.install(|| layer.forward(&x, Extras::default())?.flatten_all()?.to_vec1::<f32>())
+                pool(threads).install(|| layer.forward(&x, Extras::default())?.flatten_all()?.to_vec1::<f32>())
             };
             let one = with(1)?;
             for threads in [2, 5, 16] {
@@ -217,7 +220,7 @@ fn the_error_of_tiles_is_small() -> Result<()> {
     }
     // Numbers that bf16 holds exactly, multiplied in pairs: what is left is the rounding of transformed tiles, where they
     // are pairs, and of the result (2⁻⁸ at most).
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+    let pool = pool(1);
     for (method, most) in methods.into_iter().zip([5e-3, 8e-3, 5e-3]) {
         let off = pool.install(|| {
             FORCED_PAIRS.set(Some(true));

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use instaflow_engine::png::read_settings;
 use instaflow_engine::protocol::{Decoder, Role, Sampler, Settings};
+use instaflow_test_support::{Tolerance, assert_close};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::TempDir;
 
@@ -100,13 +101,11 @@ fn tensor(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
     (view.shape().to_vec(), values)
 }
 
-/// Holds `values` to the reference within `tolerance` of its largest value.
+/// Compares latents with the reference's.
 #[track_caller]
-fn assert_close(values: &[f32], reference: &[f32], tolerance: f32) {
-    assert_eq!(values.len(), reference.len());
-    let largest = reference.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
-    let off = values.iter().zip(reference).fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
-    assert!(largest > 0.1 && off <= tolerance * largest, "off by {off}, largest {largest}");
+fn check_latents(values: &[f32], reference: &[f32]) {
+    let distance = assert_close(values, reference, Tolerance::of_largest(1e-3));
+    assert!(distance.largest > 0.1, "{} is small for latents", distance.largest);
 }
 
 fn dimensions(path: &Path) -> (u32, u32) {
@@ -145,7 +144,7 @@ fn generate_agrees_with_the_published_pipeline() {
         let (shape, values) = tensor(&place.path(&latents), "latents");
         let (_, reference) = tensor(&fixture("expected.safetensors"), &format!("{name}_latents"));
         assert_eq!(shape, [1, 4, 16, 16]);
-        assert_close(&values, &reference, 1e-3);
+        check_latents(&values, &reference);
         assert_eq!(dimensions(&place.path(&picture)), (128, 128));
     }
 }
@@ -186,7 +185,7 @@ fn the_png_tells_what_made_it() {
     ]);
     let settings = read_settings(&place.path("t.png")).expect("settings").settings;
     assert_eq!((settings.role, settings.steps, settings.negative_prompt.as_str()), (Role::Teacher, 3, "dog"));
-    assert!((settings.guidance - 2.5).abs() < 1e-6);
+    assert_close(settings.guidance, 2.5, Tolerance::EXACT);
 }
 
 #[test]
@@ -225,7 +224,7 @@ fn noise_sets_size_and_count() {
     assert_eq!(place.names(), ["a-001.png", "a-002.png", "l.safetensors", "noise-2.safetensors"]);
     let (_, values) = tensor(&place.path("l.safetensors"), "latents");
     let (_, reference) = tensor(&fixture("expected.safetensors"), "one_step_latents");
-    assert_close(&values[..reference.len()], &reference, 1e-3);
+    check_latents(&values[..reference.len()], &reference);
 
     place.good(&[&common[..], &["--count", "2", "--size", "128x128", "--force"]].concat());
     place.bad(2, &[&common[..], &["--count", "3", "--force"]].concat(), "--count asks for 3");
@@ -356,8 +355,8 @@ fn compare_shows_student_teacher_and_difference() {
     let (shape, values) = tensor(&place.path("l.safetensors"), "latents");
     assert_eq!(shape, [2, 4, 16, 16]);
     let (student, teacher) = values.split_at(values.len() / 2);
-    assert_close(student, &tensor(&fixture("expected.safetensors"), "one_step_latents").1, 1e-3);
-    assert_close(teacher, &tensor(&fixture("expected.safetensors"), "teacher_25_latents").1, 1e-3);
+    check_latents(student, &tensor(&fixture("expected.safetensors"), "one_step_latents").1);
+    check_latents(teacher, &tensor(&fixture("expected.safetensors"), "teacher_25_latents").1);
 
     // The panes are the pictures that `generate` draws, and their difference.
     place.good(&["generate", PROMPT, "-o", "s.png", "--model", &model, "--noise", &noise]);
@@ -451,18 +450,18 @@ fn stable_diffusion_is_drawn_with_its_own_samplers() {
     };
     let expected = |name: &str| tensor(&fixture("expected.safetensors"), name).1;
     let (latents, settings) = draw("own", "sd", &[]);
-    assert_close(&latents, &expected("sd_dpm_latents"), 1e-3);
+    check_latents(&latents, &expected("sd_dpm_latents"));
     assert_eq!((settings.sampler, settings.steps), (Some(Sampler::DpmPlusPlus2M), 25));
-    assert!((settings.guidance - 5.0).abs() < 1e-6);
+    assert_close(settings.guidance, 5.0, Tolerance::EXACT);
     let (latents, settings) = draw("ddim", "sd", &["--sampler", "ddim"]);
-    assert_close(&latents, &expected("sd_ddim_latents"), 1e-3);
+    check_latents(&latents, &expected("sd_ddim_latents"));
     assert_eq!(settings.sampler, Some(Sampler::Ddim));
     // Asked for, a sampler goes before what the folder says, defaults and all; its spacing stays the folder's.
     let (latents, _) = draw("asked", &model(), &["--sampler", "dpmpp-2m"]);
     let leading = tensor(&fixture("expected_spacing.safetensors"), "sd_dpm_leading_latents").1;
-    assert_close(&latents, &leading, 1e-3);
+    check_latents(&latents, &leading);
     let (latents, _) = draw("flow", "sd", &["--sampler", "flow", "--steps", "8", "--guidance", "1"]);
-    assert_close(&latents, &expected("teacher_8_latents"), 1e-3);
+    check_latents(&latents, &expected("teacher_8_latents"));
 
     let info = place.good(&["info", "own.png"]);
     assert!(info.contains("Sampler: DPM++ 2M"), "{info}");

@@ -12,6 +12,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
+use instaflow_test_support::{Tolerance, assert_close_case};
 use support::{Window, in_both_themes, model, pair, student};
 
 fn the_prompt_has_the_focus_and_every_key_draws() {
@@ -312,7 +313,7 @@ fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
             window.key_press(Key::ArrowRight);
         }
         window.run();
-        assert!((window.state().controls().split - 0.6).abs() < 1e-3, "the arrows move the line");
+        assert_close_case("the arrows move the line", window.state().controls().split, 0.6, Tolerance::absolute(1e-3));
 
         window.press("Blink");
         let (student, teacher) = (window.shot(), {
@@ -470,7 +471,7 @@ fn the_path_is_scrubbed_with_the_arrows() {
     assert_eq!(last.path.len(), 25);
     let mean = last.path.iter().map(|point| f64::from(point.deviation)).sum::<f64>() / 25.0;
     let straightness = last.straightness.expect("25 steps");
-    assert!((mean - straightness).abs() < 1e-4 * straightness, "S is the mean deviation: {mean} and {straightness}");
+    assert_close_case("S is the mean deviation", mean, straightness, Tolerance::of_largest(1e-4));
 
     let strip = window.get_by_role_and_label(Access::Slider, "Step of the path");
     assert_eq!(strip.accesskit_node().numeric_value(), Some(25.0));

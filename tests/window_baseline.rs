@@ -13,6 +13,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Against, Answer, Ask, CompareAs, distance};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Sampler, Source};
+use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
 use support::{Window, in_both_themes, model, pair, student};
 use tempfile::TempDir;
 
@@ -65,7 +66,7 @@ fn a_third_model_is_a_third_column_from_the_same_noise() {
         let (student, baseline) = (window.picture(Lane::Live).clone(), window.picture(Lane::Baseline).clone());
         assert_eq!((baseline.settings.role, baseline.settings.sampler), (Role::Baseline, Some(Sampler::DpmPlusPlus2M)));
         assert_eq!((baseline.settings.steps, baseline.settings.prompt.as_str()), (25, "lake"));
-        assert!((baseline.settings.guidance - 5.0).abs() < 1e-6, "what suits Stable Diffusion");
+        assert_close_case("what suits Stable Diffusion", baseline.settings.guidance, 5.0, Tolerance::EXACT);
         assert_eq!((baseline.settings.seed, baseline.settings.size), (student.settings.seed, student.settings.size));
 
         // Numbers of all three, in their order.
@@ -255,14 +256,14 @@ fn stable_diffusion_alone_is_drawn_in_its_own_way() {
     window.settle();
     let settings = window.picture(Lane::Live).settings.clone();
     assert_eq!((settings.role, settings.sampler, settings.steps), (Role::Teacher, Some(Sampler::DpmPlusPlus2M), 25));
-    assert!((settings.guidance - 5.0).abs() < 1e-6, "the guidance that suits it: {}", settings.guidance);
+    assert_close_case("the guidance that suits it", settings.guidance, 5.0, Tolerance::EXACT);
 
     // A flow in its place takes what suits a flow.
     window.will_answer(Answer::Path(model()));
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
     window.wait("the flow", |app| app.picture(Lane::Live).is_some_and(|p| p.settings.sampler == Some(Sampler::Flow)));
     window.settle();
-    assert!((window.picture(Lane::Live).settings.guidance - 1.5).abs() < 1e-6);
+    assert_close(window.picture(Lane::Live).settings.guidance, 1.5, Tolerance::EXACT);
 }
 
 fn a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays() {

@@ -5,9 +5,10 @@ mod support;
 
 use std::path::Path;
 
-use instaflow_engine::pipeline::{Models, Step};
-use instaflow_engine::protocol::{OpenRequest, Picture, Role, Sampler, Settings, Source};
+use instaflow_engine::pipeline::{Drawn, Models, Step};
+use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Settings, Source};
 use instaflow_engine::{Cancel, Error};
+use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close};
 use support::{PROMPT, expected, expected_in, fixture, noise, open};
 use tempfile::TempDir;
 
@@ -43,17 +44,21 @@ fn folder(folder: &TempDir) -> Source {
     Source::Folder(folder.path().to_owned())
 }
 
-/// Draws, and gives how far the latents are from a reference's, as a share of its largest value.
-fn deviation(models: &Models, settings: &Settings, name: &str) -> (f32, Picture) {
-    deviation_from(models, settings, name, &expected(name).1)
+/// The reference allows 1e-2, as its random network amplifies rounding. This arithmetic is closer than that.
+const TOLERANCE: Tolerance = Tolerance::of_largest(1e-4);
+
+/// Draws, and compares the latents with the reference's of this name.
+#[track_caller]
+fn check(models: &Models, settings: &Settings, name: &str) -> Drawn {
+    check_against(models, settings, name, &expected(name).1)
 }
 
-fn deviation_from(models: &Models, settings: &Settings, name: &str, wanted: &[f32]) -> (f32, Picture) {
+#[track_caller]
+fn check_against(models: &Models, settings: &Settings, name: &str, wanted: &[f32]) -> Drawn {
     let drawn = models.draw(settings, Some(&noise()), &mut |_| {}, &Cancel::default()).unwrap();
-    let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    let off = drawn.latents.values.iter().zip(wanted).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest;
-    println!("{name}: latents off by {off:e} of the largest");
-    (off, drawn.picture)
+    let distance = assert_close_case(name, &drawn.latents.values, wanted, TOLERANCE);
+    println!("{name}: latents off by {:e} of the largest", distance.of_largest());
+    drawn
 }
 
 #[test]
@@ -71,12 +76,10 @@ fn the_samplers_are_diffusers() {
         let settings =
             Settings { role: Role::Student, sampler: Some(sampler), ..Settings::of(Role::Student, sampler, PROMPT) };
         assert_eq!(settings.steps, 25);
-        let (off, picture) = deviation(&models, &settings, name);
-        // The reference allows 1e-2, as its random network amplifies rounding; this arithmetic is closer than that.
-        assert!(off < 1e-4, "{name}: latents off by {off} of the largest");
-        assert_eq!(picture.settings.sampler, Some(sampler));
-        let (off, _) = deviation(&models, &settings, other);
-        assert!(off > 1e-1, "the two samplers end at different latents, else this would prove nothing: {off}");
+        let drawn = check(&models, &settings, name);
+        assert_eq!(drawn.picture.settings.sampler, Some(sampler));
+        // The two samplers end at different latents. Otherwise this would prove nothing.
+        assert_not_close(&drawn.latents.values, expected(other).1, Tolerance::of_largest(1e-1));
     }
 }
 
@@ -89,8 +92,7 @@ fn a_folder_of_stable_diffusion_is_drawn_as_one() {
     let card = summary.teacher.unwrap();
     assert_eq!(card.sampler, Sampler::DpmPlusPlus2M);
     let settings = Settings::of(Role::Teacher, card.sampler, PROMPT);
-    let (off, picture) = deviation(&models, &settings, "sd_dpm_latents");
-    assert!(off < 1e-4, "latents off by {off} of the largest");
+    let picture = check(&models, &settings, "sd_dpm_latents").picture;
     assert_eq!(picture.path.len(), 25);
     assert!(picture.straightness.is_some_and(|s| s.is_finite() && s > 0.0));
     let times: Vec<f32> = picture.path.iter().map(|point| point.t).collect();
@@ -105,8 +107,7 @@ fn the_spacing_that_a_folder_names_is_kept() {
     let settings = Settings::of(Role::Teacher, Sampler::DpmPlusPlus2M, PROMPT);
     let name = "sd_dpm_leading_latents";
     let (_, wanted) = expected_in("expected_spacing.safetensors", name);
-    let (off, _) = deviation_from(&models, &settings, name, &wanted);
-    assert!(off < 1e-4, "latents off by {off} of the largest");
+    check_against(&models, &settings, name, &wanted);
 }
 
 #[test]
@@ -166,24 +167,24 @@ fn a_config_as_python_writes_it_is_read() {
     std::fs::write(&path, text).unwrap();
     let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
     let settings = Settings::of(Role::Teacher, Sampler::DpmPlusPlus2M, PROMPT);
-    assert!(deviation(&models, &settings, "sd_dpm_latents").0 < 1e-4);
+    check(&models, &settings, "sd_dpm_latents");
 }
 
 #[test]
 fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
-    let check = |sd: &TempDir, words: &str| {
+    let refused = |sd: &TempDir, words: &str| {
         let error = Models::open(&OpenRequest { model: folder(sd), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
         let message = error.expect(words).to_string();
         let file = sd.path().join("scheduler/scheduler_config.json");
         assert!(message.starts_with(&format!("{}: ", file.display())) && message.contains(words), "{message}");
         assert_eq!(message.lines().count(), 1);
     };
-    check(&stable_diffusion(|config| config["beta_schedule"] = "squaredcos_cap_v2".into()), "scaled_linear");
-    check(&stable_diffusion(|config| config["prediction_type"] = "sample".into()), "v_prediction");
-    check(&stable_diffusion(|config| config["_class_name"] = "LCMScheduler".into()), "LCMScheduler");
+    refused(&stable_diffusion(|config| config["beta_schedule"] = "squaredcos_cap_v2".into()), "scaled_linear");
+    refused(&stable_diffusion(|config| config["prediction_type"] = "sample".into()), "v_prediction");
+    refused(&stable_diffusion(|config| config["_class_name"] = "LCMScheduler".into()), "LCMScheduler");
     let without = stable_diffusion(|_| {});
     std::fs::remove_dir_all(without.path().join("scheduler")).unwrap();
-    check(&without, "fetch the whole folder");
+    refused(&without, "fetch the whole folder");
 
     // A flow opens without a scheduler, and says so only when it is asked to step as a diffusion.
     let flow = tempfile::tempdir().unwrap();

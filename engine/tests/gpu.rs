@@ -15,12 +15,13 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, device};
+use instaflow_test_support::{Tolerance, compare};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// A column of the table: where, in which arithmetic, and the largest error allowed, relative to a tensor's largest value.
 /// f32 as the fixture's README has it; the others keep 8 and 11 bits through some twenty layers.
-const COLUMNS: [(DeviceChoice, Precision, f32); 5] = [
+const COLUMNS: [(DeviceChoice, Precision, f64); 5] = [
     (DeviceChoice::Cpu, Precision::F32, 1e-4),
     (DeviceChoice::Cpu, Precision::Bf16, 5e-2),
     (DeviceChoice::Cuda, Precision::F32, 1e-4),
@@ -37,17 +38,17 @@ const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake und
 #[test]
 #[ignore = "needs an NVIDIA GPU and a build with `--features cudnn`"]
 fn every_arithmetic_is_the_references() -> Result {
-    compare(&COLUMNS)
+    check(&COLUMNS)
 }
 
 #[test]
 fn the_cpu_is_the_references_in_the_same_table() -> Result {
-    compare(&COLUMNS[..2])
+    check(&COLUMNS[..2])
 }
 
-fn compare(columns: &[(DeviceChoice, Precision, f32)]) -> Result {
+fn check(columns: &[(DeviceChoice, Precision, f64)]) -> Result {
     let expected = candle_core::safetensors::load(fixture("expected.safetensors"), &Device::Cpu)?;
-    let mut rows: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut rows: Vec<(String, Vec<f64>)> = Vec::new();
     let mut too_far = Vec::new();
     for &(choice, precision, tolerance) in columns {
         let (device, name) = device::open(choice)?;
@@ -55,11 +56,13 @@ fn compare(columns: &[(DeviceChoice, Precision, f32)]) -> Result {
         let mut found = networks(&device, device::dtype(&device, Some(precision))?, &expected)?;
         found.extend(runs(choice, precision, &expected)?);
         for (index, (name, values)) in found.into_iter().enumerate() {
-            let off = deviation(&values, &expected[&name])?;
-            // What is no number is too far as well.
-            if off.is_nan() || off > tolerance {
-                too_far.push(format!("{name} on {choice:?} in {precision:?}: {off:.1e}, allowed {tolerance:.0e}"));
-            }
+            let off = match compare(&values, &expected[&name], Tolerance::of_largest(tolerance)) {
+                Ok(distance) => distance.of_largest(),
+                Err(mismatch) => {
+                    too_far.push(format!("{name} on {choice:?} in {precision:?}: {mismatch}"));
+                    f64::NAN
+                }
+            };
             match rows.get_mut(index) {
                 Some((_, row)) => row.push(off),
                 None => rows.push((name, vec![off])),
@@ -140,16 +143,6 @@ fn runs(
             Ok((name.to_owned(), Tensor::from_vec(latents.values, &latents.shape, &Device::Cpu)?))
         })
         .collect()
-}
-
-/// The largest difference, as a share of the largest expected value.
-fn deviation(got: &Tensor, want: &Tensor) -> Result<f32> {
-    assert_eq!(got.dims(), want.dims());
-    let got = got.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-    let largest = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-    let off: Vec<f32> = (got - want)?.abs()?.flatten_all()?.to_vec1()?;
-    // Not `f32::max`, which steps over what is no number.
-    Ok(off.into_iter().fold(0.0, |worst: f32, off| if off > worst || off.is_nan() { off } else { worst }) / largest)
 }
 
 /// The token ids behind `prompt_embeds`, in its order.

@@ -10,6 +10,7 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, Error};
+use instaflow_test_support::{Tolerance, assert_close_case};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -39,9 +40,9 @@ impl Way {
         if matches!(self, Self::Bf16) { DType::BF16 } else { DType::F32 }
     }
 
-    /// Of the largest value. bf16 keeps 8 bits, and every layer rounds anew.
-    fn tolerance(self) -> f32 {
-        if matches!(self, Self::Bf16) { 3e-2 } else { 1e-4 }
+    /// bf16 keeps 8 bits, and every layer rounds anew.
+    fn tolerance(self) -> Tolerance {
+        Tolerance::of_largest(if matches!(self, Self::Bf16) { 3e-2 } else { 1e-4 })
     }
 
     fn weights(self, path: &str) -> Result<VarBuilder<'static>> {
@@ -54,9 +55,11 @@ impl Way {
         Ok(VarBuilder::from_tensors(tensors, self.dtype(), &Device::Cpu))
     }
 
-    fn assert_close(self, what: &str, got: &Tensor, want: &Tensor) -> Result {
+    #[track_caller]
+    fn assert_close(self, what: &str, got: &Tensor, want: &Tensor) {
         assert_eq!(got.dtype(), self.dtype(), "{what}: type");
-        assert_close(&format!("{what}, {self:?}"), &got.to_dtype(DType::F32)?, want, self.tolerance())
+        let distance = assert_close_case(format!("{what}, {self:?}"), got, want, self.tolerance());
+        println!("{what}, {self:?}: largest difference {:.1e} of the largest value", distance.of_largest());
     }
 }
 
@@ -66,16 +69,6 @@ fn weights(path: &str) -> Result<VarBuilder<'static>> {
 
 fn expected() -> Result<HashMap<String, Tensor>> {
     Ok(candle_core::safetensors::load(fixture("expected.safetensors"), &Device::Cpu)?)
-}
-
-/// Within `tolerance` of the largest value.
-fn assert_close(what: &str, got: &Tensor, want: &Tensor, tolerance: f32) -> Result {
-    assert_eq!(got.dims(), want.dims(), "{what}: shape");
-    let largest = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-    let off = (got - want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-    println!("{what}: largest difference {:.1e} of the largest value", off / largest);
-    assert!(off <= tolerance * largest, "{what}: {off} off, largest value {largest}");
-    Ok(())
 }
 
 fn prompt_embeds(rows: usize) -> Result<Tensor> {
@@ -101,7 +94,7 @@ fn text_encoder() -> Result {
     let ids = Tensor::new(ids, &Device::Cpu)?;
     for way in WAYS {
         let encoder = TextEncoder::new(way.weights("model/text_encoder/model.safetensors")?, &config)?;
-        way.assert_close("prompt_embeds", &encoder.forward(&ids)?, &expected()?["prompt_embeds"])?;
+        way.assert_close("prompt_embeds", &encoder.forward(&ids)?, &expected()?["prompt_embeds"]);
     }
     Ok(())
 }
@@ -116,7 +109,7 @@ fn unet() -> Result {
         for time in [1000u32, 520, 40] {
             let times = Tensor::new(&[time as f32; 2], &Device::Cpu)?;
             let got = unet.forward(&noise, &times, &context, &Cancel::default())?;
-            way.assert_close(&format!("unet_t{time}"), &got, &expected[&format!("unet_t{time}")])?;
+            way.assert_close(&format!("unet_t{time}"), &got, &expected[&format!("unet_t{time}")]);
         }
     }
     Ok(())
@@ -132,7 +125,7 @@ fn stacked_unet() -> Result {
         let unet = UNet::new(way.weights("stacked_unet/diffusion_pytorch_model.safetensors")?, &config)?;
         let (noise, context) = (expected["noise"].to_dtype(way.dtype())?, prompt_embeds(2)?.to_dtype(way.dtype())?);
         let got = unet.forward(&noise, &times, &context, &Cancel::default())?;
-        way.assert_close("stacked_t1000", &got, &expected["stacked_t1000"])?;
+        way.assert_close("stacked_t1000", &got, &expected["stacked_t1000"]);
     }
     Ok(())
 }
@@ -145,9 +138,9 @@ fn full_autoencoder() -> Result {
     for way in WAYS {
         let vae = Autoencoder::new(way.weights("model/vae/diffusion_pytorch_model.safetensors")?, &config)?;
         let given = |name: &str| expected[name].to_dtype(way.dtype());
-        way.assert_close("vae_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["vae_out"])?;
+        way.assert_close("vae_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["vae_out"]);
         let mean = (vae.encode(&given("encode_in")?, &cancel)? / scale)?;
-        way.assert_close("vae_mean", &mean, &expected["vae_mean"])?;
+        way.assert_close("vae_mean", &mean, &expected["vae_mean"]);
     }
     Ok(())
 }
@@ -159,8 +152,8 @@ fn tiny_autoencoder() -> Result {
     for way in WAYS {
         let vae = Autoencoder::new(way.weights("vae_tiny/diffusion_pytorch_model.safetensors")?, &config)?;
         let given = |name: &str| expected[name].to_dtype(way.dtype());
-        way.assert_close("tiny_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["tiny_out"])?;
-        way.assert_close("tiny_latents", &vae.encode(&given("encode_in")?, &cancel)?, &expected["tiny_latents"])?;
+        way.assert_close("tiny_out", &vae.decode(&given("vae_in")?, &cancel)?, &expected["tiny_out"]);
+        way.assert_close("tiny_latents", &vae.encode(&given("encode_in")?, &cancel)?, &expected["tiny_latents"]);
     }
     Ok(())
 }

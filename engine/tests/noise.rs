@@ -1,8 +1,7 @@
 //! Noise against `torch.randn`.
 
 use instaflow_engine::flow::noise::randn;
-
-const TOLERANCE: f32 = 1e-6;
+use instaflow_test_support::{Tolerance, assert_close_case};
 
 #[test]
 fn noise_equals_torch_randn() {
@@ -14,12 +13,9 @@ fn noise_equals_torch_randn() {
         // `randn_seed_S_SHAPE`
         let Some(rest) = name.strip_prefix("randn_seed_") else { continue };
         let seed = rest.split('_').next().unwrap().parse().unwrap();
-        let want = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-        let got = randn(seed, tensor.shape());
-        assert_eq!(got.len(), want.len(), "{name}");
-        for (i, (got, want)) in got.iter().zip(want).enumerate() {
-            assert!((got - want).abs() <= TOLERANCE, "{name}[{i}]: {got}, torch has {want}");
-        }
+        let torchs: Vec<f32> =
+            tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        assert_close_case(name, randn(seed, tensor.shape()), torchs, Tolerance::absolute(1e-6));
         checked += 1;
     }
     assert!(checked >= 3, "the reference holds {checked} noise tensors");

@@ -6,6 +6,7 @@ mod support;
 use instaflow_engine::pipeline::{Latents, Models, Step};
 use instaflow_engine::protocol::{Decoder, OpenRequest, Role, Settings, Source};
 use instaflow_engine::{Cancel, Error, Result};
+use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
 use safetensors::SafeTensors;
 use support::{PROMPT, expected, fixture, noise, open};
 
@@ -23,31 +24,23 @@ fn draw(models: &Models, settings: &Settings, noise: Option<&Latents>) -> Result
     Ok((drawn.picture.rgb.to_vec(), drawn.latents))
 }
 
-/// The largest difference, as a share of the largest expected value.
-fn deviation(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    found.iter().zip(expected).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest
-}
-
-fn check_run(name: &str, settings: &Settings, tolerance: f32) {
+fn check_run(name: &str, settings: &Settings, tolerance: f64) {
     let models = open(&request());
     let (rgb, latents) = draw(&models, settings, Some(&noise())).unwrap();
     let (_, wanted) = expected(&format!("{name}_latents"));
-    let off = deviation(&latents.values, &wanted);
-    println!("{name}: latents off by {off:e} of the largest");
-    assert!(off < tolerance, "{name}: latents off by {off} of the largest");
+    let case = format!("{name}, latents");
+    let distance = assert_close_case(case, &latents.values, &wanted, Tolerance::of_largest(tolerance));
+    println!("{name}: latents off by {:e} of the largest", distance.of_largest());
 
     // (1, 3, H, W) in [0, 1] there, (H, W, 3) in bytes here.
     let (shape, wanted) = expected(&format!("{name}_image"));
     assert_eq!(shape, [1, 3, 128, 128]);
     let area = 128 * 128;
-    let worst = rgb.iter().enumerate().fold(0f32, |worst, (at, byte)| {
-        let (pixel, channel) = (at / 3, at % 3);
-        worst.max((f32::from(*byte) / 255.0 - wanted[channel * area + pixel]).abs())
-    });
-    println!("{name}: image off by {worst:e}");
-    assert!(worst < 0.5 / 255.0 + tolerance, "{name}: image off by {worst}");
+    let wanted: Vec<f32> = (0..3 * area).map(|at| wanted[at % 3 * area + at / 3]).collect();
+    let image: Vec<f32> = rgb.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+    let distance =
+        assert_close_case(format!("{name}, image"), image, wanted, Tolerance::absolute(0.5 / 255.0 + tolerance));
+    println!("{name}: image off by {:e}", distance.difference);
 }
 
 #[test]
@@ -106,10 +99,8 @@ fn a_run_of_several_steps_shows_its_estimates() {
         assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
         let straightness = picture.straightness.expect("a run of several steps");
         let mean = picture.path.iter().map(|point| f64::from(point.deviation)).sum::<f64>() / 3.0;
-        assert!(
-            straightness > 0.0 && (straightness / mean - 1.0).abs() < 1e-4,
-            "{straightness} is no mean of the points"
-        );
+        assert!(straightness > 0.0, "{straightness}");
+        assert_close(straightness, mean, Tolerance::of_largest(1e-4));
         assert_eq!(picture.settings.size, Some((192, 128)));
         let timings = picture.timings;
         assert!(timings.unet > 0.0 && timings.decoder > 0.0 && timings.text_encoder > 0.0);

@@ -243,6 +243,7 @@ impl Controls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn a_file_of_another_version_is_read_and_held() {
@@ -251,7 +252,7 @@ mod tests {
         let controls = controls.held();
         assert_eq!((controls.prompt.as_str(), controls.steps, controls.variations), ("lake", 50, 9));
         assert_eq!(controls.pattern, DEFAULT_PATTERN);
-        assert!(controls.guidance.abs() < f32::EPSILON);
+        assert_close(controls.guidance, 0.0, Tolerance::EXACT);
         assert_eq!(Controls::default().held(), Controls::default());
     }
 }

@@ -1,6 +1,7 @@
 //! A person at the controls, told to the history second by second.
 
 use super::*;
+use instaflow_test_support::{Tolerance, assert_close};
 
 /// Controls that are changed, and the history that sees it.
 struct Person {
@@ -159,7 +160,7 @@ fn keys_that_repeat_are_one_step_and_commands_never() {
     person.undo();
     assert_eq!(person.controls.seed, 0);
     person.undo();
-    assert!((person.controls.guidance - Controls::default().guidance).abs() < f32::EPSILON);
+    assert_close(person.controls.guidance, Controls::default().guidance, Tolerance::EXACT);
     assert_eq!(person.undo(), None);
 }
 
@@ -220,7 +221,7 @@ fn another_model_takes_its_sizes_out_of_the_history() {
     person.history.adopt(&person.controls);
     assert_eq!(person.undo(), Some(""));
     assert_eq!((person.controls.seed, person.controls.size), (0, None));
-    assert!((person.controls.guidance - 5.0).abs() < f32::EPSILON);
+    assert_close(person.controls.guidance, 5.0, Tolerance::EXACT);
 }
 
 #[test]

@@ -98,6 +98,7 @@ mod tests {
     use instaflow_engine::protocol::{Settings, Timings};
 
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     fn picture(width: u32, height: u32, value: impl Fn(u32, u32, u32) -> u32) -> Picture {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
@@ -130,8 +131,8 @@ mod tests {
         let a = picture(17, 12, |x, y, c| (x * 37 + y * 91 + c * 53 + x * y * 3) % 256);
         let b = picture(17, 12, |x, y, c| (x * 41 + y * 89 + c * 59 + x * y * 5) % 256);
         let found = distance(&a, &b).expect("one size");
-        assert!((found.psnr - PSNR).abs() < 1e-9, "{}", found.psnr);
-        assert!((found.gmsd - GMSD).abs() < 1e-9, "{}", found.gmsd);
+        assert_close(found.psnr, PSNR, Tolerance::absolute(1e-9));
+        assert_close(found.gmsd, GMSD, Tolerance::absolute(1e-9));
     }
 
     const PSNR: f64 = 8.086864842549266;

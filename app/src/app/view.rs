@@ -64,6 +64,7 @@ mod tests {
     use egui::{pos2, vec2};
 
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     const PANE: Rect = Rect { min: Pos2 { x: 100.0, y: 50.0 }, max: Pos2 { x: 500.0, y: 250.0 } };
 
@@ -82,7 +83,7 @@ mod tests {
         let before = under(&view);
         view.zoom_about(PANE, size, at, 1.3);
         assert!((under(&view) - before).length() < 1e-5, "{before:?} became {:?}", under(&view));
-        assert!((view.zoom - 1.95).abs() < 1e-5);
+        assert_close(view.zoom, 1.95, Tolerance::absolute(1e-5));
     }
 
     #[test]
@@ -101,6 +102,6 @@ mod tests {
         let size = vec2(100.0, 100.0);
         let mut view = View::default();
         view.show_pixels_at(PANE, size, 1.0);
-        assert!((view.place(PANE, size).width() - 100.0).abs() < 1e-3);
+        assert_close(view.place(PANE, size).width(), 100.0, Tolerance::absolute(1e-3));
     }
 }

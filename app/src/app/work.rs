@@ -213,6 +213,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn time_is_estimated_from_what_was_measured() {
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(left(ago(0.1), 50.0, 100.0), None, "too soon");
         assert_eq!(left(ago(9.0), 1.0, 100.0), None, "too little");
         let seconds = left(ago(10.0), 25.0, 100.0).expect("a quarter in 10 seconds");
-        assert!((seconds - 30.0).abs() < 0.1, "{seconds}");
+        assert_close(seconds, 30.0, Tolerance::absolute(0.1));
         for (seconds, words) in
             [(0.2, "less than 1 s left"), (31.4, "31 s left"), (600.0, "10 min left"), (9000.0, "2.5 h left")]
         {

@@ -272,10 +272,11 @@ fn as_text(report: &Report) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn the_median_is_the_middle() {
-        assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-12);
-        assert!((median([4.0, 1.0, 2.0, 9.0].into_iter()) - 3.0).abs() < 1e-12);
+        assert_close(median([3.0, 1.0, 2.0].into_iter()), 2.0, Tolerance::absolute(1e-12));
+        assert_close(median([4.0, 1.0, 2.0, 9.0].into_iter()), 3.0, Tolerance::absolute(1e-12));
     }
 }

@@ -119,14 +119,15 @@ fn percentile(sorted: &[f64], part: f64) -> anyhow::Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn percentiles_are_values_that_occurred() {
         let values: Vec<f64> = (1..=20).map(f64::from).collect();
         for (part, expected) in [(0.5, 10.0), (0.95, 19.0), (1.0, 20.0)] {
-            assert!((percentile(&values, part).expect("values") - expected).abs() < 1e-12);
+            assert_close(percentile(&values, part).expect("values"), expected, Tolerance::absolute(1e-12));
         }
-        assert!((percentile(&[7.0], 0.95).expect("a value") - 7.0).abs() < 1e-12);
+        assert_close(percentile(&[7.0], 0.95).expect("a value"), 7.0, Tolerance::absolute(1e-12));
         assert!(percentile(&[], 0.5).is_err());
     }
 

@@ -2,6 +2,7 @@
 //! sizes: f32 within 1e-5 of the largest value, bf16 within what rounding its inputs and results costs.
 
 use candle_core::{DType, Result, Tensor};
+use instaflow_test_support::{Tolerance, assert_close_case};
 
 use crate::product::FORCED_PAIRS;
 use crate::random::random;
@@ -9,13 +10,13 @@ use crate::simd::tests::with_every_level;
 use crate::{Activation, Conv2d, Extras, Linear, Method, reference};
 
 /// bf16 keeps 8 bits: half a unit in the last place is 2⁻⁹, of the result and of each factor.
-const BF16: f32 = 1.0 / 128.0;
+const BF16: f64 = 1.0 / 128.0;
 
 /// Runs `fast` on one thread in every width, in both types, bf16 as pairs and as widened weights, and compares with `plain`
 /// in f32 on the same numbers.
 fn check(
     what: &str,
-    tolerance: f32,
+    tolerance: f64,
     inputs: &[Tensor],
     fast: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -26,19 +27,15 @@ fn check(
         let rounded = inputs.iter().map(|t| t.to_dtype(dtype)).collect::<Result<Vec<_>>>()?;
         let exact = rounded.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
         let want = plain(&exact)?;
-        let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1e-3);
+        let tolerance = Tolerance::of_largest(tolerance).or_absolute(1e-3 * tolerance);
         let results = pool.install(|| {
             FORCED_PAIRS.set(pairs);
             with_every_level(|| fast(&rounded))
         });
         for (level, got) in results {
             let got = got?;
-            assert_eq!((got.dims(), got.dtype()), (want.dims(), dtype), "{what}");
-            let off = (got.to_dtype(DType::F32)? - &want)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
-            assert!(
-                off <= tolerance * scale,
-                "{what}, {dtype:?}, pairs {pairs:?}, {level:?}: {off} off, largest value {scale}"
-            );
+            assert_eq!(got.dtype(), dtype, "{what}");
+            assert_close_case(format!("{what}, {dtype:?}, pairs {pairs:?}, {level:?}"), &got, &want, tolerance);
         }
     }
     Ok(())
@@ -214,30 +211,28 @@ fn tiles_do_not_depend_on_the_number_of_threads() -> Result<()> {
 fn the_error_of_tiles_is_small() -> Result<()> {
     let methods = [Method::Direct, Method::WinogradF2, Method::WinogradF4];
     for (method, most) in methods.into_iter().zip([2e-6, 2e-6, 6e-6]) {
-        let off = error_of(method, DType::F32)?;
-        println!("{method:?}: {off:.1e} of the largest value");
-        assert!(off < most, "{method:?}: {off:.1e}");
+        check_error(method, DType::F32, most)?;
     }
     // Numbers that bf16 holds exactly, multiplied in pairs: what is left is the rounding of transformed tiles, where they
     // are pairs, and of the result (2⁻⁸ at most).
     let pool = pool(1);
     for (method, most) in methods.into_iter().zip([5e-3, 8e-3, 5e-3]) {
-        let off = pool.install(|| {
+        pool.install(|| {
             FORCED_PAIRS.set(Some(true));
-            error_of(method, DType::BF16)
+            check_error(method, DType::BF16, most)
         })?;
-        println!("{method:?}, bf16: {off:.1e} of the largest value");
-        assert!(off < most, "{method:?}, bf16: {off:.1e}");
     }
     Ok(())
 }
 
-fn error_of(method: Method, dtype: DType) -> Result<f64> {
+fn check_error(method: Method, dtype: DType, most: f64) -> Result<()> {
     let (channels, side) = (256, 16);
     let x = random(&[1, side, side, channels], 1)?.to_dtype(dtype)?;
     let weight = (random(&[8, channels, 3, 3], 2)? * (1.0 / (9.0 * channels as f64).sqrt()))?.to_dtype(dtype)?;
     let exact = reference::conv2d(&x.to_dtype(DType::F64)?, &weight.to_dtype(DType::F64)?, 1, (1, 1), false)?;
-    let largest = |x: &Tensor| x.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
     let got = Conv2d::new(weight, None)?.by(method).forward(&x, Extras::default())?;
-    Ok(largest(&(got.to_dtype(DType::F64)? - &exact)?)? / largest(&exact)?)
+    let case = format!("{method:?}, {dtype:?}");
+    let distance = assert_close_case(&case, &got, &exact, Tolerance::of_largest(most));
+    println!("{case}: {:.1e} of the largest value", distance.of_largest());
+    Ok(())
 }

@@ -55,6 +55,8 @@ fn mix(x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use instaflow_test_support::{Tolerance, assert_close};
+
     use super::*;
 
     #[test]
@@ -64,8 +66,8 @@ mod tests {
         let values = values.to_vec1::<f32>().unwrap();
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         let variance = values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
-        assert!(mean.abs() < 0.01, "{mean}");
-        assert!((variance * 144.0 - 1.0).abs() < 0.05, "{variance}");
+        assert_close(mean, 0.0, Tolerance::absolute(0.01));
+        assert_close(variance * 144.0, 1.0, Tolerance::absolute(0.05));
         let again = random(1, DType::F32, &Device::Cpu).get((64, 16, 3, 3), "conv.weight").unwrap();
         assert_eq!(again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), values);
     }

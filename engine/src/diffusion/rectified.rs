@@ -36,6 +36,7 @@ pub fn velocity(image: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
     use serde_json::json;
 
     use super::super::{Schedule, ddim, dpm};
@@ -53,9 +54,7 @@ mod tests {
         Schedule::from_json(&config).expect("Stable Diffusion's own")
     }
 
-    fn off(a: &Tensor, b: &Tensor) -> Result<f32> {
-        Ok((a - b)?.abs()?.max_all()?.to_scalar()?)
-    }
+    const TOLERANCE: Tolerance = Tolerance::absolute(1e-4);
 
     /// A model of one single image: the noise in x is known exactly, so that the way from a noise is the straight line
     /// to the image, although x itself bends.
@@ -78,15 +77,15 @@ mod tests {
             let mut observer = |step: super::super::Step<'_>| -> Result<()> {
                 let t = time(step.level);
                 let line = ((&image * t)? + (&noise * (1.0 - t))?)?;
-                assert!(off(&position(step.x, step.level)?, &line)? < 1e-4, "at t = {t}");
-                assert!(off(&velocity(step.estimate, step.epsilon)?, &straight)? < 1e-4, "at t = {t}");
+                assert_close_case(format!("at t = {t}"), &position(step.x, step.level)?, &line, TOLERANCE);
+                assert_close_case(format!("at t = {t}"), &velocity(step.estimate, step.epsilon)?, &straight, TOLERANCE);
                 seen.push(t);
                 Ok(())
             };
             let end: Tensor = sample(&start, &knots, &mut epsilon, &mut observer)?;
             let last = knots.levels[10];
             let line = ((&image * last.alpha)? + (&noise * last.sigma)?)?;
-            assert!(off(&end, &line)? < 1e-4);
+            assert_close(&end, &line, TOLERANCE);
             assert_eq!(seen.len(), 10);
             assert!(seen.windows(2).all(|pair| pair[0] < pair[1]) && seen[0] > 0.0 && seen[9] < 1.0, "{seen:?}");
         }
@@ -103,14 +102,14 @@ mod tests {
         let mut z = position(&noise, knots.levels[0])?;
         let mut step_at = 0;
         let mut observer = |step: super::super::Step<'_>| -> Result<()> {
-            assert!(off(&position(step.x, step.level)?, &z)? < 1e-4, "before step {step_at}");
+            assert_close_case(format!("before step {step_at}"), &position(step.x, step.level)?, &z, TOLERANCE);
             let dt = time(knots.levels[step_at + 1]) - time(step.level);
             z = (&z + (velocity(step.estimate, step.epsilon)? * dt)?)?;
             step_at += 1;
             Ok(())
         };
         let end = ddim::sample(&noise, &knots, &mut |x, step| network(x, step), &mut observer)?;
-        assert!(off(&position(&end, knots.levels[6])?, &z)? < 1e-4);
+        assert_close(&position(&end, knots.levels[6])?, &z, TOLERANCE);
         Ok(())
     }
 }

@@ -51,21 +51,21 @@ fn slerp(from: Vec<f32>, to: Vec<f32>, by: f32) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use instaflow_test_support::{Tolerance, assert_close_case};
+
     use super::*;
     use crate::protocol::Toward;
 
-    fn close(a: &[f32], b: &[f32]) -> bool {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6)
-    }
+    const TOLERANCE: Tolerance = Tolerance::absolute(1e-6);
 
     #[test]
     fn the_way_is_an_arc() {
         let (x, y) = (vec![2.0, 0.0], vec![0.0, 2.0]);
         let third = slerp(x.clone(), y.clone(), 1.0 / 3.0);
-        assert!(close(&third, &[3f32.sqrt(), 1.0]), "30 degrees of 90: {third:?}");
+        assert_close_case("30 degrees of 90", third, [3f32.sqrt(), 1.0], TOLERANCE);
         assert_eq!(slerp(x.clone(), y.clone(), 0.0), x);
         assert_eq!(slerp(x, y.clone(), 1.0), y);
-        assert!(close(&slerp(y.clone(), y.clone(), 0.4), &y), "no way at all");
+        assert_close_case("no way at all", slerp(y.clone(), y.clone(), 0.4), &y, TOLERANCE);
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
         for by in [0.25, 0.5, 0.75] {
             let blend = Blend { seed: Some(Toward { to: 9, by }), prompt: None };
             let length = rms(&noise(&Settings { seed: 3, blend, ..Settings::student("") }, &shape));
-            assert!((length - 1.0).abs() < 0.05, "{by} of the way: {length}");
+            assert_close_case(format!("{by} of the way"), length, 1.0, Tolerance::absolute(0.05));
         }
     }
 

@@ -87,6 +87,8 @@ fn decoder_values(config: &AutoencoderConfig, latents: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use instaflow_test_support::{Tolerance, assert_close};
+
     use super::*;
     use crate::vae::{KlConfig, TinyConfig};
 
@@ -96,9 +98,9 @@ mod tests {
         let latents = 64.0 * 64.0;
         let kl = KlConfig { block_out_channels: vec![128, 256, 512, 512], ..KlConfig::default() };
         let decoder = decoder_values(&AutoencoderConfig::Kl(kl), latents);
-        assert!((decoder - 5.0 * 256.0 * 512.0 * 512.0).abs() < 1.0);
+        assert_close(decoder, 5.0 * 256.0 * 512.0 * 512.0, Tolerance::absolute(1.0));
         let tiny = decoder_values(&AutoencoderConfig::Tiny(TinyConfig::default()), latents);
-        assert!((tiny - 5.0 * 64.0 * 512.0 * 512.0).abs() < 1.0);
+        assert_close(tiny, 5.0 * 64.0 * 512.0 * 512.0, Tolerance::absolute(1.0));
         let bytes = unet_values(&UNetConfig::default(), latents) * 4.0;
         assert!((50e6..500e6).contains(&bytes), "{bytes}");
     }
@@ -106,6 +108,6 @@ mod tests {
     #[test]
     fn twice_the_sides_take_four_times_the_memory() {
         let unet = UNetConfig::default();
-        assert!((unet_values(&unet, 400.0) / unet_values(&unet, 100.0) - 4.0).abs() < 1e-9);
+        assert_close(unet_values(&unet, 400.0) / unet_values(&unet, 100.0), 4.0, Tolerance::absolute(1e-9));
     }
 }

@@ -45,11 +45,20 @@ pub(super) fn straightness(points: &[PathPoint], arrival: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
 
     use super::*;
 
     fn tensor(values: [f32; 2]) -> candle_core::Result<Tensor> {
         Tensor::new(&[[[values]]], &Device::Cpu)
+    }
+
+    fn speeds(points: &[PathPoint]) -> Vec<f32> {
+        points.iter().map(|point| point.speed).collect()
+    }
+
+    fn deviations(points: &[PathPoint]) -> Vec<f32> {
+        points.iter().map(|point| point.deviation).collect()
     }
 
     #[test]
@@ -60,10 +69,11 @@ mod tests {
         };
         let straight = points(&start, &end, 1.0, &trace([3.0, 4.0], [3.0, 4.0])?)?;
         assert_eq!(straight.len(), 2);
-        assert!(straight.iter().all(|p| (p.speed - 12.5f32.sqrt()).abs() < 1e-5 && p.deviation < 1e-5));
-        assert!((straight[1].t - 0.5).abs() < 1e-6);
+        assert_close(speeds(&straight), [12.5f32.sqrt(); 2], Tolerance::absolute(1e-5));
+        assert_close(deviations(&straight), [0.0; 2], Tolerance::absolute(1e-5));
+        assert_close(straight[1].t, 0.5, Tolerance::absolute(1e-6));
         let bent = points(&start, &end, 1.0, &trace([5.0, 4.0], [1.0, 4.0])?)?;
-        assert!(bent.iter().all(|p| (p.deviation - 4.0).abs() < 1e-5), "each is 2 off: {bent:?}");
+        assert_close_case("each is 2 off", deviations(&bent), [4.0; 2], Tolerance::absolute(1e-5));
         assert!(points(&start, &end, 1.0, &Trace::default())?.is_empty());
         Ok(())
     }
@@ -74,12 +84,12 @@ mod tests {
         let (start, end) = (tensor([1.0, 0.0])?, tensor([2.8, 2.4])?);
         let trace = Trace { velocities: vec![(0.2, tensor([3.0, 4.0])?), (0.5, tensor([3.0, 4.0])?)] };
         let straight = points(&start, &end, 0.8, &trace)?;
-        assert!(straight.iter().all(|p| p.deviation < 1e-9), "{straight:?}");
+        assert_close(deviations(&straight), [0.0; 2], Tolerance::absolute(1e-9));
         assert_eq!(straightness(&[], 1.0), None);
         // A third of the time with a deviation of 6, the rest with none.
         let uneven = [(0.2, 6.0), (0.4, 0.0)].map(|(t, deviation)| PathPoint { t, speed: 0.0, deviation });
         let s = straightness(&uneven, 0.8).expect("two points");
-        assert!((s - 2.0).abs() < 1e-6, "{s}");
+        assert_close(s, 2.0, Tolerance::absolute(1e-6));
         Ok(())
     }
 }

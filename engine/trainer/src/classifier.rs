@@ -141,6 +141,7 @@ fn fan_in(count: usize) -> Init {
 mod tests {
     use super::*;
     use candle_core::Device;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn cross_entropy_is_that_of_the_softmax() -> Result<()> {
@@ -148,7 +149,7 @@ mod tests {
         let loss = cross_entropy(&[logits.clone(), logits.clone()], &[vec![1, 0], vec![1, 0]])?.to_scalar::<f32>()?;
         let exps = [1f32, 2.0, 0.5].map(f32::exp);
         let expected = 2.0 * (-(exps[1] / exps.iter().sum::<f32>()).ln()) / 2.0;
-        assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+        assert_close(loss, expected, Tolerance::absolute(1e-5));
         assert_eq!(likeliest(&logits)?, [1, 0]);
         assert!(cross_entropy(&[logits], &[]).is_err());
         Ok(())

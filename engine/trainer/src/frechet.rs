@@ -152,6 +152,7 @@ impl Matrix {
 mod tests {
     use super::*;
     use crate::random::Random;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     fn gaussian(mean: &[f64], covariance: &[f64]) -> Gaussian {
         let covariance = Matrix { size: mean.len(), values: covariance.to_vec() };
@@ -159,7 +160,7 @@ mod tests {
     }
 
     fn close(a: f64, b: f64) {
-        assert!((a - b).abs() < 1e-9 * (1.0 + b.abs()), "{a} {b}");
+        assert_close(a, b, Tolerance::absolute(1e-9 * (1.0 + b.abs())));
     }
 
     #[test]
@@ -199,7 +200,7 @@ mod tests {
         assert!(distance(&a, &again)? < 0.1);
         // The same covariance times 4: tr C (2 − 1)² = 20 · 1.25, and 20 · 0.5² of the means.
         let apart = distance(&a, &b)?;
-        assert!((apart - 30.0).abs() < 1.0, "{apart}");
+        assert_close(apart, 30.0, Tolerance::absolute(1.0));
         close(apart, distance(&b, &a)?);
         Ok(())
     }

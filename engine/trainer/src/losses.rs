@@ -74,6 +74,7 @@ fn pseudo_huber_samples(a: &Tensor, b: &Tensor) -> Result<(Tensor, f64)> {
 mod tests {
     use super::*;
     use candle_core::{Device, Var};
+    use instaflow_test_support::{Tolerance, assert_close};
 
     fn value(tensor: &Tensor) -> f64 {
         f64::from(tensor.to_scalar::<f32>().expect("a scalar"))
@@ -86,9 +87,9 @@ mod tests {
         let loss = |absolute, squared, edges| {
             reconstruction(&picture, &target, Weights { absolute, squared, edges }).map(|loss| value(&loss))
         };
-        assert!((loss(1.0, 0.0, 0.0)? - 1.5).abs() < 1e-6);
-        assert!((loss(0.0, 1.0, 0.0)? - 3.5).abs() < 1e-6);
-        assert!((loss(0.0, 0.0, 1.0)? - (2.0 + 2.0)).abs() < 1e-6);
+        assert_close(loss(1.0, 0.0, 0.0)?, 1.5, Tolerance::absolute(1e-6));
+        assert_close(loss(0.0, 1.0, 0.0)?, 3.5, Tolerance::absolute(1e-6));
+        assert_close(loss(0.0, 0.0, 1.0)?, 2.0 + 2.0, Tolerance::absolute(1e-6));
         Ok(())
     }
 
@@ -97,7 +98,7 @@ mod tests {
         let latents = Tensor::new(&[[[[1f32, 3.0]], [[0.0, 0.0]]], [[[1.0, 3.0]], [[0.0, 4.0]]]], &Device::Cpu)?;
         let (mean, variance) = channel_moments(&latents)?;
         assert_eq!((mean.to_vec1::<f32>()?, variance.to_vec1::<f32>()?), (vec![2.0, 1.0], vec![1.0, 3.0]));
-        assert!((value(&moments(&latents)?) - (2.5 + 2.0)).abs() < 1e-6);
+        assert_close(value(&moments(&latents)?), 2.5 + 2.0, Tolerance::absolute(1e-6));
         Ok(())
     }
 
@@ -109,8 +110,8 @@ mod tests {
             pseudo_huber(&x, &zeros).map(|loss| value(&loss))
         };
         let c = 0.54;
-        assert!((at(0.05 * c)? - 0.05 * 0.05 / 2.0).abs() < 1e-5);
-        assert!((at(100.0 * c)? - 99.005).abs() < 1e-2);
+        assert_close(at(0.05 * c)?, 0.05 * 0.05 / 2.0, Tolerance::absolute(1e-5));
+        assert_close(at(100.0 * c)?, 99.005, Tolerance::absolute(1e-2));
         let x = Var::from_tensor(&(zeros.ones_like()? * 0.1)?)?;
         assert!(pseudo_huber(&x, &zeros)?.backward()?.get(&x).is_some());
 
@@ -118,7 +119,7 @@ mod tests {
         let pair = Tensor::cat(&[&zeros.ones_like()?, &zeros.ones_like()?], 0)?;
         let loss = value(&timed_pseudo_huber(&pair, &pair.zeros_like()?, &[0.0, 0.5])?);
         let one = (1000f64 + c * c).sqrt() - c;
-        assert!((loss - 0.5 * 0.5 * one / 1000.0).abs() < 1e-6, "{loss}");
+        assert_close(loss, 0.5 * 0.5 * one / 1000.0, Tolerance::absolute(1e-6));
         Ok(())
     }
 }

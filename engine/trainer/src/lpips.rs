@@ -133,6 +133,7 @@ fn max_pool(x: &Tensor, side: usize) -> Result<Tensor> {
 mod tests {
     use super::*;
     use candle_core::Var;
+    use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
 
     #[test]
     fn pooling_is_candles_and_has_a_gradient() -> Result<()> {
@@ -144,7 +145,12 @@ mod tests {
             assert_eq!(ours.flatten_all()?.to_vec1::<f32>()?, theirs.flatten_all()?.to_vec1::<f32>()?);
             let gradients = ours.sum_all()?.backward()?;
             let sum = gradients.get(&x).expect("a gradient").sum_all()?.to_scalar::<f32>()?;
-            assert!((sum - ours.elem_count() as f32).abs() < 1e-3, "each maximum hands its gradient to one value");
+            assert_close_case(
+                "each maximum hands its gradient to one value",
+                sum,
+                ours.elem_count() as f32,
+                Tolerance::absolute(1e-3),
+            );
         }
         assert!(max_pool(&x.narrow(1, 0, 1)?, 3).is_err());
         Ok(())
@@ -177,7 +183,7 @@ mod tests {
 
         let distance = crate::perceptual::Perceptual::Lpips(lpips);
         let other = Tensor::rand(-1f32, 1.0, (1, 3, 64, 64), &Device::Cpu)?;
-        assert!(distance.distance(&picture, &picture)?.to_scalar::<f32>()?.abs() < 1e-9);
+        assert_close(distance.distance(&picture, &picture)?.to_scalar::<f32>()?, 0.0, Tolerance::absolute(1e-9));
         let apart = distance.distance(&picture, &other)?;
         assert!(apart.to_scalar::<f32>()? > 0.0);
         assert!(apart.backward()?.get(&picture).is_some());

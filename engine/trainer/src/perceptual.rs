@@ -79,6 +79,7 @@ fn unit(x: &Tensor) -> Result<Tensor> {
 mod tests {
     use super::*;
     use candle_core::{Device, Var};
+    use instaflow_test_support::{Tolerance, assert_close};
     use std::slice::from_ref;
 
     #[test]
@@ -87,10 +88,10 @@ mod tests {
         // Two places: (1, 0) against (0, 1), and (0, 2) against (0, 5).
         let (a, b) = (map([1.0, 0.0, 0.0, 2.0])?, map([0.0, 1.0, 0.0, 5.0])?);
         let distance = compare(from_ref(&a), from_ref(&b), &[None])?.to_scalar::<f32>()?;
-        assert!((distance - 1.0).abs() < 1e-4, "{distance}");
+        assert_close(distance, 1.0, Tolerance::absolute(1e-4));
         let weight = Tensor::new(&[0.5f32, 0.25], &Device::Cpu)?;
         let weighted = compare(from_ref(&a), from_ref(&b), &[Some(&weight)])?.to_scalar::<f32>()?;
-        assert!((weighted - 0.375).abs() < 1e-4, "{weighted}");
+        assert_close(weighted, 0.375, Tolerance::absolute(1e-4));
 
         let a = Var::from_tensor(&a.zeros_like()?)?;
         let gradients = compare(&[a.as_tensor().clone()], &[b], &[None])?.backward()?;

@@ -100,6 +100,7 @@ pub fn decibels(mean_squares: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn pictures_survive_the_way_to_a_tensor_and_back() -> Result<()> {
@@ -112,6 +113,6 @@ mod tests {
     #[test]
     fn psnr_is_that_of_the_mean_square() {
         let decibels = psnr(&[vec![10, 20], vec![30, 40]], &[vec![11, 21], vec![29, 41]]);
-        assert!((decibels - 48.1308).abs() < 1e-3, "{decibels}");
+        assert_close(decibels, 48.1308, Tolerance::absolute(1e-3));
     }
 }

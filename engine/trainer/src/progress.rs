@@ -129,6 +129,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn the_line_counts_this_run_alone() {
@@ -148,7 +149,9 @@ mod tests {
         let text = files::read_text(&folder.path().join(LOG))?;
         let reports: Vec<Report> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         assert_eq!(reports.iter().map(|report| (report.step, report.loss)).collect::<Vec<_>>(), [(1, 4.0), (3, 1.5)]);
-        assert!(reports.iter().all(|report| (report.rate - 0.1).abs() < 1e-12 && report.samples_per_second > 0.0));
+        let rates: Vec<f64> = reports.iter().map(|report| report.rate).collect();
+        assert_close(rates, [0.1; 2], Tolerance::absolute(1e-12));
+        assert!(reports.iter().all(|report| report.samples_per_second > 0.0));
         Ok(())
     }
 }

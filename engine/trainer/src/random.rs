@@ -56,6 +56,7 @@ fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn keys_depend_on_every_part_and_its_place() {
@@ -71,7 +72,8 @@ mod tests {
         let normals: Vec<f64> = (0..20_000).map(|_| random.normal()).collect();
         let mean = normals.iter().sum::<f64>() / 20_000.0;
         let variance = normals.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
-        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+        assert_close(mean, 0.0, Tolerance::absolute(0.03));
+        assert_close(variance, 1.0, Tolerance::absolute(0.04));
         let mut counts = [0; 5];
         (0..10_000).for_each(|_| counts[random.below(5)] += 1);
         assert!(counts.iter().all(|&c| (1_800..2_200).contains(&c)), "{counts:?}");

@@ -52,6 +52,7 @@ mod tests {
     use super::*;
     use crate::parameters::Parameters;
     use candle_core::Device;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     /// Two captions, three tokens each; the first tells two heads, the second one of them.
     #[test]
@@ -74,8 +75,12 @@ mod tests {
             Ok(answers.iter().map(|answer| answer.exp()).sum::<f32>().ln() - answers[class])
         };
         let expected = (plain(0, 0, 2)? + plain(0, 9, 1)? + plain(1, 9, 3)?) / 2.0;
-        assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
-        assert!(told.loss(&context, &[Answers::default(); 2])?.to_scalar::<f32>()?.abs() < 1e-9);
+        assert_close(loss, expected, Tolerance::absolute(1e-5));
+        assert_close(
+            told.loss(&context, &[Answers::default(); 2])?.to_scalar::<f32>()?,
+            0.0,
+            Tolerance::absolute(1e-9),
+        );
         Ok(())
     }
 }

@@ -213,6 +213,7 @@ mod tests {
     use crate::random::{Random, key};
     use candle_core::Device;
     use candle_nn::Init;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     const SCHEDULE: Schedule = Schedule {
         steps: 12,
@@ -268,7 +269,7 @@ mod tests {
     fn the_rate_rises_and_falls() {
         let rates: Vec<f64> = (0..12).map(|i| SCHEDULE.rate_at(i)).collect();
         assert!(rates[0] < rates[1] && rates[1] < rates[2]);
-        assert!((rates[3] - 0.05).abs() < 1e-9, "{rates:?}");
+        assert_close(rates[3], 0.05, Tolerance::absolute(1e-9));
         assert!(rates[3..].windows(2).all(|pair| pair[1] < pair[0]) && rates[11] < 0.01);
     }
 

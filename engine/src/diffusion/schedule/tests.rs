@@ -1,5 +1,6 @@
 //! The schedule held to what is known of Stable Diffusion's and of Diffusers' schedulers.
 
+use instaflow_test_support::{Tolerance, assert_close};
 use serde_json::json;
 
 use super::*;
@@ -17,8 +18,8 @@ fn config() -> Value {
 fn stable_diffusions_noise_is_what_is_known_of_it() {
     let schedule = Schedule::from_json(&config()).unwrap();
     let (first, last) = (schedule.alphas_cumprod[0], schedule.alphas_cumprod[TIMES - 1]);
-    assert!((first - (1.0 - 0.00085)).abs() < 1e-12, "{first}");
-    assert!((last - 0.0047).abs() < 5e-5, "{last}");
+    assert_close(first, 1.0 - 0.00085, Tolerance::absolute(1e-12));
+    assert_close(last, 0.0047, Tolerance::absolute(5e-5));
     assert!(schedule.alphas_cumprod.windows(2).all(|pair| pair[0] > pair[1]));
 }
 
@@ -57,7 +58,7 @@ fn runs_stop_where_diffusers_does() {
             }
         }
     }
-    assert!((other.dpm(4).levels[4].alpha - 1.0).abs() < 1e-12);
+    assert_close(other.dpm(4).levels[4].alpha, 1.0, Tolerance::absolute(1e-12));
     assert!(other.ddim(4).levels[4].sigma > 0.02, "set_alpha_to_one is off");
 }
 
@@ -113,8 +114,7 @@ fn a_velocity_prediction_gives_the_noise_back() -> Result<()> {
     let x = ((&image * level.alpha)? + (&noise * level.sigma)?)?;
     let v = ((&noise * level.alpha)? - (&image * level.sigma)?)?;
     let epsilon = schedule.epsilon(&x, &v, level)?;
-    let off = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a - b)?.abs()?.max_all()?.to_scalar()?) };
-    assert!(off(&epsilon, &noise)? < 1e-6);
-    assert!(off(&level.image(&x, &epsilon)?, &image)? < 1e-5);
+    assert_close(&epsilon, &noise, Tolerance::absolute(1e-6));
+    assert_close(level.image(&x, &epsilon)?, &image, Tolerance::absolute(1e-5));
     Ok(())
 }

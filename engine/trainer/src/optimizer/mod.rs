@@ -215,6 +215,7 @@ mod tests {
     use super::*;
     use candle_core::Tensor;
     use candle_nn::Init;
+    use instaflow_test_support::{Tolerance, assert_close, assert_not_close};
 
     const STEP: Step = Step { rate: 0.1, count: 1, decay: 0.01, clip: 1.0, average: 0.9 };
 
@@ -252,7 +253,7 @@ mod tests {
                 let mut g: Vec<f64> = (0..6).map(|i| 4.0 * a[i] * v[i % 3] * v[i % 3]).collect();
                 g.extend((0..3).map(|j| 4.0 * v[j] * (a[j] * a[j] + a[j + 3] * a[j + 3])));
                 let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
-                assert!((norm - length).abs() < 1e-4 * norm, "{norm} {length}");
+                assert_close(length, norm, Tolerance::of_largest(1e-4));
                 for i in 0..9 {
                     let g = g[i] * (1.0 / norm).min(1.0);
                     m[i] = 0.9 * m[i] + 0.1 * g;
@@ -266,11 +267,8 @@ mod tests {
             }
             let averages = adam.averages()?;
             let averages = [flat(&averages["matrix"])?, flat(&averages["vector"])?];
-            for (expected, got) in [(&x, [flat(&matrix)?, flat(&vector)?]), (&ema, averages)] {
-                for (a, b) in expected.iter().zip(got.concat()) {
-                    assert!((a - b).abs() < 1e-4, "{a} {b}");
-                }
-            }
+            assert_close([flat(&matrix)?, flat(&vector)?].concat(), &x, Tolerance::absolute(1e-4));
+            assert_close(averages.concat(), &ema, Tolerance::absolute(1e-4));
         }
         Ok(())
     }
@@ -294,10 +292,10 @@ mod tests {
                 if count == 1 {
                     let way = (muon::orthogonalised(&first.0)? * (0.1 * muon::scale((9, 18))))?;
                     let expected = ((first.1 * 0.999)? - way.reshape(matrix.shape())?)?;
-                    assert!((expected - &matrix)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-5);
+                    assert_close(&matrix, expected, Tolerance::absolute(1e-5));
                 }
             }
-            assert!((&matrix - start)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.05);
+            assert_not_close(&matrix, start, Tolerance::absolute(0.05));
             // Values, averages, and both moments, of which either rule finds its own after the other.
             let saved = optimizer.save()?.into_iter().map(|(_, saved)| match saved {
                 Saved::Values(values, shape) => Tensor::from_slice(values, shape, &Device::Cpu)?.flatten_all(),
@@ -305,7 +303,7 @@ mod tests {
             });
             ends.push(Tensor::cat(&saved.collect::<candle_core::Result<Vec<_>>>()?, 0)?);
         }
-        assert!((&ends[0] - &ends[1])?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
+        assert_close(&ends[0], &ends[1], Tolerance::absolute(1e-4));
         Ok(())
     }
 

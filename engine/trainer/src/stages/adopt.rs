@@ -93,19 +93,18 @@ mod tests {
     use super::*;
     use crate::architecture::Architecture;
     use crate::config::{Config, Sizes};
-    use crate::tests::{largest, values};
+    use crate::tests::values;
     use candle_core::DType;
     use candle_nn::VarBuilder;
     use instaflow_engine::Cancel;
     use instaflow_engine::unet::UNet;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     fn built(weights: Tensors) -> VarBuilder<'static> {
         VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu)
     }
 
-    fn apart(a: &Tensor, b: &Tensor) -> Result<f32> {
-        Ok(largest(&(a - b)?)? / largest(a)?)
-    }
+    const TOLERANCE: Tolerance = Tolerance::of_largest(1e-5);
 
     /// Of the old channels, wider networks say what the narrow ones say, whatever is in the new ones.
     #[test]
@@ -124,8 +123,8 @@ mod tests {
         let after = AutoencoderTiny::new(built(weights), &new)?;
         let pictures = random((1, 3, 64, 64))?.tanh()?;
         let (latents, wider) = (before.encode(&pictures)?, after.encode(&pictures)?);
-        assert!(apart(&latents, &wider.narrow(1, 0, 12)?)? < 1e-5);
-        assert!(apart(&before.decode(&latents)?, &after.decode(&wider)?)? < 1e-5);
+        assert_close(wider.narrow(1, 0, 12)?, &latents, TOLERANCE);
+        assert_close(after.decode(&wider)?, before.decode(&latents)?, TOLERANCE);
 
         let unet = |sizes: &Sizes| Architecture::of(sizes).unet(1);
         let (old, new, from, to) = (unet(&narrow)?, unet(&wide)?, fresh(3), fresh(4));
@@ -138,7 +137,7 @@ mod tests {
         let never = Cancel::default();
         let says = before.forward(&x.narrow(1, 0, 12)?.contiguous()?, &times, &context, &never)?;
         let wider = after.forward(&x, &times, &context, &never)?.narrow(1, 0, 12)?;
-        assert!(apart(&says, &wider)? < 1e-5);
+        assert_close(wider, says, TOLERANCE);
         Ok(())
     }
 }

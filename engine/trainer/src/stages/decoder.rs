@@ -99,9 +99,10 @@ mod tests {
     use super::*;
     use crate::architecture::Architecture;
     use crate::config::Config;
-    use crate::tests::{largest, values};
+    use crate::tests::values;
     use candle_core::{DType, Device};
     use candle_nn::VarBuilder;
+    use instaflow_test_support::{Tolerance, assert_close, assert_close_case, distance};
 
     #[test]
     fn folding_shifts_and_scales_the_latents_and_hardly_changes_the_picture() -> Result<()> {
@@ -125,7 +126,7 @@ mod tests {
             .broadcast_div(
                 &Tensor::new(deviation.as_slice(), &Device::Cpu)?.to_dtype(plain.dtype())?.reshape(shape)?,
             )?;
-        assert!(largest(&(&expected - &ours)?)? < 1e-5);
+        assert_close(&ours, &expected, Tolerance::absolute(1e-5));
         // Inside the picture, where no padding reaches, and with latents so small that tanh is straight.
         let small = Tensor::zeros((1, channels, 24, 24), DType::F32, &Device::Cpu)?;
         let shifted = small
@@ -136,7 +137,8 @@ mod tests {
         let inside = |pixels: Tensor| pixels.narrow(2, 80, 32)?.narrow(3, 80, 32);
         let (a, b) = (inside(network.decode(&small)?)?, inside(normalised.decode(&shifted)?)?);
         let unfolded = inside(normalised.decode(&small)?)?;
-        assert!(largest(&(&a - &b)?)? < 0.02 * largest(&(&a - &unfolded)?)?, "the inverse is not in the decoder");
+        let apart = distance(&unfolded, &a)?.difference;
+        assert_close_case("the inverse is in the decoder", &b, &a, Tolerance::absolute(0.02 * apart));
         Ok(())
     }
 }

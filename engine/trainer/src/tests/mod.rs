@@ -7,8 +7,8 @@ mod whole;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-use candle_core::{Device, Tensor};
+use anyhow::{Result, ensure};
+use candle_core::{DType, Device, Tensor};
 
 use crate::config::{Config, Loss};
 use crate::flow::{Flow, noise};
@@ -64,9 +64,11 @@ pub fn values(parameters: &Parameters) -> Tensors {
     parameters.trained().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
 }
 
-/// The largest of a tensor's values, signs aside.
-pub fn largest(tensor: &Tensor) -> Result<f32> {
-    Ok(tensor.abs()?.max_all()?.to_scalar()?)
+/// The largest of a tensor's values, signs aside. All must be finite.
+fn largest(tensor: &Tensor) -> Result<f64> {
+    let values: Vec<f64> = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+    ensure!(values.iter().all(|value| value.is_finite()), "not every value is finite");
+    Ok(values.into_iter().map(f64::abs).fold(0.0, f64::max))
 }
 
 /// Every loss there is.

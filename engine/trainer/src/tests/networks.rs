@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor, Var};
 use instaflow_engine::vae::AutoencoderTiny;
+use instaflow_test_support::{Tolerance, assert_close, assert_not_close};
 
 use super::{largest, toy_run, values, velocity};
 use crate::classifier::{Classifier, cross_entropy};
@@ -70,8 +71,7 @@ fn the_stack_starts_as_the_single_one() -> Result<()> {
     let weights = values(&parameters);
     let student = distill::start(weights.clone(), STACKS)?;
     let stacked = velocity(&run, &Flow::frozen(&run, &student, STACKS)?)?;
-    let scale = largest(&single)?;
-    assert!(largest(&(&single - stacked)?)? < 1e-5 * scale);
+    assert_close(&stacked, &single, Tolerance::of_largest(1e-5));
 
     // Two copies without the change of the first are something else.
     let mut copies = student;
@@ -81,7 +81,7 @@ fn the_stack_starts_as_the_single_one() -> Result<()> {
         }
     }
     let plain = velocity(&run, &Flow::frozen(&run, &copies, STACKS)?)?;
-    assert!(largest(&(single - plain)?)? > 1e-2 * scale);
+    assert_not_close(&plain, &single, Tolerance::of_largest(1e-2));
     Ok(())
 }
 
@@ -121,9 +121,9 @@ fn the_right_velocity_ends_at_the_latents() -> Result<()> {
     let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
     let times = [0.2, 0.6];
     let mut at = pair.velocity(&flow, &times, &flow.context(&prompts)?)?;
-    assert!(largest(&(at.end(&times)? - &pair.latents)?)? > 0.1);
+    assert_not_close(at.end(&times)?, &pair.latents, Tolerance::absolute(0.1));
     at.velocity = at.direction.clone();
-    assert!(largest(&(at.end(&times)? - &pair.latents)?)? < 1e-5);
+    assert_close(at.end(&times)?, &pair.latents, Tolerance::absolute(1e-5));
     Ok(())
 }
 
@@ -143,12 +143,12 @@ fn the_distance_of_features_leads_to_the_picture() -> Result<()> {
     let distance = Perceptual::Features(Classifier::new(&weights, &sizes)?);
     let pool = Pool::new(2, 64);
     let (picture, target) = (pool.tensor(&[0], &Device::Cpu)?, pool.tensor(&[1], &Device::Cpu)?);
-    assert!(distance.distance(&target, &target)?.to_scalar::<f32>()?.abs() < 1e-9);
+    assert_close(distance.distance(&target, &target)?.to_scalar::<f32>()?, 0.0, Tolerance::absolute(1e-9));
     let picture = Var::from_tensor(&picture)?;
     let before = distance.distance(&picture, &target)?;
     let gradients = before.backward()?;
     let gradient = gradients.get(&picture).context("the picture has no gradient")?;
-    let step = (gradient * (1e-3 / f64::from(largest(gradient)?)))?;
+    let step = (gradient * (1e-3 / largest(gradient)?))?;
     let after = distance.distance(&(picture.as_tensor() - step)?, &target)?;
     let (before, after) = (before.to_scalar::<f32>()?, after.to_scalar::<f32>()?);
     assert!(before > 0.0 && after < before, "{before} {after}");

@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Settings, Source};
+use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close, distance};
 
 use super::{make_pairs, run_of, toy_run, train_base};
 use crate::config::{Config, Loss, Reflow};
@@ -67,7 +68,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
         let (after, before) = (next.trained(stage)?, half(&run.trained(before)?)?);
         assert!(after.len() == before.len() && after.keys().eq(before.keys()));
         for (name, tensor) in &after {
-            assert!(super::largest(&(tensor - &before[name])?)? == 0.0, "{name}");
+            assert_close_case(name, tensor, &before[name], Tolerance::EXACT);
         }
     }
     base::train(&next, &config.base)?;
@@ -131,9 +132,9 @@ fn pairs_are_drawn_for_the_side_that_their_noise_speaks_for() -> Result<()> {
         let prompt = prompts.of(Stage::BASE.seed(), row);
         let asked = prompt.asked(&noise.get(0)?.get(0)?.flatten_all()?.to_vec1()?, noise.dim(3)?).to_owned();
         open += usize::from(asked != prompt.text);
-        let far = |text: &str| -> Result<f32> {
+        let far = |text: &str| -> Result<f64> {
             let path = flow.sample(&noise, &[tokenizer.encode(text)], &tokenizer.encode(""), 1, 1.5)?;
-            super::largest(&(path.latents - rows.latents(&[place], &Device::Cpu)?)?)
+            Ok(distance(path.latents, rows.latents(&[place], &Device::Cpu)?)?.difference)
         };
         let (asked_for, shorter) = (far(&asked)?, far(&prompt.text)?);
         // Kept in f16.
@@ -242,8 +243,8 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
         let below = weights.iter().filter(|(name, _)| name.starts_with(prefix));
         below
             .filter(|(name, tensor)| {
-                let apart = (&after[*name] - *tensor).and_then(|apart| apart.abs()?.max_all()?.to_scalar::<f32>());
-                apart.is_ok_and(|apart| apart > 0.0)
+                let change = distance(&after[*name], *tensor).unwrap_or_else(|mismatch| panic!("{name}: {mismatch}"));
+                change.difference > 0.0
             })
             .count()
     };
@@ -300,7 +301,8 @@ fn pairs_in_shares_are_those_of_one_run() -> Result<()> {
     assert_eq!(rows.count(), 2 * shards::ROWS);
     // What evaluation holds the students of these pairs against.
     assert_eq!(pairs::guidance(&run, Stage::BASE)?, Some(solver.guidance));
-    let apart = (rows.latents(&[0], &Device::Cpu)? - rows.latents(&[shards::ROWS], &Device::Cpu)?)?;
-    assert!(super::largest(&apart)? > 0.1, "both files hold the same pairs");
+    // The files hold different pairs.
+    let latents = |row: usize| rows.latents(&[row], &Device::Cpu);
+    assert_not_close(latents(0)?, latents(shards::ROWS)?, Tolerance::absolute(0.1));
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod host;
 
 use candle_core::{DType, Device, Result, Tensor};
+use instaflow_test_support::{Tolerance, assert_close_case};
 
 use super::operations::attention::Attention;
 use super::operations::launch::Operation;
@@ -15,7 +16,7 @@ use crate::random::random;
 use crate::{Activation, reference};
 
 /// What rounding costs: of f32 some units in the last place, of the others half of one, and as much in between.
-const TYPES: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 1.0 / 1024.0), (DType::BF16, 1.0 / 128.0)];
+const TYPES: [(DType, f64); 3] = [(DType::F32, 1e-5), (DType::F16, 1.0 / 1024.0), (DType::BF16, 1.0 / 128.0)];
 
 /// Runs `operation` of each type on `inputs`, and compares with `plain` in f32 on the same numbers.
 fn check<O: Operation>(
@@ -34,12 +35,9 @@ fn check<O: Operation>(
         let rounded = convert(inputs, dtype)?;
         let rounded: Vec<Option<&Tensor>> = rounded.iter().map(Option::as_ref).collect();
         let want = plain(&convert(&rounded, DType::F32)?)?;
-        let got = host::run(&operation(dtype), &rounded, want.dims())?.to_dtype(DType::F32)?;
-        let scale = want.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?.max(1e-3);
-        let off: Vec<f32> = (got - want)?.abs()?.flatten_all()?.to_vec1()?;
-        // Not `max`, which would step over what is no number.
-        let worst = off.iter().find(|off| off.is_nan() || **off > tolerance * scale);
-        assert!(worst.is_none(), "{what}, {dtype:?}: {worst:?} off, largest value {scale}");
+        let got = host::run(&operation(dtype), &rounded, want.dims())?;
+        let tolerance = Tolerance::of_largest(tolerance).or_absolute(1e-3 * tolerance);
+        assert_close_case(format!("{what}, {dtype:?}"), &got, &want, tolerance);
     }
     Ok(())
 }

@@ -243,12 +243,13 @@ pub fn seconds(run: &Run, contestant: &Contestant, weights: &Tensors, runs: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
     fn diversity_is_between_pictures_of_one_prompt() {
         let features = vec![vec![0.0, 0.0], vec![3.0, 4.0], vec![100.0, 0.0], vec![100.0, 1.0]];
         let seen = Seen { features, classes: Vec::new() };
-        assert!((seen.diversity(2) - 3.0).abs() < 1e-9);
-        assert!(seen.diversity(1).abs() < 1e-9);
+        assert_close(seen.diversity(2), 3.0, Tolerance::absolute(1e-9));
+        assert_close(seen.diversity(1), 0.0, Tolerance::absolute(1e-9));
     }
 }

@@ -28,7 +28,8 @@ pub mod device;
 
 pub mod threads;
 
-mod atomic;
+pub mod atomic;
+
 mod cancel;
 mod error;
 mod free_memory;

@@ -11,7 +11,7 @@ use jiff::Zoned;
 use super::pattern::{Name, Pattern};
 use super::{encode, encode_animation};
 use crate::Result;
-use crate::atomic::{self, cannot_write, name_taken, write_beside};
+use crate::atomic::{self, cannot_write, name_taken, temporary};
 use crate::protocol::Picture;
 
 /// Pictures of the same second, seed and prompt that get names of their own.
@@ -51,7 +51,8 @@ fn save_new(folder: &Path, pattern: &Pattern, picture: &Picture, bytes: &[u8]) -
     let name = pattern.name(&picture.settings, &picture.model, &Zoned::now());
     let folder = folder.join(&name.folder);
     fs::create_dir_all(&folder).map_err(|source| cannot_write(&folder, source))?;
-    let mut file = write_beside(&folder, bytes).map_err(|source| cannot_write(&folder, source))?;
+    let mut file =
+        temporary(&folder, |beside| fs::write(beside, bytes)).map_err(|source| cannot_write(&folder, source))?;
     let first = if name.is_numbered() { first_free(&folder, &name) } else { 1 };
     let mut path = folder.join(name.file(first));
     for number in first + 1..=first + SAME_NAMES {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::encode;
-use crate::atomic::{cannot_write, name_taken};
+use crate::atomic::{cannot_write, name_taken, temporary_folder};
 use crate::protocol::Picture;
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ pub fn save_frames(folder: &Path, name: &str, frames: &[Picture], metadata: bool
         return Err(Error::Setting("an animation needs at least one picture: draw some first".to_owned()));
     }
     fs::create_dir_all(folder).map_err(|source| cannot_write(folder, source))?;
-    let beside = temporary(folder).map_err(|source| cannot_write(folder, source))?;
+    let beside = temporary_folder(folder).map_err(|source| cannot_write(folder, source))?;
     // Four digits, and more where there are more frames, so that names sort as the frames follow.
     let digits = frames.len().to_string().len().max(4);
     for (number, frame) in (1..).zip(frames) {
@@ -52,19 +52,6 @@ pub fn save_frames(folder: &Path, name: &str, frames: &[Picture], metadata: bool
 fn is_taken(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
-}
-
-/// A folder that vanishes with all that is in it unless it is given its name.
-fn temporary(folder: &Path) -> io::Result<tempfile::TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".instaflow-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Those of any new folder (the process's mask applies); temporary ones are private otherwise.
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    builder.tempdir_in(folder)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

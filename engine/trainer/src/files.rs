@@ -1,5 +1,5 @@
-//! Files of a run: written beside their target and renamed, so that what is there is always whole. Change here how files
-//! are read and written; what is in them is the stages' business.
+//! Files of a run. They are written whole or not at all. Change here how files are read and written; the stages decide
+//! what is in them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
+use instaflow_engine::atomic;
 use safetensors::tensor::Metadata as Header;
 use safetensors::{Dtype, View};
 
@@ -20,7 +21,7 @@ pub type Metadata = HashMap<String, String>;
 
 /// Writes a file in one go, its folder included.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_by(path, |beside| Ok(std::fs::write(beside, bytes)?))
+    write_with(path, |beside| std::fs::write(beside, bytes))
 }
 
 /// Adds a line to a file, which need not exist.
@@ -73,7 +74,9 @@ pub fn write_tensors<'a>(
     tensors: impl IntoIterator<Item = (String, Saved<'a>)>,
     metadata: Metadata,
 ) -> Result<()> {
-    write_by(path, |beside| Ok(safetensors::serialize_to_file(tensors, Some(metadata), beside)?))
+    write_with(path, |beside| {
+        safetensors::serialize_to_file(tensors, Some(metadata), beside).map_err(std::io::Error::other)
+    })
 }
 
 /// Named tensors as [`write_tensors`] takes them.
@@ -185,22 +188,12 @@ impl View for Saved<'_> {
     }
 }
 
-/// Lets `fill` write a file beside `path`, puts it on the disk and gives it its name. The name beside it is this
-/// process's own: two that write the same file do not meet.
-fn write_by(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let beside = path.with_added_extension(format!("{}.part", std::process::id()));
-    let write = || -> Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        fill(&beside)?;
-        File::options().write(true).open(&beside)?.sync_all()?;
-        Ok(std::fs::rename(&beside, path)?)
-    };
-    write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
-        // What is left of it is of no use to anyone; that it cannot be removed either is no news.
-        let _ = std::fs::remove_file(&beside);
-    })
+/// Writes a file in one go, its folder included, with what `fill` puts into it.
+fn write_with(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(atomic::write_with(path, true, fill)?)
 }
 
 #[cfg(test)]

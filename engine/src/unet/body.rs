@@ -7,9 +7,9 @@ use candle_transformers::models::stable_diffusion::embeddings::Timesteps;
 use instaflow_kernels::{Activation, Extras};
 
 use super::UNetConfig;
-use super::blocks::{Resnet, Transformer2d};
+use super::transformer::Transformer2d;
 use crate::Cancel;
-use crate::layers::{Conv2d, Linear};
+use crate::layers::{Conv2d, Linear, Resnet};
 
 #[derive(Debug)]
 pub(super) struct Body {
@@ -32,7 +32,8 @@ impl Body {
         let channels = &config.block_out_channels;
         let levels = channels.len();
         let time_width = channels[0] * 4;
-        let resnet = |vb: VarBuilder, input, output| Resnet::new(&vb, input, output, Some(time_width), config);
+        let (groups, eps) = (config.norm_num_groups, config.norm_eps);
+        let resnet = |vb: VarBuilder, input, output| Resnet::new(&vb, input, output, Some(time_width), groups, eps);
         let transformer = |vb: VarBuilder, level: usize| Transformer2d::new(&vb, channels[level], level, config);
 
         let down = (0..levels)

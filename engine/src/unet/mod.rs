@@ -8,8 +8,7 @@ pub use config::{PerLevel, SampleSize, UNetConfig};
 
 mod body;
 
-mod blocks;
-pub(crate) use blocks::Resnet;
+mod transformer;
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;

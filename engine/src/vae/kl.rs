@@ -4,8 +4,7 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use serde::Deserialize;
 
-use crate::layers::{Attention, Conv2d, GroupNorm, Linear, channels_first, channels_last, check_sizes};
-use crate::unet::Resnet;
+use crate::layers::{Attention, Conv2d, GroupNorm, Linear, Resnet, channels_first, channels_last, check_sizes};
 use crate::{Cancel, Result};
 
 /// `vae/config.json`; what is absent is Stable Diffusion 1.5's.
@@ -249,7 +248,7 @@ impl Half {
     ) -> candle_core::Result<Self> {
         let groups = config.norm_num_groups;
         let vb_mid = vb.pp("mid_block");
-        let resnet = |index: usize| Resnet::with_norm(&vb_mid.pp("resnets").pp(index), mid, mid, None, groups, EPS);
+        let resnet = |index: usize| Resnet::new(&vb_mid.pp("resnets").pp(index), mid, mid, None, groups, EPS);
         let attention = config
             .mid_block_add_attention
             .then(|| PixelAttention::new(&vb_mid.pp("attentions.0"), mid, groups))
@@ -293,7 +292,7 @@ fn level_of(
     let resnets = inputs
         .enumerate()
         .map(|(layer, input)| {
-            Resnet::with_norm(&vb.pp("resnets").pp(layer), input, output, None, config.norm_num_groups, EPS)
+            Resnet::new(&vb.pp("resnets").pp(layer), input, output, None, config.norm_num_groups, EPS)
         })
         .collect::<candle_core::Result<_>>()?;
     let resample = resamples.then(|| Conv2d::new(&vb.pp(sampler), output, output, 3)).transpose()?;

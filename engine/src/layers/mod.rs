@@ -1,6 +1,9 @@
 //! The layers that all networks here are made of, on the operations of `instaflow-kernels`. Fresh parameters (for
 //! training) start as PyTorch's do.
 
+mod resnet;
+pub(crate) use resnet::Resnet;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, TensorId};

@@ -48,7 +48,7 @@ impl Window {
 fn with_words(list: &str) -> (tempfile::TempDir, Window) {
     let folder = tempfile::tempdir().expect("a folder for the test");
     copy(&model(), folder.path());
-    std::fs::write(folder.path().join("world.json"), list).expect("a folder that can be written");
+    std::fs::write(folder.path().join("vocabulary.json"), list).expect("a folder that can be written");
     let request = OpenRequest { model: Source::Folder(folder.path().to_owned()), ..OpenRequest::default() };
     let mut window = Window::new(request);
     window.settle();
@@ -167,7 +167,7 @@ fn a_model_of_all_words_underlines_none_and_says_why_there_is_no_list() {
 fn a_bad_list_is_a_sentence_and_the_model_draws() {
     let (_folder, mut window) = with_words("{}");
     assert_eq!(window.errors().len(), 1, "{:?}", window.errors());
-    assert!(window.errors()[0].contains("world.json"), "{:?}", window.errors());
+    assert!(window.errors()[0].contains("vocabulary.json"), "{:?}", window.errors());
     window.types("lake");
     assert_eq!(window.picture(Lane::Live).settings.prompt, "lake");
 }

@@ -27,7 +27,7 @@ impl Cancel {
     }
 
     /// So many bytes of weights more are in memory.
-    pub(crate) fn has_read(&self, bytes: usize) {
+    pub(crate) fn add_bytes_read(&self, bytes: usize) {
         self.0.read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 

@@ -15,7 +15,7 @@ pub enum Priority {
 /// that computes itself hands work over faster than one that waits for others to do it.
 pub fn compute_here(priority: Priority) {
     if priority == Priority::BelowWindow {
-        step_back();
+        lower_priority();
     }
     // A thread that computes already stays where it is.
     let _ = ThreadPoolBuilder::new()
@@ -23,7 +23,7 @@ pub fn compute_here(priority: Priority) {
         .thread_name(|index| format!("compute {index}"))
         .start_handler(move |_| {
             if priority == Priority::BelowWindow {
-                step_back();
+                lower_priority();
             }
         })
         .build()
@@ -33,7 +33,7 @@ pub fn compute_here(priority: Priority) {
 
 /// Lowers this thread's priority, by as little as lets another in at once: where the window is drawn in software, on the
 /// same cores, five such steps tripled the time from key to picture.
-fn step_back() {
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     #[allow(unsafe_code)]
     // SAFETY: takes plain numbers; on Linux the calling thread alone is meant. A refusal changes nothing.

@@ -1,4 +1,4 @@
-//! What a model knows in words: from its `world.json`, or from a vocabulary of whole words.
+//! What a model knows in words: from its `vocabulary.json`, or from a vocabulary of whole words.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Source};
 use tempfile::TempDir;
 
-const WORLD: &str = r#"{
+const VOCABULARY: &str = r#"{
     "groups": [{ "name": "time", "classes": [{ "name": "night", "phrases": ["at night"] }] }],
     "words": { "at": [], "night": ["time"], "lake": [] },
     "examples": ["lake at night"]
@@ -31,12 +31,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The fixture's model, whose vocabulary is CLIP's, with this `world.json`.
-fn model(world: Option<&str>) -> TempDir {
+/// The fixture's model, whose vocabulary is CLIP's, with this `vocabulary.json`.
+fn model(vocabulary: Option<&str>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&root().join("tests/fixtures/tiny-sd/model"), folder.path());
-    if let Some(world) = world {
-        fs::write(folder.path().join("world.json"), world).unwrap();
+    if let Some(vocabulary) = vocabulary {
+        fs::write(folder.path().join("vocabulary.json"), vocabulary).unwrap();
     }
     folder
 }
@@ -63,7 +63,7 @@ fn with_clips_vocabulary_no_word_is_unknown() {
 
 #[test]
 fn a_model_folder_may_say_what_it_knows() {
-    let models = open(model(Some(WORLD)).path());
+    let models = open(model(Some(VOCABULARY)).path());
     let words = models.summary().student.expect("it is open").words.expect("it says so");
     assert_eq!(words.known.iter().collect::<Vec<_>>(), ["at", "lake", "night"]);
     assert_eq!(words.groups[0].classes[0].phrases, ["at night"]);
@@ -79,25 +79,25 @@ fn a_bad_list_costs_itself_and_not_the_model() {
     let summary = models.summary();
     assert_eq!(summary.student.expect("the model opens").words, None);
     let [remark] = &summary.remarks[..] else { panic!("{:?}", summary.remarks) };
-    assert!(remark.message.contains("world.json") && remark.message.contains("used without it"), "{remark:?}");
+    assert!(remark.message.contains("vocabulary.json") && remark.message.contains("used without it"), "{remark:?}");
 
     let lines = checkpoint::describe(folder.path()).unwrap();
-    assert!(lines.iter().any(|line| line.contains("world.json") && line.contains("problem: ")), "{lines:#?}");
-    let lines = checkpoint::describe(model(Some(WORLD)).path()).unwrap();
-    assert!(lines.iter().any(|line| line.contains("world.json") && line.contains("3 words")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("vocabulary.json") && line.contains("problem: ")), "{lines:#?}");
+    let lines = checkpoint::describe(model(Some(VOCABULARY)).path()).unwrap();
+    assert!(lines.iter().any(|line| line.contains("vocabulary.json") && line.contains("3 words")), "{lines:#?}");
 }
 
 #[test]
 fn a_pair_says_it_once_for_both() {
     let folder = tempfile::tempdir().unwrap();
     copy(&root().join("assets/pocket"), folder.path());
-    fs::write(folder.path().join("world.json"), WORLD).unwrap();
+    fs::write(folder.path().join("vocabulary.json"), VOCABULARY).unwrap();
     let summary = open(folder.path()).summary();
     let (student, teacher) = (summary.student.expect("a student"), summary.teacher.expect("a teacher"));
     assert_eq!(student.words.as_ref().map(|words| words.known.len()), Some(3));
     assert_eq!(student.words, teacher.words);
 
-    fs::write(folder.path().join("world.json"), "no").unwrap();
+    fs::write(folder.path().join("vocabulary.json"), "no").unwrap();
     let summary = open(folder.path()).summary();
     assert_eq!(summary.remarks.len(), 1, "said once: {:?}", summary.remarks);
     assert!(summary.student.expect("a student").words.is_some(), "the tokenizer still tells");
@@ -107,7 +107,7 @@ fn a_pair_says_it_once_for_both() {
 fn without_a_list_a_vocabulary_of_whole_words_tells() {
     let folder = tempfile::tempdir().unwrap();
     copy(&root().join("assets/pocket"), folder.path());
-    fs::remove_file(folder.path().join("world.json")).unwrap();
+    fs::remove_file(folder.path().join("vocabulary.json")).unwrap();
     let models = open(folder.path());
     let words = models.summary().student.expect("a student").words.expect("its vocabulary is small");
     assert!(words.known.contains("mountain") && words.groups.is_empty());
@@ -131,7 +131,7 @@ mod pocket {
 
         let folder = tempfile::tempdir().unwrap();
         copy(&root().join("assets/pocket"), folder.path());
-        fs::remove_file(folder.path().join("world.json")).unwrap();
+        fs::remove_file(folder.path().join("vocabulary.json")).unwrap();
         let silent = open(folder.path());
         for word in &said.known {
             assert_eq!(unknown(&silent, word), [""; 0], "the tokenizer has no token for it");

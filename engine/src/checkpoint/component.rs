@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::digest;
+use super::dry_run::{DryRun, Size};
 use super::files::{CONFIG_LIMIT, Files};
-use super::plan::{Plan, Size};
 use super::tensors::Tensors;
-use super::weights::Weights;
+use super::weight_loader::WeightLoader;
 use crate::{Cancel, Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -85,11 +85,11 @@ impl Component {
         dtype: DType,
         build: impl FnOnce(VarBuilder<'static>) -> Result<T, E>,
     ) -> Result<Size> {
-        let plan = Plan::new(Arc::clone(&self.tensors));
-        let built = build(VarBuilder::from_backend(Box::new(plan.clone()), dtype, Device::Cpu));
-        match (built, plan.fault()) {
+        let dry_run = DryRun::new(Arc::clone(&self.tensors));
+        let built = build(VarBuilder::from_backend(Box::new(dry_run.clone()), dtype, Device::Cpu));
+        match (built, dry_run.fault()) {
             (_, Some((path, message))) => Err(Error::Checkpoint { path, message }),
-            (Ok(_), None) => Ok(plan.size()),
+            (Ok(_), None) => Ok(dry_run.size()),
             (Err(error), None) => Err(match error.into() {
                 Error::Setting(message) => self.config_fault(message),
                 Error::Tensor(error) => {
@@ -103,7 +103,7 @@ impl Component {
     /// Its tensors, read and converted one at a time as they are asked for, until that is cancelled. [`Self::check`]
     /// comes first.
     pub fn builder(&self, dtype: DType, device: &Device, cancel: &Cancel) -> VarBuilder<'static> {
-        let weights = Weights { tensors: Arc::clone(&self.tensors), cancel: cancel.clone() };
+        let weights = WeightLoader { tensors: Arc::clone(&self.tensors), cancel: cancel.clone() };
         VarBuilder::from_backend(Box::new(weights), dtype, device.clone())
     }
 
@@ -120,7 +120,7 @@ impl Component {
 
     /// The types that its tensors are stored in, and their bytes in all.
     pub(super) fn stored(&self) -> (Vec<String>, u64) {
-        let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.kept_as.to_string()).collect();
+        let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.dtype.to_string()).collect();
         types.sort();
         types.dedup();
         (types, self.tensors.iter().map(|(_, stored)| stored.byte_count()).sum())

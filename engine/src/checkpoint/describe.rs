@@ -5,11 +5,11 @@ use std::path::Path;
 use candle_core::DType;
 
 use super::component::Component;
+use super::dry_run::Size;
 use super::files::Files;
-use super::model::{ModelFolder, pipeline, read_tokenizer};
+use super::model_folder::{ModelFolder, pipeline, read_tokenizer};
 use super::pair::halves;
-use super::plan::Size;
-use super::world;
+use super::vocabulary;
 use crate::Result;
 use crate::text::{TextConfig, TextEncoder};
 use crate::unet::{UNet, UNetConfig};
@@ -25,7 +25,7 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     if let Some((student, teacher)) = halves(&files)? {
         lines.push("pair of a student and a teacher".into());
-        lines.extend(world_in_words(&files));
+        lines.extend(vocabulary_in_words(&files));
         lines.push("teacher".into());
         describe_model(&teacher, None, &mut lines);
         lines.push("student (what it lacks is the teacher's)".into());
@@ -48,7 +48,7 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
 }
 
 fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<String>) {
-    lines.extend(world_in_words(files));
+    lines.extend(vocabulary_in_words(files));
     let before = lines.len();
     if let Err(error) = pipeline(files) {
         lines.push(line("problem", &error.to_string()));
@@ -87,16 +87,16 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
     }
 }
 
-/// What a world.json says that the model knows, where there is one.
-fn world_in_words(files: &Files) -> Option<String> {
-    let words = match world::read(files) {
+/// What a vocabulary.json says that the model knows, where there is one.
+fn vocabulary_in_words(files: &Files) -> Option<String> {
+    let words = match vocabulary::read(files) {
         Ok(words) => {
             let words = words?;
             format!("{} words, {} groups of phrases", thousands(words.known.len() as u64), words.groups.len())
         }
         Err(error) => format!("problem: {error}"),
     };
-    Some(line(world::FILE, &words))
+    Some(line(vocabulary::FILE, &words))
 }
 
 fn tokenizer_in_words(tokenizer: &Files, model: &Files) -> String {

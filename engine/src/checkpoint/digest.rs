@@ -26,7 +26,7 @@ pub(super) fn component(config: &Value, tensors: &Tensors) -> String {
     write_sorted(config, &mut canonical);
     digest.update(canonical.as_bytes());
     for (name, stored) in tensors.iter() {
-        digest.update(format!("{name} {} {:?} ", stored.kept_as, stored.shape).as_bytes());
+        digest.update(format!("{name} {} {:?} ", stored.dtype, stored.shape).as_bytes());
         let bytes = tensors.bytes(stored);
         if bytes.len() <= WHOLE {
             digest.update(bytes);

@@ -14,21 +14,21 @@ mod files;
 
 mod tensors;
 
-mod weights;
+mod weight_loader;
 
-mod plan;
+mod dry_run;
 
-mod random;
+mod random_weights;
 
 mod digest;
 
 mod component;
 
-mod model;
+mod model_folder;
 
 mod pair;
 
-mod world;
+mod vocabulary;
 
 mod describe;
 
@@ -36,8 +36,8 @@ mod pocket;
 
 pub use component::Component;
 pub use describe::describe;
+pub use dry_run::Size;
 pub use files::Files;
-pub use model::ModelFolder;
+pub use model_folder::ModelFolder;
 pub use pair::{Opened, open, open_tokenizer};
-pub use plan::Size;
-pub use random::random;
+pub use random_weights::random_weights;

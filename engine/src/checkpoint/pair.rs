@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::component::read_json;
 use super::files::Files;
-use super::model::{ModelFolder, read_tokenizer};
+use super::model_folder::{ModelFolder, read_tokenizer};
 use crate::Result;
 use crate::protocol::{OpenRequest, Source};
 use crate::text::Tokenizer;
@@ -35,7 +35,7 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
         }
         for model in [&mut teacher, &mut student] {
             model.rename(files.name());
-            model.set_world(&files);
+            model.set_vocabulary(&files);
         }
         Opened { student: Some(student), teacher: Some(teacher), baseline: None }
     } else {
@@ -71,7 +71,7 @@ fn open_many_steps(source: &Source) -> Result<ModelFolder> {
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
     let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None)?;
     model.rename(files.name());
-    model.set_world(&files);
+    model.set_vocabulary(&files);
     Ok(model)
 }
 

@@ -11,7 +11,7 @@ macro_rules! embedded {
 /// Every file of the pair by its path.
 #[cfg(feature = "embed-pocket")]
 pub const FILES: &[(&str, &[u8])] = &[
-    embedded!("world.json"),
+    embedded!("vocabulary.json"),
     embedded!("teacher/model_index.json"),
     embedded!("teacher/scheduler/scheduler_config.json"),
     embedded!("teacher/tokenizer/vocab.json"),

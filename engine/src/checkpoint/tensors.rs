@@ -31,7 +31,7 @@ pub(super) struct Stored {
     file: usize,
     range: Range<usize>,
     /// As the file names it.
-    pub kept_as: Dtype,
+    pub dtype: Dtype,
     /// Row-major.
     pub shape: Vec<usize>,
 }
@@ -100,7 +100,7 @@ impl Tensors {
         }
         for (tensor, info) in found {
             let range = start + info.data_offsets.0..start + info.data_offsets.1;
-            let stored = Stored { file: self.files.len(), range, kept_as: info.dtype, shape: info.shape.clone() };
+            let stored = Stored { file: self.files.len(), range, dtype: info.dtype, shape: info.shape.clone() };
             self.table.insert(tensor, stored);
         }
         self.files.push((folder.path().join(name), bytes));
@@ -131,8 +131,8 @@ impl Tensors {
 
 impl Stored {
     /// The same type in candle; `None` for what weights are not kept in.
-    pub fn dtype(&self) -> Option<DType> {
-        match self.kept_as {
+    pub fn candle_dtype(&self) -> Option<DType> {
+        match self.dtype {
             Dtype::F32 => Some(DType::F32),
             Dtype::F16 => Some(DType::F16),
             Dtype::BF16 => Some(DType::BF16),

@@ -3,12 +3,17 @@
 
 use candle_core::Tensor;
 
-use super::{Epsilon, Knots, Observe};
+use super::{Epsilon, Observe, Timesteps};
 use crate::Result;
 
-/// Steps from `noise` (B, C, h, w) over all knots; gives the last x.
-pub fn sample(noise: &Tensor, knots: &Knots, epsilon: &mut Epsilon<'_>, observer: &mut Observe<'_>) -> Result<Tensor> {
-    super::sample(noise, knots, epsilon, observer, |step, next| {
+/// Steps from `noise` (B, C, h, w) over all timesteps; gives the last x.
+pub fn sample(
+    noise: &Tensor,
+    timesteps: &Timesteps,
+    epsilon: &mut Epsilon<'_>,
+    observer: &mut Observe<'_>,
+) -> Result<Tensor> {
+    super::sample(noise, timesteps, epsilon, observer, |step, next| {
         Ok(((step.estimate * next.alpha)? + (step.epsilon * next.sigma)?)?)
     })
 }

@@ -3,16 +3,21 @@
 
 use candle_core::Tensor;
 
-use super::{Epsilon, Knots, Level, Observe};
+use super::{Epsilon, NoiseLevel, Observe, Timesteps};
 use crate::Result;
 
 /// Runs of fewer steps end with one of first order, which is steadier there.
 const FEW_STEPS: usize = 15;
 
-/// Steps from `noise` (B, C, h, w) over all knots; gives the last x.
-pub fn sample(noise: &Tensor, knots: &Knots, epsilon: &mut Epsilon<'_>, observer: &mut Observe<'_>) -> Result<Tensor> {
-    let mut before: Option<(Level, Tensor)> = None;
-    super::sample(noise, knots, epsilon, observer, |step, next| {
+/// Steps from `noise` (B, C, h, w) over all timesteps; gives the last x.
+pub fn sample(
+    noise: &Tensor,
+    timesteps: &Timesteps,
+    epsilon: &mut Epsilon<'_>,
+    observer: &mut Observe<'_>,
+) -> Result<Tensor> {
+    let mut before: Option<(NoiseLevel, Tensor)> = None;
+    super::sample(noise, timesteps, epsilon, observer, |step, next| {
         let (level, image) = (step.level, step.estimate);
         // At an image without noise λ is infinite: the last step there is of first order, too.
         let first_order = step.done == step.total && (step.total < FEW_STEPS || next.sigma <= 0.0);

@@ -11,11 +11,11 @@ pub mod rectified;
 
 use candle_core::Tensor;
 
-pub use schedule::{Knots, Level, Schedule};
+pub use schedule::{NoiseLevel, Schedule, Timesteps};
 
 use crate::Result;
 
-/// `epsilon(x, step)` gives the noise in x (B, C, h, w) at the time `knots.times[step]`, guided where that is wanted.
+/// `epsilon(x, step)` gives the noise in x (B, C, h, w) at the time `timesteps.times[step]`, guided where that is wanted.
 pub type Epsilon<'a> = dyn FnMut(&Tensor, usize) -> Result<Tensor> + 'a;
 
 /// Sees every step.
@@ -29,7 +29,7 @@ pub struct Step<'a> {
     /// Steps in all.
     pub total: usize,
     /// How much image and noise `x` holds.
-    pub level: Level,
+    pub level: NoiseLevel,
     /// Where the run stood.
     pub x: &'a Tensor,
     /// The noise that the network sees in `x`, guided where that is wanted.
@@ -38,19 +38,19 @@ pub struct Step<'a> {
     pub estimate: &'a Tensor,
 }
 
-/// Steps from `noise` over all knots and gives the last x; `advance` makes each x of the step before and of the level
+/// Steps from `noise` over all timesteps and gives the last x; `advance` makes each x of the step before and of the level
 /// that it is for.
 fn sample(
     noise: &Tensor,
-    knots: &Knots,
+    timesteps: &Timesteps,
     epsilon: &mut Epsilon<'_>,
     observer: &mut Observe<'_>,
-    mut advance: impl FnMut(Step<'_>, Level) -> Result<Tensor>,
+    mut advance: impl FnMut(Step<'_>, NoiseLevel) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let total = knots.times.len();
+    let total = timesteps.times.len();
     let mut x = noise.clone();
     for index in 0..total {
-        let (level, next) = (knots.levels[index], knots.levels[index + 1]);
+        let (level, next) = (timesteps.levels[index], timesteps.levels[index + 1]);
         let epsilon = epsilon(&x, index)?;
         let estimate = level.image(&x, &epsilon)?;
         let step = Step { done: index + 1, total, level, x: &x, epsilon: &epsilon, estimate: &estimate };

@@ -15,16 +15,16 @@
 
 use candle_core::Tensor;
 
-use super::Level;
+use super::NoiseLevel;
 use crate::Result;
 
 /// The rectified flow's time at a level: 0 is noise, 1 an image without noise.
-pub fn time(level: Level) -> f64 {
+pub fn time(level: NoiseLevel) -> f64 {
     level.alpha / (level.alpha + level.sigma)
 }
 
 /// Where x stands in the rectified flow's coordinates.
-pub fn position(x: &Tensor, level: Level) -> Result<Tensor> {
+pub fn position(x: &Tensor, level: NoiseLevel) -> Result<Tensor> {
     Ok((x / (level.alpha + level.sigma))?)
 }
 
@@ -63,13 +63,13 @@ mod tests {
         let (image, noise) = (tensor([0.5, -1.0, 2.0, 0.0])?, tensor([1.5, 0.25, -0.75, 1.0])?);
         let schedule = schedule();
         for is_dpm in [false, true] {
-            let knots = if is_dpm { schedule.dpm(10) } else { schedule.ddim(10) };
+            let timesteps = if is_dpm { schedule.dpm(10) } else { schedule.ddim(10) };
             let sample = if is_dpm { dpm::sample } else { ddim::sample };
             // Begun on the line, not at pure noise, which no x of a diffusion is.
-            let first = knots.levels[0];
+            let first = timesteps.levels[0];
             let start = ((&image * first.alpha)? + (&noise * first.sigma)?)?;
             let mut epsilon = |x: &Tensor, step: usize| -> Result<Tensor> {
-                let level = knots.levels[step];
+                let level = timesteps.levels[step];
                 Ok(((x - (&image * level.alpha)?)? / level.sigma)?)
             };
             let straight = (&image - &noise)?;
@@ -82,8 +82,8 @@ mod tests {
                 seen.push(t);
                 Ok(())
             };
-            let end: Tensor = sample(&start, &knots, &mut epsilon, &mut observer)?;
-            let last = knots.levels[10];
+            let end: Tensor = sample(&start, &timesteps, &mut epsilon, &mut observer)?;
+            let last = timesteps.levels[10];
             let line = ((&image * last.alpha)? + (&noise * last.sigma)?)?;
             assert_close(&end, &line, TOLERANCE);
             assert_eq!(seen.len(), 10);
@@ -95,21 +95,21 @@ mod tests {
     #[test]
     fn a_step_of_ddim_is_an_euler_step() -> Result<()> {
         let schedule = schedule();
-        let knots = schedule.ddim(6);
+        let timesteps = schedule.ddim(6);
         let noise = tensor([1.5, 0.25, -0.75, 1.0])?;
         // Any network will do.
         let network = |x: &Tensor, step: usize| -> Result<Tensor> { Ok((x.sin()? + (step as f64 * 0.1))?) };
-        let mut z = position(&noise, knots.levels[0])?;
+        let mut z = position(&noise, timesteps.levels[0])?;
         let mut step_at = 0;
         let mut observer = |step: super::super::Step<'_>| -> Result<()> {
             assert_close_case(format!("before step {step_at}"), &position(step.x, step.level)?, &z, TOLERANCE);
-            let dt = time(knots.levels[step_at + 1]) - time(step.level);
+            let dt = time(timesteps.levels[step_at + 1]) - time(step.level);
             z = (&z + (velocity(step.estimate, step.epsilon)? * dt)?)?;
             step_at += 1;
             Ok(())
         };
-        let end = ddim::sample(&noise, &knots, &mut |x, step| network(x, step), &mut observer)?;
-        assert_close(&position(&end, knots.levels[6])?, &z, TOLERANCE);
+        let end = ddim::sample(&noise, &timesteps, &mut |x, step| network(x, step), &mut observer)?;
+        assert_close(&position(&end, timesteps.levels[6])?, &z, TOLERANCE);
         Ok(())
     }
 }

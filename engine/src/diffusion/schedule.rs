@@ -77,7 +77,7 @@ enum Spacing {
 
 /// How much image and noise an x holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level {
+pub struct NoiseLevel {
     /// The image's factor α.
     pub alpha: f64,
     /// The noise's factor σ.
@@ -86,11 +86,11 @@ pub struct Level {
 
 /// Where a run stops.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Knots {
+pub struct Timesteps {
     /// The time that the network is given before each step.
     pub times: Vec<f64>,
     /// The level at each of these times, and at the end: one more.
-    pub levels: Vec<Level>,
+    pub levels: Vec<NoiseLevel>,
 }
 
 impl Schedule {
@@ -145,18 +145,18 @@ impl Schedule {
 
     /// Where `steps` steps of DDIM stop. Each leads to the next of these times; Diffusers' goes 1000/`steps` down instead,
     /// which is the same but with times of linspace, or of trailing where 1000 does not divide.
-    pub fn ddim(&self, steps: usize) -> Knots {
+    pub fn ddim(&self, steps: usize) -> Timesteps {
         let times = match self.ddim_spacing {
             Spacing::Leading => backwards(steps, |step| step * (TIMES / steps) + self.steps_offset),
             Spacing::Linspace => backwards(steps, |step| linspace(step, steps)),
             Spacing::Trailing => trailing(steps),
         };
         let end = if self.set_alpha_to_one { 1.0 } else { self.alphas_cumprod[0] };
-        self.knots(times, Level::of(end))
+        self.timesteps(times, NoiseLevel::of(end))
     }
 
     /// Where `steps` steps of DPM-Solver++ stop.
-    pub fn dpm(&self, steps: usize) -> Knots {
+    pub fn dpm(&self, steps: usize) -> Timesteps {
         // One more than there are steps, and the least of them left out.
         let mut times = match self.dpm_spacing {
             Spacing::Leading => backwards(steps + 1, |step| step * (TIMES / (steps + 1)) + self.steps_offset),
@@ -165,24 +165,24 @@ impl Schedule {
         };
         times.truncate(steps);
         let end = if self.ends_at_least_sigma { self.alphas_cumprod[0] } else { 1.0 };
-        self.knots(times, Level::of(end))
+        self.timesteps(times, NoiseLevel::of(end))
     }
 
     /// The noise in x (B, C, h, w) at this level, of what the network predicts there.
-    pub fn epsilon(&self, x: &Tensor, prediction: &Tensor, level: Level) -> Result<Tensor> {
+    pub fn epsilon(&self, x: &Tensor, prediction: &Tensor, level: NoiseLevel) -> Result<Tensor> {
         match self.prediction {
             Prediction::Epsilon => Ok(prediction.clone()),
             Prediction::V => Ok(((prediction * level.alpha)? + (x * level.sigma)?)?),
         }
     }
 
-    fn knots(&self, times: Vec<usize>, end: Level) -> Knots {
-        let levels = times.iter().map(|time| Level::of(self.alphas_cumprod[*time])).chain([end]).collect();
-        Knots { times: times.into_iter().map(|time| time as f64).collect(), levels }
+    fn timesteps(&self, times: Vec<usize>, end: NoiseLevel) -> Timesteps {
+        let levels = times.iter().map(|time| NoiseLevel::of(self.alphas_cumprod[*time])).chain([end]).collect();
+        Timesteps { times: times.into_iter().map(|time| time as f64).collect(), levels }
     }
 }
 
-impl Level {
+impl NoiseLevel {
     /// The level where the image has this share of the variance.
     pub fn of(alpha_cumprod: f64) -> Self {
         Self { alpha: alpha_cumprod.sqrt(), sigma: (1.0 - alpha_cumprod).sqrt() }

@@ -198,13 +198,13 @@ impl Attention {
     }
 
     /// `x` (B, N, C) attends to itself, `residual` is added; (B, N, C). With `causal`, no token sees those after it.
-    pub fn to_itself(&self, x: &Tensor, residual: Option<&Tensor>, causal: bool) -> Result<Tensor> {
+    pub fn self_attend(&self, x: &Tensor, residual: Option<&Tensor>, causal: bool) -> Result<Tensor> {
         let (key, value) = (self.key.forward(x)?, self.value.forward(x)?);
         self.attend(x, &key, &value, residual, causal)
     }
 
     /// `x` (B, N, C) attends to `context` (B, M, D), `residual` is added; (B, N, C).
-    pub fn to_context(&self, x: &Tensor, context: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+    pub fn cross_attend(&self, x: &Tensor, context: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let projected = self.project(context)?;
         self.attend(x, &projected.key, &projected.value, residual, false)
     }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use tracing::info_span;
 
-use super::embeddings::Key;
-use super::model::{Model, Vae};
-use super::{Drawn, Latents, Models, Step, blend, memory, pixels, run, settings as limits};
+use super::embedding_cache::Key;
+use super::loaded_model::{LoadedModel, Vae};
+use super::{Drawn, Latents, Models, Step, blend, memory_estimate, pixels, sampling, validate};
 use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Timings};
 use crate::{Cancel, Error, Result};
@@ -28,12 +28,12 @@ pub(super) fn draw(
     let begun = Instant::now();
     let model = models.model(settings.role)?;
     let (channels, factor) = (model.vae.latent_channels(), model.vae.factor());
-    let (width, height) = limits::validate(settings, &model.card, given, channels, factor as u32)?;
+    let (width, height) = validate::settings(settings, &model.card, given, channels, factor as u32)?;
     blend::validate(&settings.blend, given.is_some())?;
     let decoder = model.decoder(settings.decoder)?;
     let shape = [1, channels, height as usize / factor, width as usize / factor];
     let guided = settings.guidance > 1.0;
-    memory::check(models, model, decoder, (width, height), if guided { 2 } else { 1 })?;
+    memory_estimate::check(models, model, decoder, (width, height), if guided { 2 } else { 1 })?;
 
     let mut timings = Timings::default();
     let context = context(models, model, settings, guided, &mut timings)?;
@@ -68,7 +68,7 @@ pub(super) fn draw(
         observer(Step { done: done as u32, total: total as u32, estimate });
         Ok(())
     };
-    let end = run::run(model, sampler, &start, settings.steps as usize, &mut predict, &mut watch)?;
+    let end = sampling::run(model, sampler, &start, settings.steps as usize, &mut predict, &mut watch)?;
     timings.unet = in_unet.get();
 
     let in_decoder = Instant::now();
@@ -102,7 +102,7 @@ pub(super) fn decode_again(
         }
     };
     let decoder = model.decoder(settings.decoder)?;
-    memory::check(models, model, decoder, (width, height), 1)?;
+    memory_estimate::check(models, model, decoder, (width, height), 1)?;
     let rgb = decode(models, decoder, &latents.tensor(&models.device)?, cancel)?;
     let seconds = begun.elapsed().as_secs_f64();
     Ok(Picture {
@@ -121,7 +121,13 @@ pub(super) fn decode_again(
 
 /// The text embedding (B, L, D): the prompt's, on its way to a second one's where there is one, after the negative
 /// prompt's where guidance applies.
-fn context(models: &Models, model: &Model, settings: &Settings, guided: bool, timings: &mut Timings) -> Result<Tensor> {
+fn context(
+    models: &Models,
+    model: &LoadedModel,
+    settings: &Settings,
+    guided: bool,
+    timings: &mut Timings,
+) -> Result<Tensor> {
     let mut text = embed(models, model, &settings.prompt, timings)?;
     if let Some(toward) = &settings.blend.prompt {
         let other = embed(models, model, &toward.to, timings)?;
@@ -135,7 +141,7 @@ fn context(models: &Models, model: &Model, settings: &Settings, guided: bool, ti
 }
 
 /// One prompt's embedding (1, L, D), from the cache where it is there.
-fn embed(models: &Models, model: &Model, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
+fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
     let begun = Instant::now();
     let ids = model.tokenizer.encode(prompt);
     let key = Key { encoder: model.text.digest.clone(), ids };
@@ -155,7 +161,7 @@ fn embed(models: &Models, model: &Model, prompt: &str, timings: &mut Timings) ->
 /// f32; guided where there is a scale.
 fn predict(
     models: &Models,
-    model: &Model,
+    model: &LoadedModel,
     x: &Tensor,
     time: f64,
     context: &Tensor,
@@ -186,7 +192,7 @@ fn decode(models: &Models, vae: &Vae, latents: &Tensor, cancel: &Cancel) -> Resu
 
 /// RGB bytes of an estimate: through a tiny decoder where there is one, by a linear map of Stable Diffusion's latents
 /// where there is none, and not at all where the latents are of another kind.
-fn preview(models: &Models, model: &Model, estimate: &Tensor, cancel: &Cancel) -> Result<Option<Arc<[u8]>>> {
+fn preview(models: &Models, model: &LoadedModel, estimate: &Tensor, cancel: &Cancel) -> Result<Option<Arc<[u8]>>> {
     let _span = info_span!("estimate").entered();
     match model.tiny_decoder() {
         Some(tiny) => decode(models, tiny, estimate, cancel).map(Some),
@@ -202,7 +208,7 @@ fn finite(tensor: &Tensor, part: &'static str) -> Result<()> {
     if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(Error::NotANumber { part }) }
 }
 
-impl Model {
+impl LoadedModel {
     /// The decoder that was asked for.
     fn decoder(&self, decoder: Decoder) -> Result<&Vae> {
         match decoder {

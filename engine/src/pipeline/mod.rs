@@ -12,35 +12,35 @@ use crate::protocol::{
 };
 use crate::{Cancel, Error, Result, device};
 
-use embeddings::Embeddings;
-use model::Model;
+use embedding_cache::EmbeddingCache;
+use loaded_model::LoadedModel;
 
 pub use latents::Latents;
 
 mod blend;
 mod draw;
-mod embeddings;
+mod embedding_cache;
 mod latents;
-mod memory;
-mod model;
+mod loaded_model;
+mod memory_estimate;
 mod open;
 mod path;
 mod pixels;
-mod random;
-mod run;
-mod settings;
+mod random_models;
+mod sampling;
+mod validate;
 
 /// A student, a teacher, or both, and perhaps a baseline, loaded and ready to draw.
 pub struct Models {
-    student: Option<Model>,
-    teacher: Option<Model>,
-    baseline: Option<Model>,
+    student: Option<LoadedModel>,
+    teacher: Option<LoadedModel>,
+    baseline: Option<LoadedModel>,
     choice: DeviceChoice,
     device: Device,
     /// For people: "CPU, 2 threads".
     device_name: String,
     dtype: DType,
-    embeddings: Mutex<Embeddings>,
+    embeddings: Mutex<EmbeddingCache>,
     remarks: Vec<Failure>,
 }
 
@@ -94,7 +94,7 @@ impl Models {
 
     /// A student of published shapes with random weights and a tiny decoder of TAESD's: for timing, not for looking at.
     pub fn random(shapes: Shapes, device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
-        random::open(shapes, device, precision)
+        random_models::open(shapes, device, precision)
             .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
     }
 
@@ -162,7 +162,7 @@ impl Models {
         Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
     }
 
-    fn model(&self, role: Role) -> Result<&Model> {
+    fn model(&self, role: Role) -> Result<&LoadedModel> {
         let (model, sentence) = match role {
             Role::Student => {
                 (&self.student, "only a teacher is open: open a student as well, or draw with the teacher")
@@ -173,7 +173,7 @@ impl Models {
         model.as_ref().ok_or_else(|| Error::Setting(sentence.to_owned()))
     }
 
-    fn embeddings(&self) -> MutexGuard<'_, Embeddings> {
+    fn embeddings(&self) -> MutexGuard<'_, EmbeddingCache> {
         self.embeddings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

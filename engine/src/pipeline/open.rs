@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_nn::VarBuilder;
 
-use super::model::{Denoiser, Model, Part, Text, Vae};
-use super::{Models, memory};
+use super::loaded_model::{Denoiser, LoadedModel, Part, Text, Vae};
+use super::{Models, memory_estimate};
 use crate::checkpoint::{self, Component, ModelFolder, Size};
 use crate::protocol::{Failure, OpenRequest};
 use crate::text::{TextConfig, TextEncoder};
@@ -26,7 +26,7 @@ pub(super) fn open(
         Some(previous) => previous.emptied(request.precision)?,
         None => Models::empty(request.device, request.precision)?,
     };
-    let mut shelf = previous.map(|previous| Shelf::of(previous, &models)).unwrap_or_default();
+    let mut cache = previous.map(|previous| PartCache::of(previous, &models)).unwrap_or_default();
 
     let mut sizes = HashMap::new();
     for folder in opened.student.iter().chain(&opened.teacher).chain(&opened.baseline) {
@@ -38,9 +38,9 @@ pub(super) fn open(
             }
         }
     }
-    let missing = sizes.iter().filter(|(digest, _)| !shelf.holds(digest));
+    let missing = sizes.iter().filter(|(digest, _)| !cache.holds(digest));
     let bytes = missing.map(|(_, size)| size.bytes).sum();
-    memory::check_parameters(&models, bytes, "this model")?;
+    memory_estimate::check_parameters(&models, bytes, "this model")?;
 
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20) as u32;
     let total = mebibytes(bytes);
@@ -50,37 +50,37 @@ pub(super) fn open(
         Ok(cancel.clone())
     };
     models.student =
-        opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+        opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut cache, &mut begin)).transpose()?;
     models.teacher =
-        opened.teacher.map(|folder| load(&folder, "teacher", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+        opened.teacher.map(|folder| load(&folder, "teacher", &models, &sizes, &mut cache, &mut begin)).transpose()?;
     models.baseline =
-        opened.baseline.map(|folder| load(&folder, "baseline", &models, &sizes, &mut shelf, &mut begin)).transpose()?;
+        opened.baseline.map(|folder| load(&folder, "baseline", &models, &sizes, &mut cache, &mut begin)).transpose()?;
     progress(total, total, "");
     Ok(models)
 }
 
 /// The parts that are in memory, by kind.
 #[derive(Default)]
-struct Shelf {
+struct PartCache {
     texts: Vec<Arc<Text>>,
     unets: Vec<Arc<Denoiser>>,
     vaes: Vec<Arc<Vae>>,
 }
 
-impl Shelf {
+impl PartCache {
     /// The parts of `previous` that `models` can use: those of its device and arithmetic.
     fn of(previous: &Models, models: &Models) -> Self {
-        let mut shelf = Self::default();
+        let mut cache = Self::default();
         if previous.dtype != models.dtype || !previous.device.same_device(&models.device) {
-            return shelf;
+            return cache;
         }
         for model in previous.student.iter().chain(&previous.teacher).chain(&previous.baseline) {
-            shelf.texts.push(model.text.clone());
-            shelf.unets.push(model.unet.clone());
-            shelf.vaes.push(model.vae.clone());
-            shelf.vaes.extend(model.tiny.clone());
+            cache.texts.push(model.text.clone());
+            cache.unets.push(model.unet.clone());
+            cache.vaes.push(model.vae.clone());
+            cache.vaes.extend(model.tiny.clone());
         }
-        shelf
+        cache
     }
 
     fn holds(&self, digest: &str) -> bool {
@@ -94,13 +94,13 @@ impl Shelf {
 fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size>) -> Result<()> {
     let component = folder.text_encoder();
     let config = text_config(component)?;
-    note(sizes, component, || component.check(models.dtype, |vb| TextEncoder::new(vb, &config)))?;
+    record_size(sizes, component, || component.check(models.dtype, |vb| TextEncoder::new(vb, &config)))?;
     let component = folder.unet();
     let config = unet_config(component)?;
-    note(sizes, component, || component.check(models.dtype, |vb| UNet::new(vb, &config)))?;
+    record_size(sizes, component, || component.check(models.dtype, |vb| UNet::new(vb, &config)))?;
     for component in [folder.vae()].into_iter().chain(folder.vae_tiny()) {
         vae_config(component)?;
-        note(sizes, component, || {
+        record_size(sizes, component, || {
             component.check(models.dtype, |vb| Autoencoder::new(vb, component.config()))?;
             // All of it must be sound, and the decoder alone takes memory.
             component.check(models.dtype, |vb| Autoencoder::decoder(vb, component.config()))
@@ -109,7 +109,11 @@ fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size
     Ok(())
 }
 
-fn note(sizes: &mut HashMap<String, Size>, component: &Component, check: impl FnOnce() -> Result<Size>) -> Result<()> {
+fn record_size(
+    sizes: &mut HashMap<String, Size>,
+    component: &Component,
+    check: impl FnOnce() -> Result<Size>,
+) -> Result<()> {
     if !sizes.contains_key(component.digest()) {
         sizes.insert(component.digest().to_owned(), check()?);
     }
@@ -121,35 +125,36 @@ fn load(
     role: &str,
     models: &Models,
     sizes: &HashMap<String, Size>,
-    shelf: &mut Shelf,
+    cache: &mut PartCache,
     begin: &mut dyn FnMut(&str) -> Result<Cancel>,
-) -> Result<Model> {
+) -> Result<LoadedModel> {
     let tokenizer = folder.tokenizer()?;
     let mut begin = |part: &str| begin(&format!("{role}: {part}"));
 
     let component = folder.text_encoder();
     let config = text_config(component)?;
-    let text = take(&mut shelf.texts, component, models, sizes, config, TextEncoder::new, || begin("text encoder"))?;
+    let text =
+        load_part(&mut cache.texts, component, models, sizes, config, TextEncoder::new, || begin("text encoder"))?;
     let component = folder.unet();
     let config = unet_config(component)?;
-    let unet = take(&mut shelf.unets, component, models, sizes, config, UNet::new, || begin("U-Net"))?;
+    let unet = load_part(&mut cache.unets, component, models, sizes, config, UNet::new, || begin("U-Net"))?;
     let mut decoder = |component: &Component, name: &str| {
         let config = vae_config(component)?;
         let build = |vb, _: &_| Autoencoder::decoder(vb, component.config());
-        take(&mut shelf.vaes, component, models, sizes, config, build, || begin(name))
+        load_part(&mut cache.vaes, component, models, sizes, config, build, || begin(name))
     };
     let vae = decoder(folder.vae(), "decoder")?;
     let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
     let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
-    let model = Model::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
+    let model = LoadedModel::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
     // What is wrong with them was noted before.
     Ok(model.with_words(folder.words().unwrap_or_default()))
 }
 
-/// A part from the shelf, or a newly loaded one, which is put there. `begin` is told before anything is loaded, and says
+/// A part from the cache, or a newly loaded one, which is put there. `begin` is told before anything is loaded, and says
 /// what may stop it.
-fn take<N, C>(
-    shelf: &mut Vec<Arc<Part<N, C>>>,
+fn load_part<N, C>(
+    cache: &mut Vec<Arc<Part<N, C>>>,
     component: &Component,
     models: &Models,
     sizes: &HashMap<String, Size>,
@@ -158,7 +163,7 @@ fn take<N, C>(
     begin: impl FnOnce() -> Result<Cancel>,
 ) -> Result<Arc<Part<N, C>>> {
     let digest = component.digest();
-    if let Some(part) = shelf.iter().find(|part| part.digest == digest) {
+    if let Some(part) = cache.iter().find(|part| part.digest == digest) {
         return Ok(part.clone());
     }
     let cancel = begin()?;
@@ -169,7 +174,7 @@ fn take<N, C>(
     let network = network?;
     let parameters = sizes.get(digest).map_or(0, |size| size.parameters);
     let part = Arc::new(Part { digest: digest.to_owned(), network, config, parameters });
-    shelf.push(part.clone());
+    cache.push(part.clone());
     Ok(part)
 }
 

@@ -8,22 +8,22 @@ mod encode;
 
 mod animation;
 
-mod file;
+mod save;
 
 mod frames;
 
-mod read;
+mod read_settings;
 
 mod a1111;
 
-mod pattern;
+mod filename_pattern;
 
 pub use animation::encode_animation;
 pub use encode::encode;
-pub use file::{save, save_animation, save_animation_quick, save_quick};
+pub use filename_pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
 pub use frames::save_frames;
-pub use pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
-pub use read::{Restored, read_settings};
+pub use read_settings::{Restored, read_settings};
+pub use save::{save, save_animation, save_animation_quick, save_quick};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 //! What a model of a small world knows, in words: plain data for a window that shows it. How it is read from a model
-//! folder is `checkpoint::world`'s, which words of a prompt are unknown the counter's (`text::words`).
+//! folder is `checkpoint::vocabulary`'s, which words of a prompt are unknown the counter's (`text::known_words`).
 
 use std::collections::BTreeSet;
 

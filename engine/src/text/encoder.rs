@@ -84,8 +84,8 @@ struct Layer {
     norm1: LayerNorm,
     attention: Attention,
     norm2: LayerNorm,
-    expand: Linear,
-    contract: Linear,
+    ff_in: Linear,
+    ff_out: Linear,
     activation: Activation,
 }
 
@@ -138,16 +138,16 @@ impl Layer {
                 config.num_attention_heads,
             )?,
             norm2: LayerNorm::new(&vb.pp("layer_norm2"), width, eps)?,
-            expand: Linear::new(&vb.pp("mlp").pp("fc1"), width, config.intermediate_size)?,
-            contract: Linear::new(&vb.pp("mlp").pp("fc2"), config.intermediate_size, width)?,
+            ff_in: Linear::new(&vb.pp("mlp").pp("fc1"), width, config.intermediate_size)?,
+            ff_out: Linear::new(&vb.pp("mlp").pp("fc2"), config.intermediate_size, width)?,
             activation: if config.hidden_act == "quick_gelu" { Activation::QuickGelu } else { Activation::Gelu },
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         // No token looks at those after it.
-        let x = self.attention.to_itself(&self.norm1.forward(x)?, Some(x), true)?;
-        let hidden = self.expand.forward_with(&self.norm2.forward(&x)?, Extras::activation(self.activation))?;
-        self.contract.forward_with(&hidden, Extras::residual(&x))
+        let x = self.attention.self_attend(&self.norm1.forward(x)?, Some(x), true)?;
+        let hidden = self.ff_in.forward_with(&self.norm2.forward(&x)?, Extras::activation(self.activation))?;
+        self.ff_out.forward_with(&hidden, Extras::residual(&x))
     }
 }

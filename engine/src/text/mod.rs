@@ -4,8 +4,8 @@ pub mod tokenizer;
 
 pub mod encoder;
 
-mod words;
+mod known_words;
 
 pub use encoder::{TextConfig, TextEncoder};
+pub use known_words::{unknown_words, words_of};
 pub use tokenizer::Tokenizer;
-pub use words::{unknown_words, words_of};

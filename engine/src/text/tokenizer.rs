@@ -17,7 +17,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-use super::words::{whole_words, words_of};
+use super::known_words::{whole_words, words_of};
 use crate::protocol::TokenCount;
 use crate::{Error, Result};
 

@@ -19,12 +19,12 @@ pub(crate) struct Transformer2d {
 #[derive(Debug)]
 struct TransformerBlock {
     norm1: LayerNorm,
-    itself: Attention,
+    self_attn: Attention,
     norm2: LayerNorm,
-    text: Attention,
+    cross_attn: Attention,
     norm3: LayerNorm,
-    gate: Linear,
-    contract: Linear,
+    ff_in: Linear,
+    ff_out: Linear,
 }
 
 impl Transformer2d {
@@ -80,20 +80,20 @@ impl TransformerBlock {
         let norm = |name: &str| LayerNorm::new(&vb.pp(name), width, 1e-5);
         Ok(Self {
             norm1: norm("norm1")?,
-            itself: attention("attn1", width)?,
+            self_attn: attention("attn1", width)?,
             norm2: norm("norm2")?,
-            text: attention("attn2", text_width)?,
+            cross_attn: attention("attn2", text_width)?,
             norm3: norm("norm3")?,
-            gate: Linear::new(&vb.pp("ff.net.0.proj"), width, 8 * width)?,
-            contract: Linear::new(&vb.pp("ff.net.2"), 4 * width, width)?,
+            ff_in: Linear::new(&vb.pp("ff.net.0.proj"), width, 8 * width)?,
+            ff_out: Linear::new(&vb.pp("ff.net.2"), 4 * width, width)?,
         })
     }
 
     /// (B, N, C), with the text (B, L, D).
     fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let x = self.itself.to_itself(&self.norm1.forward(x)?, Some(x), false)?;
-        let x = self.text.to_context(&self.norm2.forward(&x)?, context, Some(&x))?;
-        let hidden = self.gate.forward_with(&self.norm3.forward(&x)?, Extras::activation(Activation::Geglu))?;
-        self.contract.forward_with(&hidden, Extras::residual(&x))
+        let x = self.self_attn.self_attend(&self.norm1.forward(x)?, Some(x), false)?;
+        let x = self.cross_attn.cross_attend(&self.norm2.forward(&x)?, context, Some(&x))?;
+        let hidden = self.ff_in.forward_with(&self.norm3.forward(&x)?, Extras::activation(Activation::Geglu))?;
+        self.ff_out.forward_with(&hidden, Extras::residual(&x))
     }
 }

@@ -106,15 +106,15 @@ const EPS: f64 = 1e-6;
 #[derive(Debug)]
 pub struct AutoencoderKl {
     /// With the convolution after it; `None` where only the decoder was asked for.
-    encoder: Option<(Half, Option<Conv2d>)>,
+    encoder: Option<(Coder, Option<Conv2d>)>,
     post_quant: Option<Conv2d>,
-    decoder: Half,
+    decoder: Coder,
     latent_channels: usize,
 }
 
 /// Encoder or decoder: both are a convolution, levels, a middle (last in one, first in the other), a norm, a convolution.
 #[derive(Debug)]
-struct Half {
+struct Coder {
     conv_in: Conv2d,
     levels: Vec<(Vec<Resnet>, Option<Conv2d>)>,
     mid: (Resnet, Option<PixelAttention>, Resnet),
@@ -132,7 +132,7 @@ struct PixelAttention {
 impl AutoencoderKl {
     /// Diffusers' names under `vb`.
     pub fn new(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
-        let encoder = Half::encoder(&vb.pp("encoder"), config)?;
+        let encoder = Coder::encoder(&vb.pp("encoder"), config)?;
         let quant = pointwise(vb, "quant_conv", config.use_quant_conv, 2 * config.latent_channels)?;
         Ok(Self { encoder: Some((encoder, quant)), ..Self::decoder(vb, config)? })
     }
@@ -143,7 +143,7 @@ impl AutoencoderKl {
         Ok(Self {
             encoder: None,
             post_quant: pointwise(vb, "post_quant_conv", config.use_post_quant_conv, config.latent_channels)?,
-            decoder: Half::decoder(&vb.pp("decoder"), config)?,
+            decoder: Coder::decoder(&vb.pp("decoder"), config)?,
             latent_channels: config.latent_channels,
         })
     }
@@ -198,7 +198,7 @@ fn pointwise(vb: &VarBuilder, name: &str, wanted: bool, channels: usize) -> cand
     wanted.then(|| Conv2d::new(&vb.pp(name), channels, channels, 1)).transpose()
 }
 
-impl Half {
+impl Coder {
     fn encoder(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
         let channels = &config.block_out_channels;
         let levels = (0..channels.len())
@@ -207,12 +207,19 @@ impl Half {
                     .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }]);
                 let (vb, sampler) = (vb.pp("down_blocks").pp(level), "downsamplers.0.conv");
                 let (resnets, resample) =
-                    level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
+                    build_level(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
                 Ok((resnets, resample.map(|conv| conv.strided((0, 1)))))
             })
             .collect::<candle_core::Result<_>>()?;
         let last = channels[channels.len() - 1];
-        Self::around(vb, levels, (config.in_channels, channels[0]), last, (last, 2 * config.latent_channels), config)
+        Self::with_levels(
+            vb,
+            levels,
+            (config.in_channels, channels[0]),
+            last,
+            (last, 2 * config.latent_channels),
+            config,
+        )
     }
 
     fn decoder(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
@@ -223,12 +230,12 @@ impl Half {
                     .map(|layer| channels[if layer == 0 { level.saturating_sub(1) } else { level }]);
                 let (vb, sampler) = (vb.pp("up_blocks").pp(level), "upsamplers.0.conv");
                 let (resnets, resample) =
-                    level_of(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
+                    build_level(&vb, inputs, channels[level], sampler, level + 1 < channels.len(), config)?;
                 Ok((resnets, resample.map(Conv2d::upsampled)))
             })
             .collect::<candle_core::Result<_>>()?;
         let last = channels[channels.len() - 1];
-        Self::around(
+        Self::with_levels(
             vb,
             levels,
             (config.latent_channels, channels[0]),
@@ -238,7 +245,7 @@ impl Half {
         )
     }
 
-    fn around(
+    fn with_levels(
         vb: &VarBuilder,
         levels: Vec<(Vec<Resnet>, Option<Conv2d>)>,
         (input, first): (usize, usize),
@@ -281,7 +288,7 @@ impl Half {
 }
 
 /// The residual blocks of one level, and the convolution that leads to the next.
-fn level_of(
+fn build_level(
     vb: &VarBuilder,
     inputs: impl Iterator<Item = usize>,
     output: usize,
@@ -314,6 +321,6 @@ impl PixelAttention {
         let (b, h, w, c) = x.dims4()?;
         let tokens = self.norm.forward(x)?.reshape((b, h * w, c))?;
         let residual = x.reshape((b, h * w, c))?;
-        self.attention.to_itself(&tokens, Some(&residual), false)?.reshape((b, h, w, c))
+        self.attention.self_attend(&tokens, Some(&residual), false)?.reshape((b, h, w, c))
     }
 }

@@ -51,10 +51,10 @@ fn runs_stop_where_diffusers_does() {
     for steps in 1..=50 {
         for spacing in ["leading", "linspace", "trailing"] {
             let ddim = schedule("DDIMScheduler", spacing).ddim(steps);
-            for knots in [ddim, schedule("DPMSolverMultistepScheduler", spacing).dpm(steps)] {
-                assert_eq!((knots.times.len(), knots.levels.len()), (steps, steps + 1));
-                assert!(knots.times.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", knots.times);
-                assert!(knots.levels.windows(2).all(|pair| pair[0].alpha <= pair[1].alpha));
+            for timesteps in [ddim, schedule("DPMSolverMultistepScheduler", spacing).dpm(steps)] {
+                assert_eq!((timesteps.times.len(), timesteps.levels.len()), (steps, steps + 1));
+                assert!(timesteps.times.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", timesteps.times);
+                assert!(timesteps.levels.windows(2).all(|pair| pair[0].alpha <= pair[1].alpha));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Captions use the listed words, say only what is there, and know what they have told; `world.json` agrees with them.
+//! Captions use the listed words, say only what is there, and know what they have told; `vocabulary.json` agrees with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,7 +24,7 @@ pub const EXAMPLES: &[&str] = &[
     "a red tent on the left near the mountains at noon",
 ];
 
-/// What `world.json` holds:
+/// What `vocabulary.json` holds:
 ///
 /// - `groups`: for each attribute its `name` and its `classes`, each with a `name`, which a prompt may use as it is, and
 ///   the `phrases` that name it in captions; classes that no word names ("absent") are left out;

@@ -16,7 +16,7 @@ use crate::stage::{Stage, Student};
 use crate::stages::pairs;
 
 /// Writes `folder/teacher`, the flow that `student` was distilled from, and `folder/student`; existing files of these
-/// names are replaced one by one. Beside them `world.json` says what the scenes can show, in words.
+/// names are replaced one by one. Beside them `vocabulary.json` says what the scenes can show, in words.
 pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
     let architecture = run.whole_architecture()?;
     let autoencoder = match run.model() {
@@ -43,7 +43,7 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         }
     }
     if run.model().is_none() {
-        files::write_json(&folder.join("world.json"), &scenes::world::world())?;
+        files::write_json(&folder.join("vocabulary.json"), &scenes::world::world())?;
     }
     files::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
     let student_folder = folder.join("student");

@@ -11,13 +11,13 @@ use crate::Cancel;
 
 /// Reads every tensor in its stored type and converts it on the device: beside the network itself, memory holds one
 /// tensor at a time.
-pub(super) struct Weights {
+pub(super) struct WeightLoader {
     pub tensors: Arc<Tensors>,
     /// Asked before every tensor, and told after it.
     pub cancel: Cancel,
 }
 
-impl SimpleBackend for Weights {
+impl SimpleBackend for WeightLoader {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let tensor = self.get_unchecked(name, dtype, device)?;
         if tensor.shape() != &shape {
@@ -29,11 +29,11 @@ impl SimpleBackend for Weights {
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         self.cancel.check().map_err(candle_core::Error::wrap)?;
         let Some(stored) = self.tensors.get(name) else { bail!("tensor {name} is missing") };
-        let Some(stored_as) = stored.dtype() else { bail!("tensor {name} is stored as {}", stored.kept_as) };
+        let Some(stored_as) = stored.candle_dtype() else { bail!("tensor {name} is stored as {}", stored.dtype) };
         let tensor = Tensor::from_raw_buffer(self.tensors.bytes(stored), stored_as, &stored.shape, device)?;
         self.tensors.let_go(stored);
         let tensor = tensor.to_dtype(dtype)?;
-        self.cancel.has_read(tensor.elem_count() * dtype.size_in_bytes());
+        self.cancel.add_bytes_read(tensor.elem_count() * dtype.size_in_bytes());
         Ok(tensor)
     }
 

@@ -22,7 +22,7 @@ pub struct Size {
 /// Answers with tensors of the right shape that share a single zero. The first tensor that is missing or does not fit
 /// ends the constructor, so that a hostile config cannot make it go on.
 #[derive(Clone)]
-pub(super) struct Plan {
+pub(super) struct DryRun {
     tensors: Arc<Tensors>,
     log: Arc<Mutex<Log>>,
 }
@@ -35,7 +35,7 @@ struct Log {
     fault: Option<(PathBuf, String)>,
 }
 
-impl Plan {
+impl DryRun {
     pub fn new(tensors: Arc<Tensors>) -> Self {
         Self { tensors, log: Arc::default() }
     }
@@ -64,8 +64,8 @@ impl Plan {
             let message = format!("lacks the tensor {name}, which config.json calls for");
             return self.refuse(self.tensors.path(), &message);
         };
-        if stored.dtype().is_none() {
-            let message = format!("keeps {name} as {}, where F32, F16 or BF16 is expected", stored.kept_as);
+        if stored.candle_dtype().is_none() {
+            let message = format!("keeps {name} as {}, where F32, F16 or BF16 is expected", stored.dtype);
             return self.refuse(self.tensors.path_of(stored), &message);
         }
         Ok(stored)
@@ -82,7 +82,7 @@ impl Plan {
     }
 }
 
-impl SimpleBackend for Plan {
+impl SimpleBackend for DryRun {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let stored = self.find(name)?;
         if stored.shape != shape.dims() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::model::{Denoiser, Model, Text, Vae};
-use super::{Models, Shapes, memory};
+use super::loaded_model::{Denoiser, LoadedModel, Text, Vae};
+use super::{Models, Shapes, memory_estimate};
 use crate::Result;
 use crate::checkpoint;
 use crate::protocol::{DeviceChoice, Precision, Sampler};
@@ -33,8 +33,8 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     };
     let name = format!("{name} (random weights)");
     let parameters = unet_parameters + TEXT_PARAMETERS + VAE_PARAMETERS + TINY_PARAMETERS;
-    memory::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
-    let builder = |part: &str| checkpoint::random(SEED, models.dtype, &models.device).pp(part);
+    memory_estimate::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
+    let builder = |part: &str| checkpoint::random_weights(SEED, models.dtype, &models.device).pp(part);
     // The defaults of all configs are Stable Diffusion 1.5's, and TAESD's.
     let config = TextConfig::default();
     let network = TextEncoder::new(builder("text_encoder"), &config)?;
@@ -52,7 +52,8 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let tokenizer = tokenizer(&name)?;
     let stepping = (Sampler::Flow, Err("random weights have no schedule".to_owned()));
     let tiny = Some(tiny.into());
-    models.student = Some(Model::new(name, hash, stepping, tokenizer, text.into(), unet.into(), vae.into(), tiny));
+    models.student =
+        Some(LoadedModel::new(name, hash, stepping, tokenizer, text.into(), unet.into(), vae.into(), tiny));
     Ok(models)
 }
 

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 const CAPACITY: usize = 32;
 
 #[derive(Default)]
-pub(super) struct Embeddings {
+pub(super) struct EmbeddingCache {
     /// Latest use last.
     entries: VecDeque<(Key, Tensor)>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Key {
     pub(super) ids: Vec<u32>,
 }
 
-impl Embeddings {
+impl EmbeddingCache {
     /// The embedding (1, L, D), which becomes the latest used.
     pub(super) fn get(&mut self, key: &Key) -> Option<Tensor> {
         let at = self.entries.iter().position(|(other, _)| other == key)?;
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes_first() -> candle_core::Result<()> {
-        let mut embeddings = Embeddings::default();
+        let mut embeddings = EmbeddingCache::default();
         for prompt in 0..CAPACITY {
             embeddings.insert(key(prompt), Tensor::zeros((1, 1, 1), DType::F32, &Device::Cpu)?);
         }

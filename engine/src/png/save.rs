@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 
-use super::pattern::{Name, Pattern};
+use super::filename_pattern::{Name, Pattern};
 use super::{encode, encode_animation};
 use crate::Result;
 use crate::atomic::{self, cannot_write, name_taken, temporary};

@@ -1,4 +1,4 @@
-//! The words of a prompt, and which of them a model does not know. A model knows the words that its `world.json` lists;
+//! The words of a prompt, and which of them a model does not know. A model knows the words that its `vocabulary.json` lists;
 //! where there is none, those that are one token each, if its vocabulary is a list of whole words ([`whole_words`]).
 
 use std::collections::{BTreeSet, HashSet};

@@ -8,15 +8,15 @@ use rayon::prelude::*;
 /// Tensors of any name and shape: biases 0, vectors 1 (the weights of norms), everything else uniform with variance
 /// `1 / fan_in`, so that values neither vanish nor grow on their way through a deep network. The same seed gives the
 /// same weights, in whatever order they are asked for.
-pub fn random(seed: u64, dtype: DType, device: &Device) -> VarBuilder<'static> {
-    VarBuilder::from_backend(Box::new(Random { seed }), dtype, device.clone())
+pub fn random_weights(seed: u64, dtype: DType, device: &Device) -> VarBuilder<'static> {
+    VarBuilder::from_backend(Box::new(RandomWeights { seed }), dtype, device.clone())
 }
 
-struct Random {
+struct RandomWeights {
     seed: u64,
 }
 
-impl SimpleBackend for Random {
+impl SimpleBackend for RandomWeights {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let dims = shape.dims();
         if name.ends_with("bias") {
@@ -61,20 +61,20 @@ mod tests {
 
     #[test]
     fn matrices_have_the_variance_of_their_fan_in() {
-        let builder = random(1, DType::F32, &Device::Cpu);
+        let builder = random_weights(1, DType::F32, &Device::Cpu);
         let values = builder.get((64, 16, 3, 3), "conv.weight").unwrap().flatten_all().unwrap();
         let values = values.to_vec1::<f32>().unwrap();
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         let variance = values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
         assert_close(mean, 0.0, Tolerance::absolute(0.01));
         assert_close(variance * 144.0, 1.0, Tolerance::absolute(0.05));
-        let again = random(1, DType::F32, &Device::Cpu).get((64, 16, 3, 3), "conv.weight").unwrap();
+        let again = random_weights(1, DType::F32, &Device::Cpu).get((64, 16, 3, 3), "conv.weight").unwrap();
         assert_eq!(again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), values);
     }
 
     #[test]
     fn norms_start_as_the_identity() {
-        let builder = random(1, DType::BF16, &Device::Cpu).pp("norm");
+        let builder = random_weights(1, DType::BF16, &Device::Cpu).pp("norm");
         let read = |name: &str| {
             let tensor = builder.get(3, name).unwrap().to_dtype(DType::F32).unwrap();
             tensor.to_vec1::<f32>().unwrap()

@@ -4,7 +4,7 @@
 use candle_core::DType;
 
 use super::Models;
-use super::model::{Model, Vae};
+use super::loaded_model::{LoadedModel, Vae};
 use crate::unet::UNetConfig;
 use crate::vae::AutoencoderConfig;
 use crate::{Error, Result, free_memory};
@@ -17,7 +17,7 @@ const RESNET_MAPS: f64 = 5.0;
 const TRANSFORMER_MAPS: f64 = 16.0;
 
 /// Refuses a picture of this size (pixels) that would not fit.
-pub(super) fn check(models: &Models, model: &Model, decoder: &Vae, size: (u32, u32), batch: usize) -> Result<()> {
+pub(super) fn check(models: &Models, model: &LoadedModel, decoder: &Vae, size: (u32, u32), batch: usize) -> Result<()> {
     let factor = model.vae.factor() as f64;
     let latents = f64::from(size.0) / factor * (f64::from(size.1) / factor);
     let unet = unet_values(&model.unet.config, latents) * batch as f64;

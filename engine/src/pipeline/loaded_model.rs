@@ -11,9 +11,9 @@ use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
 
-pub(super) struct Model {
+pub(super) struct LoadedModel {
     pub(super) card: ModelCard,
-    /// Whether the card's words are those of a world.json: all of them, where the tokenizer can name but some.
+    /// Whether the card's words are those of a vocabulary.json: all of them, where the tokenizer can name but some.
     listed: bool,
     pub(super) tokenizer: Tokenizer,
     pub(super) text: Arc<Text>,
@@ -38,7 +38,7 @@ pub(super) type Text = Part<TextEncoder, TextConfig>;
 pub(super) type Denoiser = Part<UNet, UNetConfig>;
 pub(super) type Vae = Part<Autoencoder, AutoencoderConfig>;
 
-impl Model {
+impl LoadedModel {
     /// Puts loaded parts together under a name and the ten hex digits that stand for their weights.
     pub(super) fn new(
         name: String,
@@ -67,7 +67,7 @@ impl Model {
         Self { card, listed: false, tokenizer, text, unet, vae, tiny, schedule }
     }
 
-    /// Takes the words of its world.json, which know more than the tokenizer's.
+    /// Takes the words of its vocabulary.json, which know more than the tokenizer's.
     pub(super) fn with_words(mut self, words: Option<Words>) -> Self {
         if let Some(words) = words {
             self.listed = true;

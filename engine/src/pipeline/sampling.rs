@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::model::Model;
+use super::loaded_model::LoadedModel;
 use super::path::{self, Trace};
 use crate::diffusion::{self, ddim, dpm, rectified};
 use crate::flow::euler;
@@ -29,7 +29,7 @@ pub(super) type Observe<'a> = dyn FnMut(usize, usize, &Tensor) -> Result<()> + '
 
 /// Goes `steps` steps from `noise` (1, C, h, w).
 pub(super) fn run(
-    model: &Model,
+    model: &LoadedModel,
     sampler: Sampler,
     noise: &Tensor,
     steps: usize,
@@ -59,7 +59,7 @@ fn flow(noise: &Tensor, steps: usize, predict: &mut Predict<'_>, observe: &mut O
 }
 
 fn diffuse(
-    model: &Model,
+    model: &LoadedModel,
     sampler: Sampler,
     noise: &Tensor,
     steps: usize,
@@ -71,11 +71,11 @@ fn diffuse(
         .as_ref()
         .map_err(|why| Error::Setting(format!("{} cannot be drawn with {}: {why}", model.card.name, sampler.name())))?;
     let is_dpm = sampler == Sampler::DpmPlusPlus2M;
-    let knots = if is_dpm { schedule.dpm(steps) } else { schedule.ddim(steps) };
+    let timesteps = if is_dpm { schedule.dpm(steps) } else { schedule.ddim(steps) };
     let mut trace = Trace::default();
     let mut epsilon = |x: &Tensor, step: usize| -> Result<Tensor> {
-        let prediction = predict(x, knots.times[step])?;
-        schedule.epsilon(x, &prediction, knots.levels[step])
+        let prediction = predict(x, timesteps.times[step])?;
+        schedule.epsilon(x, &prediction, timesteps.levels[step])
     };
     let mut watch = |step: diffusion::Step<'_>| -> Result<()> {
         if steps > 1 {
@@ -85,8 +85,8 @@ fn diffuse(
         observe(step.done, step.total, step.estimate)
     };
     let sample = if is_dpm { dpm::sample } else { ddim::sample };
-    let latents = sample(noise, &knots, &mut epsilon, &mut watch)?;
-    let (first, last) = (knots.levels[0], knots.levels[steps]);
+    let latents = sample(noise, &timesteps, &mut epsilon, &mut watch)?;
+    let (first, last) = (timesteps.levels[0], timesteps.levels[steps]);
     let end = rectified::time(last);
     let path = path::points(&rectified::position(noise, first)?, &rectified::position(&latents, last)?, end, &trace)?;
     Ok(Run { straightness: path::straightness(&path, end), path, latents })

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::component::{Component, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
-use super::world;
+use super::vocabulary;
 use crate::diffusion::Schedule;
 use crate::protocol::{Sampler, Words};
 use crate::text::tokenizer::TokenizerFiles;
@@ -36,8 +36,8 @@ pub struct ModelFolder {
     name: String,
     sampler: Sampler,
     scheduler: Files,
-    /// Where its world.json is, if it has one.
-    world: Files,
+    /// Where its vocabulary.json is, if it has one.
+    vocabulary: Files,
     tokenizer: Files,
     text_encoder: Arc<Component>,
     unet: Arc<Component>,
@@ -75,8 +75,8 @@ impl ModelFolder {
         let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let mut model = Self {
             name: files.name(),
-            world: match fallback {
-                Some(theirs) if !world::is_in(files) => theirs.world.clone(),
+            vocabulary: match fallback {
+                Some(theirs) if !vocabulary::is_in(files) => theirs.vocabulary.clone(),
                 _ => files.clone(),
             },
             latent_channels: latent_channels(&vae)?,
@@ -144,9 +144,9 @@ impl ModelFolder {
         Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))
     }
 
-    /// What its world.json says that it knows; `None` where there is none.
+    /// What its vocabulary.json says that it knows; `None` where there is none.
     pub fn words(&self) -> Result<Option<Words>> {
-        world::read(&self.world)
+        vocabulary::read(&self.vocabulary)
     }
 
     /// A CLIPTextModel.
@@ -179,10 +179,10 @@ impl ModelFolder {
         self.name = name;
     }
 
-    /// Takes the world.json of its pair, if there is one.
-    pub(super) fn set_world(&mut self, pair: &Files) {
-        if world::is_in(pair) {
-            self.world = pair.clone();
+    /// Takes the vocabulary.json of its pair, if there is one.
+    pub(super) fn set_vocabulary(&mut self, pair: &Files) {
+        if vocabulary::is_in(pair) {
+            self.vocabulary = pair.clone();
         }
     }
 

@@ -1,4 +1,4 @@
-//! `world.json`: what a pair was trained to draw, in words. The trainer writes it beside a pair (`instaflow-trainer
+//! `vocabulary.json`: what a pair was trained to draw, in words. The trainer writes it beside a pair (`instaflow-trainer
 //! export`); a model folder may carry one, too. It decides no picture, so that a bad one costs only itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::protocol::{WordClass, WordGroup, Words};
 use crate::text::words_of;
 
 /// The file's name.
-pub(super) const FILE: &str = "world.json";
+pub(super) const FILE: &str = "vocabulary.json";
 
 /// Words and phrases that a file may hold; Pocket has some hundreds.
 const MOST: usize = 10_000;
@@ -21,7 +21,7 @@ const LONGEST: usize = 80;
 const LONGEST_EXAMPLE: usize = 400;
 
 #[derive(Deserialize)]
-struct World {
+struct Vocabulary {
     groups: Vec<Group>,
     /// For each known word what it speaks of.
     words: BTreeMap<String, Vec<String>>,
@@ -46,32 +46,33 @@ pub(super) fn is_in(files: &Files) -> bool {
     files.names().iter().any(|name| name == FILE)
 }
 
-/// What a folder's `world.json` says; `None` where there is none. Every phrase in what this returns is of known words.
+/// What a folder's `vocabulary.json` says; `None` where there is none. Every phrase in what this returns is of known words.
 pub(super) fn read(files: &Files) -> Result<Option<Words>> {
     let Some(bytes) = files.read(FILE, CONFIG_LIMIT)? else { return Ok(None) };
     let advice = "the model is used without it; have `instaflow-trainer export` write it again, or delete it";
     let fault = |what: String| files.fault(FILE, format!("{what}: {advice}"));
-    let world: World = serde_json::from_slice(&bytes)
+    let vocabulary: Vocabulary = serde_json::from_slice(&bytes)
         .map_err(|error| fault(format!("is no list of what the model knows ({error})")))?;
-    check(&world).map_err(fault)?;
+    check(&vocabulary).map_err(fault)?;
     let classes = |classes: Vec<Class>| classes.into_iter().map(|Class { name, phrases }| WordClass { name, phrases });
-    let groups = world.groups.into_iter();
+    let groups = vocabulary.groups.into_iter();
     Ok(Some(Words {
-        known: world.words.into_keys().collect(),
+        known: vocabulary.words.into_keys().collect(),
         groups: groups.map(|group| WordGroup { name: group.name, classes: classes(group.classes).collect() }).collect(),
-        examples: world.examples,
+        examples: vocabulary.examples,
     }))
 }
 
 /// What is wrong, as the middle of a sentence.
-fn check(world: &World) -> Result<(), String> {
-    let known: BTreeSet<&str> = world.words.keys().map(String::as_str).collect();
+fn check(vocabulary: &Vocabulary) -> Result<(), String> {
+    let known: BTreeSet<&str> = vocabulary.words.keys().map(String::as_str).collect();
     if known.is_empty() {
         return Err("names no word".to_owned());
     }
-    let classes = || world.groups.iter().flat_map(|group| &group.classes);
+    let classes = || vocabulary.groups.iter().flat_map(|group| &group.classes);
     let phrases = || classes().flat_map(|class| &class.phrases);
-    if known.len() + world.groups.len() + classes().count() + phrases().count() + world.examples.len() > MOST {
+    if known.len() + vocabulary.groups.len() + classes().count() + phrases().count() + vocabulary.examples.len() > MOST
+    {
         return Err(format!("holds more than {MOST} words and phrases"));
     }
     for word in &known {
@@ -80,11 +81,11 @@ fn check(world: &World) -> Result<(), String> {
             return Err(format!("lists \"{}\" as a word, which must be letters in lower case", shown(word)));
         }
     }
-    let groups = world.groups.iter().map(|group| &group.name);
+    let groups = vocabulary.groups.iter().map(|group| &group.name);
     for name in groups.chain(classes().map(|class| &class.name)).chain(phrases()) {
         one_line(name, LONGEST)?;
     }
-    for text in phrases().chain(&world.examples) {
+    for text in phrases().chain(&vocabulary.examples) {
         one_line(text, LONGEST_EXAMPLE)?;
         if let Some(word) = words_of(text).map(|word| &text[word]).find(|word| !known.contains(&*word.to_lowercase())) {
             return Err(format!("says \"{}\", but \"{}\" is not among its words", shown(text), shown(word)));
@@ -115,9 +116,9 @@ mod tests {
         "examples": ["Lake, at night!"]
     }"#;
 
-    fn folder(world: &str) -> (tempfile::TempDir, Files) {
+    fn folder(vocabulary: &str) -> (tempfile::TempDir, Files) {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        std::fs::write(folder.path().join(FILE), world).expect("a folder that can be written");
+        std::fs::write(folder.path().join(FILE), vocabulary).expect("a folder that can be written");
         let files = Files::open_folder(folder.path()).expect("it is a folder");
         (folder, files)
     }

@@ -14,7 +14,7 @@ const MAX_SIDE: u32 = 16_384;
 /// Holds settings against the model that shall draw. Returns the picture's width and height in pixels.
 ///
 /// `noise`, where it is given, decides the size: (1, `channels`, height / `factor`, width / `factor`).
-pub(super) fn validate(
+pub(super) fn settings(
     settings: &Settings,
     card: &ModelCard,
     noise: Option<&Latents>,
@@ -91,7 +91,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut Settings), expected: Result<(u32, u32), &str>) {
         let mut settings = Settings::student("lake");
         change(&mut settings);
-        let found = validate(&settings, &card(), None, 4, 8);
+        let found = super::settings(&settings, &card(), None, 4, 8);
         match (found, expected) {
             (Ok(size), Ok(expected)) => assert_eq!(size, expected),
             (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
@@ -119,7 +119,7 @@ mod tests {
     fn noise_decides_the_size() {
         let noise = |shape: [usize; 4]| Latents { shape, values: Vec::new() };
         let mut settings = Settings::student("lake");
-        let size = |settings: &Settings, shape| validate(settings, &card(), Some(&noise(shape)), 4, 8);
+        let size = |settings: &Settings, shape| super::validate::settings(settings, &card(), Some(&noise(shape)), 4, 8);
         assert_eq!(size(&settings, [1, 4, 8, 16]).ok(), Some((128, 64)));
         for (shape, words) in [([2, 4, 8, 8], "2 pictures"), ([1, 8, 8, 8], "8 channels"), ([1, 4, 8, 9], "72x64")] {
             let error = size(&settings, shape).unwrap_err().to_string();

@@ -119,7 +119,7 @@ mod tests {
     fn noise_decides_the_size() {
         let noise = |shape: [usize; 4]| Latents { shape, values: Vec::new() };
         let mut settings = Settings::student("lake");
-        let size = |settings: &Settings, shape| super::validate::settings(settings, &card(), Some(&noise(shape)), 4, 8);
+        let size = |settings: &Settings, shape| super::settings(settings, &card(), Some(&noise(shape)), 4, 8);
         assert_eq!(size(&settings, [1, 4, 8, 16]).ok(), Some((128, 64)));
         for (shape, words) in [([2, 4, 8, 8], "2 pictures"), ([1, 8, 8, 8], "8 channels"), ([1, 4, 8, 9], "72x64")] {
             let error = size(&settings, shape).unwrap_err().to_string();

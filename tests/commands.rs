@@ -7,16 +7,9 @@ use std::process::{Command, Output};
 
 use instaflow_engine::png::read_settings;
 use instaflow_engine::protocol::{Decoder, Role, Sampler, Settings};
-use instaflow_test_support::{Tolerance, assert_close};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use instaflow_test_support::{PROMPT, Tolerance, assert_close, copy_folder, expected, fixture, tensor_in};
+use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
-
-/// The prompt of all pipeline runs in cases.json.
-const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake under sunshine.";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(name)
-}
 
 fn model() -> String {
     fixture("model").to_str().expect("a plain path").to_owned()
@@ -82,7 +75,7 @@ impl Place {
 
     /// A file with the first `count` rows of the reference outputs' `noise`.
     fn noise(&self, count: usize) -> String {
-        let (shape, values) = tensor(&fixture("expected.safetensors"), "noise");
+        let (shape, values) = expected("noise");
         let row: usize = shape[1..].iter().product();
         let bytes: Vec<u8> = values[..row * count].iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, vec![count, shape[1], shape[2], shape[3]], &bytes).expect("a tensor");
@@ -90,15 +83,6 @@ impl Place {
         fs::write(&path, safetensors::serialize([("noise", view)], None).expect("serialized")).expect("written");
         path.to_str().expect("a plain path").to_owned()
     }
-}
-
-fn tensor(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = fs::read(path).expect("a file");
-    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let view = file.tensor(name).expect("the tensor");
-    assert_eq!(view.dtype(), Dtype::F32);
-    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    (view.shape().to_vec(), values)
 }
 
 /// Compares latents with the reference's.
@@ -141,8 +125,8 @@ fn generate_agrees_with_the_published_pipeline() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with(&picture) && said.contains("128x128"), "{said}");
 
-        let (shape, values) = tensor(&place.path(&latents), "latents");
-        let (_, reference) = tensor(&fixture("expected.safetensors"), &format!("{name}_latents"));
+        let (shape, values) = tensor_in(&place.path(&latents), "latents");
+        let (_, reference) = expected(&format!("{name}_latents"));
         assert_eq!(shape, [1, 4, 16, 16]);
         check_latents(&values, &reference);
         assert_eq!(dimensions(&place.path(&picture)), (128, 128));
@@ -209,8 +193,8 @@ fn a_seed_is_the_same_picture_again() {
     assert_eq!(bytes("many-001.png"), bytes("last.png"));
     assert_eq!(bytes("many-002.png"), bytes("first.png"));
     assert!(!place.path("many.png").exists());
-    let (shape, many) = tensor(&place.path("many.safetensors"), "latents");
-    let single = |name: &str| tensor(&place.path(name), "latents").1;
+    let (shape, many) = tensor_in(&place.path("many.safetensors"), "latents");
+    let single = |name: &str| tensor_in(&place.path(name), "latents").1;
     assert_eq!(shape, [2, 4, 16, 16]);
     assert_eq!(many, [single("last.safetensors"), single("first.safetensors")].concat());
 }
@@ -222,8 +206,8 @@ fn noise_sets_size_and_count() {
     let common = ["generate", PROMPT, "-o", "a.png", "--model", &model, "--noise", &noise];
     place.good(&[&common[..], &["--save-latents", "l.safetensors"]].concat());
     assert_eq!(place.names(), ["a-001.png", "a-002.png", "l.safetensors", "noise-2.safetensors"]);
-    let (_, values) = tensor(&place.path("l.safetensors"), "latents");
-    let (_, reference) = tensor(&fixture("expected.safetensors"), "one_step_latents");
+    let (_, values) = tensor_in(&place.path("l.safetensors"), "latents");
+    let (_, reference) = expected("one_step_latents");
     check_latents(&values[..reference.len()], &reference);
 
     place.good(&[&common[..], &["--count", "2", "--size", "128x128", "--force"]].concat());
@@ -267,9 +251,9 @@ fn the_tiny_decoder_is_used_where_named() {
     place.bad(2, &["bench", "--model", &model, "--runs", "1", "--decoder", "tiny"], "no tiny decoder");
 
     // A model whose own decoder is the tiny one has both.
-    copy(&fixture("model"), &place.path("all-tiny"));
+    copy_folder(&fixture("model"), &place.path("all-tiny"));
     fs::remove_dir_all(place.path("all-tiny/vae")).expect("removed");
-    copy(&fixture("vae_tiny"), &place.path("all-tiny/vae"));
+    copy_folder(&fixture("vae_tiny"), &place.path("all-tiny/vae"));
     place.good(&["generate", "x", "--model", "all-tiny", "-o", "own.png", "--decoder", "tiny"]);
 }
 
@@ -293,7 +277,7 @@ fn nothing_is_overwritten_unasked() {
 
     place.good(&[&common[..], &["a.png", "--force", "--save-latents", "l.safetensors"]].concat());
     assert_eq!(dimensions(&place.path("a.png")), (128, 128));
-    assert_eq!(tensor(&place.path("l.safetensors"), "latents").0, [1, 4, 16, 16]);
+    assert_eq!(tensor_in(&place.path("l.safetensors"), "latents").0, [1, 4, 16, 16]);
 }
 
 #[test]
@@ -352,11 +336,11 @@ fn compare_shows_student_teacher_and_difference() {
     for words in ["student: 128x128", "1 step,", "teacher: 128x128", "25 steps,", "straightness", "PSNR"] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let (shape, values) = tensor(&place.path("l.safetensors"), "latents");
+    let (shape, values) = tensor_in(&place.path("l.safetensors"), "latents");
     assert_eq!(shape, [2, 4, 16, 16]);
     let (student, teacher) = values.split_at(values.len() / 2);
-    check_latents(student, &tensor(&fixture("expected.safetensors"), "one_step_latents").1);
-    check_latents(teacher, &tensor(&fixture("expected.safetensors"), "teacher_25_latents").1);
+    check_latents(student, &expected("one_step_latents").1);
+    check_latents(teacher, &expected("teacher_25_latents").1);
 
     // The panes are the pictures that `generate` draws, and their difference.
     place.good(&["generate", PROMPT, "-o", "s.png", "--model", &model, "--noise", &noise]);
@@ -425,7 +409,7 @@ fn a_sheet_shows_each_prompt_from_each_seed() {
 
 /// The fixture's model as a folder of Stable Diffusion's kind, with each sampler's own spacing, as the reference has it.
 fn stable_diffusion(place: &Place) {
-    copy(&fixture("model"), &place.path("sd"));
+    copy_folder(&fixture("model"), &place.path("sd"));
     for (file, from, to) in [
         ("model_index.json", "RectifiedFlowPipeline", "StableDiffusionPipeline"),
         ("scheduler/scheduler_config.json", "\"timestep_spacing\": \"leading\",", ""),
@@ -446,22 +430,21 @@ fn stable_diffusion_is_drawn_with_its_own_samplers() {
         let (output, latents) = (format!("{name}.png"), format!("{name}.safetensors"));
         let files = ["--model", model, "--noise", &noise, "-o", &output, "--save-latents", &latents];
         place.good(&[&["generate", PROMPT], &files[..], more].concat());
-        (tensor(&place.path(&latents), "latents").1, read_settings(&place.path(&output)).expect("settings").settings)
+        (tensor_in(&place.path(&latents), "latents").1, read_settings(&place.path(&output)).expect("settings").settings)
     };
-    let expected = |name: &str| tensor(&fixture("expected.safetensors"), name).1;
     let (latents, settings) = draw("own", "sd", &[]);
-    check_latents(&latents, &expected("sd_dpm_latents"));
+    check_latents(&latents, &expected("sd_dpm_latents").1);
     assert_eq!((settings.sampler, settings.steps), (Some(Sampler::DpmPlusPlus2M), 25));
     assert_close(settings.guidance, 5.0, Tolerance::EXACT);
     let (latents, settings) = draw("ddim", "sd", &["--sampler", "ddim"]);
-    check_latents(&latents, &expected("sd_ddim_latents"));
+    check_latents(&latents, &expected("sd_ddim_latents").1);
     assert_eq!(settings.sampler, Some(Sampler::Ddim));
     // Asked for, a sampler goes before what the folder says, defaults and all; its spacing stays the folder's.
     let (latents, _) = draw("asked", &model(), &["--sampler", "dpmpp-2m"]);
-    let leading = tensor(&fixture("expected_spacing.safetensors"), "sd_dpm_leading_latents").1;
+    let leading = tensor_in(&fixture("expected_spacing.safetensors"), "sd_dpm_leading_latents").1;
     check_latents(&latents, &leading);
     let (latents, _) = draw("flow", "sd", &["--sampler", "flow", "--steps", "8", "--guidance", "1"]);
-    check_latents(&latents, &expected("teacher_8_latents"));
+    check_latents(&latents, &expected("teacher_8_latents").1);
 
     let info = place.good(&["info", "own.png"]);
     assert!(info.contains("Sampler: DPM++ 2M"), "{info}");
@@ -481,11 +464,11 @@ fn a_baseline_is_compared_beside_the_pair() {
     assert!(said.contains("student | teacher | baseline | difference"), "{said}");
     assert!(said.contains("distance of student and baseline"), "{said}");
     assert_eq!(dimensions(&place.path("a.png")), (4 * 128, 128));
-    assert_eq!(tensor(&place.path("l.safetensors"), "latents").0, [3, 4, 16, 16]);
+    assert_eq!(tensor_in(&place.path("l.safetensors"), "latents").0, [3, 4, 16, 16]);
     let baseline = ["--model", "sd", "-o", "b.png", "--steps", "3", "--save-latents", "b.safetensors"];
     place.good(&[&["generate", PROMPT], &baseline[..]].concat());
     let (all, alone) =
-        (tensor(&place.path("l.safetensors"), "latents").1, tensor(&place.path("b.safetensors"), "latents").1);
+        (tensor_in(&place.path("l.safetensors"), "latents").1, tensor_in(&place.path("b.safetensors"), "latents").1);
     assert_eq!(all[2 * alone.len()..], alone, "the same noise and the same defaults");
     let object = json(&place.good(&["bench", "--baseline-model", "sd", "--model", &model, "--runs", "1", "--json"]));
     assert!(object["baseline_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
@@ -495,8 +478,8 @@ fn a_baseline_is_compared_beside_the_pair() {
 #[test]
 fn a_pair_is_one_folder() {
     let place = Place::new();
-    copy(&fixture("model"), &place.path("pair/teacher"));
-    copy(&fixture("model/unet"), &place.path("pair/student/unet"));
+    copy_folder(&fixture("model"), &place.path("pair/teacher"));
+    copy_folder(&fixture("model/unet"), &place.path("pair/student/unet"));
     fs::copy(fixture("model/model_index.json"), place.path("pair/student/model_index.json")).expect("copied");
     place.good(&["compare", "x", "-o", "a.png", "--model", "pair", "--steps", "2"]);
     place.good(&["generate", "x", "-o", "s.png", "--model", "pair"]);
@@ -506,15 +489,6 @@ fn a_pair_is_one_folder() {
     assert!(object["teacher_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
     assert!(place.good(&["tokens", "x", "--model", "pair"]).starts_with("49406 "));
     assert!(place.good(&["info", "pair"]).contains("teacher"));
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let to = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).expect("copied") }
-    }
 }
 
 fn json(text: &str) -> serde_json::Value {

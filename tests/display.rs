@@ -1,25 +1,23 @@
 //! The real program on a virtual display: keys are typed, the picture on screen changes, and after a kill all is there
 //! again.
 //!
-//! Needs Xvfb, xdotool, ImageMagick and a Vulkan driver (Debian: xvfb, xdotool, imagemagick, mesa-vulkan-drivers);
-//! where one is missing there is nothing to test, and the test says so.
-
-#[path = "support/display.rs"]
-mod support;
+//! Needs Xvfb, xdotool, ImageMagick and a Vulkan driver (Debian: xvfb, xdotool, imagemagick, mesa-vulkan-drivers). If one
+//! is missing, the test is skipped and says so; in CI (`CI=true`) it fails.
 
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{Ended, find_window, is_picture, middle, start_display, wait, xdotool};
+use crate::common::display::{Ended, find_window, is_picture, lacks_tools, middle, start_display, wait, xdotool};
+use instaflow_test_support::fixture;
 
 /// What is typed.
 const PROMPT: &str = "a snowy mountain near a lake at sunset";
 
 #[test]
 fn typed_keys_change_the_picture_and_are_remembered() {
-    if support::lacks_tools() {
+    if lacks_tools() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -55,10 +53,9 @@ fn typed_keys_change_the_picture_and_are_remembered() {
 
 /// The program on the fixture model; all it remembers is in `folder`.
 fn start_program(display: &str, folder: &Path) -> Ended {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model");
     let program = Command::new(env!("CARGO_BIN_EXE_instaflow"))
         .arg("--model")
-        .arg(model)
+        .arg(fixture("model"))
         .env("DISPLAY", display)
         .env("XDG_RUNTIME_DIR", folder)
         .env("XDG_STATE_HOME", folder)

@@ -1,27 +1,23 @@
 //! The real program on a virtual display: what its log says of a model that was opened, of a panic in the engine, and
 //! what it does not say.
 
-#[path = "support/display.rs"]
-mod support;
-
-use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{Ended, find_window, is_picture, middle, start_display, wait, xdotool};
+use crate::common::display::{Ended, find_window, is_picture, lacks_tools, middle, start_display, wait, xdotool};
+use instaflow_test_support::fixture;
 
 #[test]
 fn the_log_has_models_and_panics_and_no_prompts() {
-    if support::lacks_tools() {
+    if lacks_tools() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder for the test");
     let (_server, display) = start_display("1180x760");
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model");
     let program = Command::new(env!("CARGO_BIN_EXE_instaflow"))
         .arg("--model")
-        .arg(model)
+        .arg(fixture("model"))
         .env("DISPLAY", &display)
         .env("XDG_RUNTIME_DIR", folder.path())
         .env("XDG_STATE_HOME", folder.path())

@@ -3,7 +3,7 @@
 //! is measured:
 //!
 //! ```text
-//! cargo test --release -p instaflow --test frames -- --ignored --nocapture
+//! cargo test --release -p instaflow --test main frames:: -- --ignored --nocapture
 //! ```
 //!
 //! `INSTAFLOW_MEASURE_MODEL=FOLDER` measures another model, too. A graphics driver in software (lavapipe) takes the
@@ -11,16 +11,13 @@
 //! it: logic and ui. Whether the engine leaves the window a way in shows in a small one, where that driver itself has more
 //! frames a second than a screen.
 
-#[path = "support/display.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::common::display::{Ended, find_window, lacks_tools, start_display, xdotool};
 use serde_json::{Value, json};
-use support::{Ended, find_window, start_display, xdotool};
 
 const PROMPT: &str = "a snowy mountain near a lake at sunset with a red sailboat on the left";
 
@@ -46,7 +43,7 @@ struct FrameTime {
 #[test]
 #[ignore = "measures the machine it runs on"]
 fn the_windows_thread_is_quick_while_the_engine_works() {
-    if support::lacks_tools() {
+    if lacks_tools() {
         return;
     }
     let mut slow = Vec::new();

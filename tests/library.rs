@@ -149,7 +149,7 @@ fn a_hundred_kills_lose_nothing_that_was_told_to_be_kept() {
     for round in 0..ROUNDS {
         let from = told.kept.last_key_value().map_or(0, |(id, _)| *id);
         let mut program = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "keeps_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "library::keeps_until_it_is_killed", "--ignored", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()

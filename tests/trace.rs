@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use instaflow_test_support::fixture;
 use serde_json::Value;
 
 fn generate(folder: &Path, trace: &Path) -> Output {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model");
     Command::new(env!("CARGO_BIN_EXE_instaflow"))
         .args(["generate", "a secret lake", "--steps", "3", "--force", "--model"])
-        .arg(model)
+        .arg(fixture("model"))
         .arg("-o")
         .arg(folder.join("lake.png"))
         .arg("--trace")

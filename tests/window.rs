@@ -1,11 +1,8 @@
 //! The window, driven by the accessible names of its controls.
 
-#[path = "support/window.rs"]
-#[allow(dead_code, reason = "each file of tests needs a part of it")]
-mod support;
-
 use std::path::Path;
 
+use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::{Live, Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -13,7 +10,6 @@ use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
 use instaflow_test_support::{Tolerance, assert_close_case};
-use support::{Window, in_both_themes, model, pair, student};
 
 fn the_prompt_has_the_focus_and_every_key_draws() {
     let mut window = Window::ready(student());
@@ -654,7 +650,7 @@ fn a_narrow_window_folds_the_side_until_it_is_asked_for() {
 fn a_new_window_takes_the_theme_of_the_system() {
     let window = Window::ready(student());
     assert_eq!(window.state().controls().theme, Theme::System);
-    assert_eq!(window.ctx.theme(), support::theme());
+    assert_eq!(window.ctx.theme(), crate::common::window::theme());
 }
 
 in_both_themes!(

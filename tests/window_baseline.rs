@@ -1,37 +1,22 @@
 //! A third model in the window, driven by the accessible names of its controls: the fixture's model as student and
 //! teacher, and a copy that calls itself Stable Diffusion as the baseline.
 
-#[path = "support/window.rs"]
-#[allow(dead_code, reason = "each file of tests needs a part of it")]
-mod support;
-
 use std::path::Path;
 
+use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::{Against, Answer, Ask, CompareAs, distance};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Lane, OpenRequest, Role, Sampler, Source};
-use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
-use support::{Window, in_both_themes, model, pair, student};
+use instaflow_test_support::{Tolerance, assert_close, assert_close_case, copy_folder};
 use tempfile::TempDir;
 
 /// The fixture's model as a folder of Stable Diffusion's kind.
 fn stable_diffusion() -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).expect("a folder");
-        for entry in std::fs::read_dir(from).expect("the fixture").flatten() {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).expect("copied");
-            }
-        }
-    }
     let folder = tempfile::tempdir().expect("a folder for the test");
-    copy(&model(), folder.path());
+    copy_folder(&model(), folder.path());
     let index = folder.path().join("model_index.json");
     let text = std::fs::read_to_string(&index).expect("an index");
     std::fs::write(index, text.replace("RectifiedFlowPipeline", "StableDiffusionPipeline")).expect("written");

@@ -1,12 +1,9 @@
 //! Kept pictures in the window: kept, found, starred, deleted and brought back, looked at, restored, decoded again.
 
-#[path = "support/window.rs"]
-#[allow(dead_code, reason = "each file of tests needs a part of it")]
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::window::{Window, in_both_themes, pair, student};
 use egui::accesskit::Toggled;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -14,7 +11,7 @@ use instaflow::app::{Answer, Ask, Command};
 use instaflow::library::{Entry, index::Index, thumbnail};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Timings};
-use support::{Window, in_both_themes, pair, student};
+use instaflow_test_support::fixture;
 
 const BOTH: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
@@ -212,7 +209,7 @@ fn a_kept_picture_stands_in_the_place_of_the_live_one_until_one_types() {
 }
 
 fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/vae_tiny");
+    let tiny = fixture("vae_tiny");
     let mut window = Window::ready(OpenRequest { tiny_decoder: Some(tiny), ..pair() });
     write(&mut window, "a lake");
     let full = window.picture(Lane::Live).clone();

@@ -1,15 +1,11 @@
 //! What goes on in the prompt field: undo and redo, earlier prompts, by the keys and the accessible names.
 
-#[path = "support/window.rs"]
-#[allow(dead_code, reason = "each file of tests needs a part of it")]
-mod support;
-
+use crate::common::window::{Window, in_both_themes, student};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::Answer;
 use instaflow_engine::png;
 use instaflow_engine::protocol::Lane;
-use support::{Window, in_both_themes, student};
 
 const CONTROL: Modifiers = Modifiers::COMMAND;
 
@@ -25,15 +21,6 @@ impl Window {
             self.step();
         }
         self.run();
-    }
-
-    fn keys(&mut self, modifiers: Modifiers, key: Key) {
-        self.key_press_modifiers(modifiers, key);
-        self.run();
-    }
-
-    fn prompt(&self) -> &str {
-        &self.state().controls().prompt
     }
 
     /// Rests until the prompt counts as one that was meant.

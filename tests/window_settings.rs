@@ -1,14 +1,11 @@
 //! The window's settings, long work, errors and log, by the accessible names of their controls.
 
-#[allow(dead_code, reason = "each file of tests uses what it needs")]
-#[path = "support/window.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -17,7 +14,6 @@ use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
 use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Source};
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error};
-use support::{Window, in_both_themes, model, pair, student};
 
 /// The fixture with an AutoencoderTiny beside its own decoder.
 fn with_tiny() -> OpenRequest {

@@ -1,17 +1,14 @@
 //! What a model knows, in the window: unknown words, what is offered for them, examples, and the panel of all words.
 //! With the pair inside the program, and with the fixture, whose vocabulary is too large to name.
 
-#[path = "support/window.rs"]
-#[allow(dead_code, reason = "each file of tests needs a part of it")]
-mod support;
-
+use crate::common::window::{Window, in_both_themes, model, student};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use instaflow::app::Options;
 use instaflow_engine::protocol::{Lane, OpenRequest, Source};
 use instaflow_engine::worker::Engine;
-use support::{Window, in_both_themes, model, student};
+use instaflow_test_support::copy_folder;
 
 const LAKE: &str = r#"{
     "groups": [{ "name": "land", "classes": [{ "name": "lake", "phrases": ["lake", "mountain lake"] }] }],
@@ -20,23 +17,14 @@ const LAKE: &str = r#"{
 }"#;
 
 impl Window {
-    fn keys(&mut self, modifiers: Modifiers, key: Key) {
-        self.key_press_modifiers(modifiers, key);
-        self.run();
-    }
-
     /// Types, and waits for the count of the words.
     fn types(&mut self, text: &str) {
         for letter in text.chars() {
             self.event(egui::Event::Text(letter.to_string()));
         }
         self.settle();
-        let prompt = self.prompt();
+        let prompt = self.prompt().to_owned();
         self.wait("the count", |app| app.counted_prompt() == prompt);
-    }
-
-    fn prompt(&self) -> String {
-        self.state().controls().prompt.clone()
     }
 
     fn has(&self, label: &str) -> bool {
@@ -47,24 +35,12 @@ impl Window {
 /// The fixture with a list of what it knows.
 fn with_words(list: &str) -> (tempfile::TempDir, Window) {
     let folder = tempfile::tempdir().expect("a folder for the test");
-    copy(&model(), folder.path());
+    copy_folder(&model(), folder.path());
     std::fs::write(folder.path().join("vocabulary.json"), list).expect("a folder that can be written");
     let request = OpenRequest { model: Source::Folder(folder.path().to_owned()), ..OpenRequest::default() };
     let mut window = Window::new(request);
     window.settle();
     (folder, window)
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder that can be written");
-    for entry in std::fs::read_dir(from).expect("it is a folder").map(|entry| entry.expect("it can be listed")) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a folder that can be written");
-        }
-    }
 }
 
 fn an_unknown_word_is_underlined_and_its_neighbour_offered() {

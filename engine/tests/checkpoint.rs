@@ -11,13 +11,10 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, Error};
+use instaflow_test_support::{copy_folder, fixture};
 use tempfile::TempDir;
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
-
-fn fixture(part: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-sd")).join(part)
-}
 
 /// A file in a folder, spelt as this system spells it.
 fn inside(folder: &Path, file: &str) -> PathBuf {
@@ -26,20 +23,9 @@ fn inside(folder: &Path, file: &str) -> PathBuf {
 
 /// A folder of its own for each test, with copies of the fixture's parts in it.
 fn copy(parts: &[(&str, &str)]) -> TempDir {
-    fn copy_all(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy_all(&entry.path(), &target);
-            } else {
-                fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     for (from, to) in parts {
-        copy_all(&fixture(from), &folder.path().join(to));
+        copy_folder(&fixture(from), &folder.path().join(to));
     }
     folder
 }

@@ -1,21 +1,19 @@
 //! Stable Diffusion's samplers, held to what Diffusers gives for the fixture's model; and the mistakes in a scheduler's
 //! config that are refused before any work.
 
-mod support;
-
-use std::path::Path;
-
+use crate::support::{noise, open};
 use instaflow_engine::pipeline::{Drawn, Models, Step};
 use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Settings, Source};
 use instaflow_engine::{Cancel, Error};
-use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close};
-use support::{PROMPT, expected, expected_in, fixture, noise, open};
+use instaflow_test_support::{
+    PROMPT, Tolerance, assert_close_case, assert_not_close, copy_folder, expected, fixture, tensor_in,
+};
 use tempfile::TempDir;
 
 /// The fixture's model as a folder that calls itself Stable Diffusion; `edit` changes its scheduler's config.
 fn stable_diffusion(edit: impl FnOnce(&mut serde_json::Value)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    copy(&fixture("model"), folder.path());
+    copy_folder(&fixture("model"), folder.path());
     let change = |name: &str, edit: &mut dyn FnMut(&mut serde_json::Value)| {
         let path = folder.path().join(name);
         let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -26,18 +24,6 @@ fn stable_diffusion(edit: impl FnOnce(&mut serde_json::Value)) -> TempDir {
     let mut edit = Some(edit);
     change("scheduler/scheduler_config.json", &mut |config| edit.take().unwrap()(config));
     folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn folder(folder: &TempDir) -> Source {
@@ -106,7 +92,7 @@ fn the_spacing_that_a_folder_names_is_kept() {
     let models = open(&OpenRequest { model: folder(&sd), ..OpenRequest::default() });
     let settings = Settings::of(Role::Teacher, Sampler::DpmPlusPlus2M, PROMPT);
     let name = "sd_dpm_leading_latents";
-    let (_, wanted) = expected_in("expected_spacing.safetensors", name);
+    let (_, wanted) = tensor_in(&fixture("expected_spacing.safetensors"), name);
     check_against(&models, &settings, name, &wanted);
 }
 
@@ -188,7 +174,7 @@ fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
 
     // A flow opens without a scheduler, and says so only when it is asked to step as a diffusion.
     let flow = tempfile::tempdir().unwrap();
-    copy(&fixture("model"), flow.path());
+    copy_folder(&fixture("model"), flow.path());
     std::fs::remove_dir_all(flow.path().join("scheduler")).unwrap();
     let models = open(&OpenRequest { model: folder(&flow), ..OpenRequest::default() });
     assert!(models.draw(&Settings::student(PROMPT), None, &mut |_| {}, &Cancel::default()).is_ok());
@@ -205,8 +191,8 @@ fn stable_diffusion_is_no_student() {
     let error = Models::open(&request, &mut |_, _, _| {}).err().expect("refused").to_string();
     assert!(error.contains("no student"), "{error}");
     let pair = tempfile::tempdir().unwrap();
-    copy(sd.path(), &pair.path().join("student"));
-    copy(&fixture("model"), &pair.path().join("teacher"));
+    copy_folder(sd.path(), &pair.path().join("student"));
+    copy_folder(&fixture("model"), &pair.path().join("teacher"));
     let error = Models::open(&OpenRequest { model: folder(&pair), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
     let error = error.expect("refused").to_string();
     assert!(error.contains("student/"), "{error}");

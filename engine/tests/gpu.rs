@@ -2,10 +2,9 @@
 //! (tests/fixtures/tiny-sd), in every arithmetic, beside the CPU's own errors: prints a table. Another network's tensors
 //! belong into `networks`, another run of the pipeline into `RUNS`.
 //!
-//! `cargo test --release -p instaflow-engine --no-default-features --features cudnn --test gpu -- --ignored --nocapture`
+//! `cargo test --release -p instaflow-engine --no-default-features --features cudnn --test main gpu:: -- --ignored --nocapture`
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -15,7 +14,7 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, device};
-use instaflow_test_support::{Tolerance, compare};
+use instaflow_test_support::{PROMPT, Tolerance, compare, fixture};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -32,8 +31,6 @@ const COLUMNS: [(DeviceChoice, Precision, f64); 5] = [
 /// Runs of the pipeline, by the name of their expected latents: steps and guidance.
 const RUNS: [(&str, u32, f32); 3] =
     [("one_step_latents", 1, 0.0), ("teacher_8_latents", 8, 1.0), ("teacher_4_cfg2_latents", 4, 2.0)];
-
-const PROMPT: &str = "A photograph of a snowy mountain near a beautiful lake under sunshine.";
 
 #[test]
 #[ignore = "needs an NVIDIA GPU and a build with `--features cudnn`"]
@@ -156,10 +153,6 @@ fn tokens() -> Result<Vec<Vec<u32>>> {
     }
     rows.sort();
     Ok(rows.into_iter().map(|(_, ids)| ids).collect())
-}
-
-fn fixture(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(path)
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &str) -> Result<T> {

@@ -2,7 +2,6 @@
 //! through the kernels.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -10,13 +9,9 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, Error};
-use instaflow_test_support::{Tolerance, assert_close_case};
+use instaflow_test_support::{Tolerance, assert_close_case, fixture};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-fn fixture(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd").join(path)
-}
 
 fn json<T: serde::de::DeserializeOwned>(path: &str) -> Result<T> {
     Ok(serde_json::from_slice(&std::fs::read(fixture(path))?)?)

@@ -1,12 +1,11 @@
 //! Noise against `torch.randn`.
 
 use instaflow_engine::flow::noise::randn;
-use instaflow_test_support::{Tolerance, assert_close_case};
+use instaflow_test_support::{Tolerance, assert_close_case, fixture};
 
 #[test]
 fn noise_equals_torch_randn() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-sd/expected.safetensors");
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = std::fs::read(fixture("expected.safetensors")).unwrap();
     let expected = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut checked = 0;
     for (name, tensor) in expected.iter() {

@@ -1,14 +1,12 @@
 //! Whole pictures, held to what the InstaFlow authors' pipeline gives for the fixture's model; and the mistakes that
 //! must be refused before any work.
 
-mod support;
-
+use crate::support::{noise, open};
 use instaflow_engine::pipeline::{Latents, Models, Step};
 use instaflow_engine::protocol::{Decoder, OpenRequest, Role, Settings, Source};
 use instaflow_engine::{Cancel, Error, Result};
-use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
+use instaflow_test_support::{PROMPT, Tolerance, assert_close, assert_close_case, expected, fixture};
 use safetensors::SafeTensors;
-use support::{PROMPT, expected, fixture, noise, open};
 
 fn folder(name: &str) -> Source {
     Source::Folder(fixture(name))

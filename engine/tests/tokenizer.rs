@@ -1,16 +1,11 @@
 //! Token ids against Transformers' fast CLIP tokenizer.
 
-use std::path::PathBuf;
-
 use instaflow_engine::text::Tokenizer;
 use instaflow_engine::text::tokenizer::TokenizerFiles;
-
-fn fixture() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-sd"))
-}
+use instaflow_test_support::fixture;
 
 fn clip_files() -> TokenizerFiles {
-    let folder = fixture().join("model/tokenizer");
+    let folder = fixture("model/tokenizer");
     let read = |name: &str| std::fs::read(folder.join(name)).ok();
     TokenizerFiles {
         tokenizer_json: None,
@@ -29,8 +24,7 @@ fn clip() -> Tokenizer {
 
 #[test]
 fn the_reference_cases_exactly() {
-    let cases: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixture().join("cases.json")).unwrap()).unwrap();
+    let cases: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("cases.json")).unwrap()).unwrap();
     let tokenizer = clip();
     let mut checked = 0;
     for case in cases["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == "tokens") {

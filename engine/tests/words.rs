@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use instaflow_engine::checkpoint;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Source};
+use instaflow_test_support::{copy_folder, fixture};
 use tempfile::TempDir;
 
 const VOCABULARY: &str = r#"{
@@ -14,19 +15,6 @@ const VOCABULARY: &str = r#"{
     "examples": ["lake at night"]
 }"#;
 
-/// A copy of a folder, of files and folders.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -34,7 +22,7 @@ fn root() -> PathBuf {
 /// The fixture's model, whose vocabulary is CLIP's, with this `vocabulary.json`.
 fn model(vocabulary: Option<&str>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    copy(&root().join("tests/fixtures/tiny-sd/model"), folder.path());
+    copy_folder(&fixture("model"), folder.path());
     if let Some(vocabulary) = vocabulary {
         fs::write(folder.path().join("vocabulary.json"), vocabulary).unwrap();
     }
@@ -90,7 +78,7 @@ fn a_bad_list_costs_itself_and_not_the_model() {
 #[test]
 fn a_pair_says_it_once_for_both() {
     let folder = tempfile::tempdir().unwrap();
-    copy(&root().join("assets/pocket"), folder.path());
+    copy_folder(&root().join("assets/pocket"), folder.path());
     fs::write(folder.path().join("vocabulary.json"), VOCABULARY).unwrap();
     let summary = open(folder.path()).summary();
     let (student, teacher) = (summary.student.expect("a student"), summary.teacher.expect("a teacher"));
@@ -106,7 +94,7 @@ fn a_pair_says_it_once_for_both() {
 #[test]
 fn without_a_list_a_vocabulary_of_whole_words_tells() {
     let folder = tempfile::tempdir().unwrap();
-    copy(&root().join("assets/pocket"), folder.path());
+    copy_folder(&root().join("assets/pocket"), folder.path());
     fs::remove_file(folder.path().join("vocabulary.json")).unwrap();
     let models = open(folder.path());
     let words = models.summary().student.expect("a student").words.expect("its vocabulary is small");
@@ -130,7 +118,7 @@ mod pocket {
         assert_eq!(models.summary().remarks, []);
 
         let folder = tempfile::tempdir().unwrap();
-        copy(&root().join("assets/pocket"), folder.path());
+        copy_folder(&root().join("assets/pocket"), folder.path());
         fs::remove_file(folder.path().join("vocabulary.json")).unwrap();
         let silent = open(folder.path());
         for word in &said.known {

@@ -1,7 +1,6 @@
 //! The engine thread under the loads a window can put on it, with drawings that the tests hold up, and once with the
 //! fixture's real model.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use instaflow_engine::protocol::{
 };
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error, Result};
+use instaflow_test_support::fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LIVE: Task = Task::Draw(Lane::Live);
@@ -390,7 +390,7 @@ fn nothing_gives_way_to_decoding_again_but_it_comes_next() {
 
 #[test]
 fn a_stopped_opening_of_real_weights_is_no_failure() {
-    let model = Source::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model"));
+    let model = Source::Folder(fixture("model"));
     let request = OpenRequest { model, ..OpenRequest::default() };
     let cancel = Cancel::default();
     let mut parts = Vec::new();
@@ -492,7 +492,7 @@ fn dropping_the_engine_stops_a_running_job() {
 #[test]
 fn latents_are_decoded_again_to_the_same_picture_in_a_lane_that_gives_way() {
     let engine = Engine::spawn(|| {});
-    open(&engine, 1, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model").to_string_lossy());
+    open(&engine, 1, &fixture("model").to_string_lossy());
     until(&engine, ends(1));
     draw(&engine, 2, Lane::Live, "a lake");
     let drawn = picture_of(until(&engine, ends(2)));
@@ -526,9 +526,8 @@ fn picture_of(events: Vec<Event>) -> Picture {
 
 #[test]
 fn the_real_model_draws_and_survives_a_bad_folder() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd");
     let engine = Engine::spawn(|| {});
-    open(&engine, 1, &fixtures.join("model").to_string_lossy());
+    open(&engine, 1, &fixture("model").to_string_lossy());
     let events = until(&engine, ends(1));
     let Some(Event::End { outcome: Outcome::Opened(summary), .. }) = events.last() else {
         panic!("{events:#?}");
@@ -544,7 +543,7 @@ fn the_real_model_draws_and_survives_a_bad_folder() {
     assert_eq!((picture.width, picture.height, picture.rgb.len()), (128, 128, 128 * 128 * 3));
     assert!(*seconds >= picture.timings.total && picture.timings.unet > 0.0, "{:?}", picture.timings);
 
-    open(&engine, 3, &fixtures.join("no-such-model").to_string_lossy());
+    open(&engine, 3, &fixture("no-such-model").to_string_lossy());
     assert_eq!(story(&until(&engine, ends(3))), [("begin", 3), ("failed", 3)]);
     draw(&engine, 4, Lane::Live, "a lake at night");
     assert_eq!(story(&until(&engine, ends(4))), [("begin", 4), ("drawn", 4)]);

@@ -1,8 +1,12 @@
-//! What the tests of every crate share: comparing numbers with a reference, and skipping a test whose tools are missing.
-//! Change here how close is close, and what a missing tool means.
+//! What the tests of every crate share: comparing numbers with a reference, the fixture's model, and skipping a test whose
+//! tools are missing. Change here what a whole workspace of tests would otherwise repeat.
 
-pub mod close;
-pub mod tools;
+mod close;
+mod fixture;
+mod tools;
 
-pub use close::{Tolerance, assert_close, assert_close_case, assert_not_close, compare, distance};
+pub use close::{
+    Distance, Mismatch, Numbers, Tolerance, assert_close, assert_close_case, assert_not_close, compare, distance,
+};
+pub use fixture::{PROMPT, copy_folder, expected, fixture, tensor_in};
 pub use tools::skip_or_fail;

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Settings, Source};
-use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close, distance};
+use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close, copy_folder, distance, fixture};
 
 use super::{make_pairs, run_of, toy_run, train_base};
 use crate::config::{Config, Loss, Reflow};
@@ -78,7 +78,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     let mut config = Config::toy();
     config.sizes.latent_channels += 2;
     let larger = run_of(&folder.path().join("larger"), config, None)?;
-    copy_tokenizer(&run.tokenizer_folder(), &larger.tokenizer_folder())?;
+    copy_folder(&run.tokenizer_folder(), &larger.tokenizer_folder());
     assert!(adopt::take(&larger, &pair).unwrap_err().to_string().contains("decoder_blocks"));
 
     // Pairs of a flow that has learned on are another flow's.
@@ -169,7 +169,7 @@ fn an_evaluation_measures_everything_and_can_be_repeated() -> Result<()> {
     };
     toy_run(&folder.path().join("words"))?;
     let run = run_of(folder.path(), config, None)?;
-    copy_tokenizer(&folder.path().join("words/run/tokenizer"), &run.tokenizer_folder())?;
+    copy_folder(&folder.path().join("words/run/tokenizer"), &run.tokenizer_folder());
     let extent = Extent { count: 24, sweep: 0, varied: 2 };
     assert!(evaluate::write(&run, extent).is_err_and(|error| error.to_string().contains("classifier")));
     train_base(&run)?;
@@ -201,19 +201,6 @@ fn an_evaluation_measures_everything_and_can_be_repeated() -> Result<()> {
     Ok(())
 }
 
-fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
-}
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-sd/model")
-}
-
 /// A Stable Diffusion-shaped flow takes the base's place: reflow, distillation, and a pair that the engine opens.
 #[test]
 fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
@@ -221,12 +208,12 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
     let prompts = folder.path().join("prompts.txt");
     std::fs::write(&prompts, "a red fox in the snow\na bowl of fruit\n")?;
     let mut config = Config::toy();
-    config.model = fixture().to_str().expect("a path in Unicode").to_owned();
+    config.model = fixture("model").to_str().expect("a path in Unicode").to_owned();
     config.prompts = prompts.to_str().expect("a path in Unicode").to_owned();
     let run = run_of(folder.path(), config, None)?;
 
     // Its networks are those of the folder: what the engine draws with it, the trainer does, too.
-    let models = OpenRequest { model: Source::Folder(fixture()), ..OpenRequest::default() };
+    let models = OpenRequest { model: Source::Folder(fixture("model")), ..OpenRequest::default() };
     let models = Models::open(&models, &mut |_, _, _| ())?;
     let settings = Settings { seed: 3, steps: 2, guidance: 1.5, ..Settings::student("a bowl of fruit") };
     let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
@@ -271,7 +258,7 @@ fn a_run_does_not_begin_with_a_model_that_is_not_there() -> Result<()> {
         run_of(folder.path(), Config { model, ..Config::toy() }, None)
     };
     assert!(with(folder.path().join("nowhere")).is_err());
-    assert!(with(fixture()).is_ok());
+    assert!(with(fixture("model")).is_ok());
     assert!(run_of(folder.path(), Config::toy(), None).is_err(), "begun with another configuration");
     Ok(())
 }
@@ -281,7 +268,7 @@ fn a_run_does_not_begin_with_a_model_that_is_not_there() -> Result<()> {
 fn pairs_in_shares_are_those_of_one_run() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut config = Config::toy();
-    config.model = fixture().to_str().expect("a path in Unicode").to_owned();
+    config.model = fixture("model").to_str().expect("a path in Unicode").to_owned();
     let run = run_of(folder.path(), config, None)?;
     let solver = Solver { steps: 1, guidance: 1.0 };
     let make = |shard: Shard, batch: usize| {

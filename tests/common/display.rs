@@ -2,12 +2,14 @@
 //!
 //! Needs Xvfb, xdotool, ImageMagick and a Vulkan driver (Debian: xvfb, xdotool, imagemagick, mesa-vulkan-drivers).
 
-#![allow(dead_code, reason = "each test uses what it needs")]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use instaflow_test_support::skip_or_fail;
+
+use super::window::lacks_adapter;
 
 /// A loaded machine draws the window slowly.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -15,15 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The middle of the picture: nothing there blinks, and no pointer is near.
 const MIDDLE: &str = "200x200+300+350";
 
-/// Whether there is nothing to test with, which is said.
+/// Whether something is missing without which the program cannot be shown. Says what, and fails in CI.
 pub fn lacks_tools() -> bool {
-    ["Xvfb", "xdotool", "import"].into_iter().any(|tool| {
-        let lacks = Command::new(tool).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err();
-        if lacks {
-            eprintln!("skipped: {tool} is not installed");
-        }
-        lacks
-    })
+    let missing = ["Xvfb", "xdotool", "import"]
+        .into_iter()
+        .find(|tool| Command::new(tool).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err());
+    if let Some(tool) = missing {
+        skip_or_fail(tool);
+    }
+    missing.is_some() || lacks_adapter()
 }
 
 /// Waits for the window and puts it where the display shows it whole.

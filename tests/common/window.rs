@@ -12,6 +12,7 @@ use egui_kittest::kittest::Queryable;
 use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside, Reveal};
 use instaflow_engine::protocol::{Lane, OpenRequest, Picture, Source};
 use instaflow_engine::worker::Engine;
+use instaflow_test_support::{fixture, skip_or_fail};
 use tempfile::TempDir;
 
 /// How long the engine may take for anything a test waits for.
@@ -34,19 +35,27 @@ pub fn theme() -> egui::Theme {
 }
 
 /// Makes a test of each function, once in the light and once in the dark theme.
-#[allow(unused_macros, reason = "each file of tests needs a part of it")]
 macro_rules! in_both_themes {
     ($($test:ident),+ $(,)?) => {
         mod light {
-            $(#[test] fn $test() { super::support::in_theme(egui::Theme::Light, super::$test); })+
+            $(#[test] fn $test() { $crate::common::window::in_theme(egui::Theme::Light, super::$test); })+
         }
         mod dark {
-            $(#[test] fn $test() { super::support::in_theme(egui::Theme::Dark, super::$test); })+
+            $(#[test] fn $test() { $crate::common::window::in_theme(egui::Theme::Dark, super::$test); })+
         }
     };
 }
-#[allow(unused_imports, reason = "each file of tests needs a part of it")]
 pub(crate) use in_both_themes;
+
+/// Whether there is no graphics adapter to paint a window with, not even one in software. Says so, and fails in CI.
+pub fn lacks_adapter() -> bool {
+    // It panics if there is none.
+    let lacks = std::panic::catch_unwind(egui_kittest::wgpu::WgpuTestRenderer::new).is_err();
+    if lacks {
+        skip_or_fail("a graphics adapter (Debian: mesa-vulkan-drivers)");
+    }
+    lacks
+}
 
 /// A window, the answers its dialogs will get, and a folder of its own.
 pub struct Window {
@@ -59,7 +68,7 @@ pub struct Window {
 
 /// The folder of the fixture model.
 pub fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-sd/model")
+    fixture("model")
 }
 
 /// The fixture model as student.
@@ -182,6 +191,17 @@ impl Window {
     pub fn type_text(&mut self, text: &str) {
         self.event(egui::Event::Text(text.to_owned()));
         self.run();
+    }
+
+    /// Presses keys.
+    pub fn keys(&mut self, modifiers: egui::Modifiers, key: egui::Key) {
+        self.key_press_modifiers(modifiers, key);
+        self.run();
+    }
+
+    /// What stands in the prompt field.
+    pub fn prompt(&self) -> &str {
+        &self.state().controls().prompt
     }
 
     /// Presses a button by its name.

@@ -1,0 +1,14 @@
+//! The tests of the engine from outside. They are one program, so that it is linked once;
+//! `cargo test -p instaflow-engine --test main MODULE::` runs one file. A new file of tests is named here.
+
+mod checkpoint;
+mod diffusion;
+mod gpu;
+mod networks;
+mod noise;
+mod pipeline;
+mod pocket;
+mod support;
+mod tokenizer;
+mod words;
+mod worker;

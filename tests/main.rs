@@ -1,0 +1,19 @@
+//! The tests of the program as a whole: its commands, its files, its window, and the real binary on a virtual display.
+//! They are one program, so that it is linked once; `cargo test -p instaflow --test main MODULE::` runs one file. A new
+//! file of tests is named here.
+
+mod commands;
+mod common;
+mod display;
+mod display_log;
+mod frames;
+mod library;
+mod png;
+mod trace;
+mod window;
+mod window_baseline;
+mod window_film;
+mod window_flow;
+mod window_settings;
+mod window_snapshots;
+mod window_words;

@@ -10,14 +10,15 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::{bf16, f16};
+use instaflow_test_support::skip_or_fail;
 
 use crate::cuda::operations::launch::{Arg, Launch, Module, Operation};
 
-/// Whether there is a C++ compiler; says so where there is none.
+/// Whether there is a C++ compiler. Without one, these tests cannot compile the kernels.
 pub(super) fn present() -> bool {
     let found = Command::new(compiler()).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        println!("skipped: no C++ compiler ({}), which these tests compile the kernels with", compiler());
+        skip_or_fail(&format!("a C++ compiler ({})", compiler()));
     }
     found
 }

@@ -138,8 +138,12 @@ fn an_existing_file_is_replaced_only_when_asked() {
     save(&path, &picture("x"), true, true).expect("overwritten");
     assert!(read_settings(&path).is_ok());
 
-    assert!(save(&folder.path().join("no/such/a.png"), &picture("x"), true, true).is_err());
-    assert!(save(folder.path(), &picture("x"), true, true).is_err(), "a folder");
+    let kind = |path: &Path| match save(path, &picture("x"), true, true) {
+        Err(Error::File { source, .. }) => source.kind(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind(&folder.path().join("no/such/a.png")), std::io::ErrorKind::NotFound);
+    assert_eq!(kind(folder.path()), std::io::ErrorKind::IsADirectory);
     let left: Vec<_> =
         fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("entry").file_name()).collect();
     assert_eq!(left, ["a.png"], "temporary files stay behind");

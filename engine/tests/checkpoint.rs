@@ -11,7 +11,7 @@ use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_engine::vae::Autoencoder;
 use instaflow_engine::{Cancel, Error};
-use instaflow_test_support::{copy_folder, fixture};
+use instaflow_test_support::{assert_error, copy_folder, fixture};
 use tempfile::TempDir;
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -101,8 +101,9 @@ fn tensors_are_read_in_the_asked_type() {
         };
         assert_eq!(values(&tensor), values(expected));
     }
-    assert!(model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()).get((1, 2), name).is_err());
-    assert!(model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()).get((1, 2), "nowhere").is_err());
+    let get = |name: &str| model.unet().builder(DType::F32, &Device::Cpu, &Cancel::default()).get((1, 2), name);
+    assert_error(get(name), "[1, 2] is expected");
+    assert_error(get("nowhere"), "nowhere is missing");
 }
 
 #[test]

@@ -212,6 +212,7 @@ fn guidance(text: &str) -> Result<f32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn sizes_are_two_positive_numbers() {
@@ -219,7 +220,7 @@ mod tests {
             assert_eq!(size(text).ok(), expected, "{text}");
         }
         for text in ["", "x", "512", "512x", "0x64", "64x-64", "64x64x64", "4294967296x64", "a x b"] {
-            assert!(size(text).is_err(), "{text:?}");
+            assert_error(size(text), "WIDTHxHEIGHT");
         }
     }
 
@@ -245,7 +246,7 @@ mod tests {
     fn guidance_is_a_finite_number_from_0_up() {
         assert_eq!(guidance("1.5"), Ok(1.5));
         for text in ["-0.1", "nan", "inf", "1e39", "", "two"] {
-            assert!(guidance(text).is_err(), "{text:?}");
+            assert_error(guidance(text), "0 or more");
         }
     }
 }

@@ -119,7 +119,7 @@ fn percentile(sorted: &[f64], part: f64) -> anyhow::Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use instaflow_test_support::{Tolerance, assert_close};
+    use instaflow_test_support::{Tolerance, assert_close, assert_error};
 
     #[test]
     fn percentiles_are_values_that_occurred() {
@@ -128,7 +128,7 @@ mod tests {
             assert_close(percentile(&values, part).expect("values"), expected, Tolerance::absolute(1e-12));
         }
         assert_close(percentile(&[7.0], 0.95).expect("a value"), 7.0, Tolerance::absolute(1e-12));
-        assert!(percentile(&[], 0.5).is_err());
+        assert_error(percentile(&[], 0.5), "a longer prompt");
     }
 
     #[test]

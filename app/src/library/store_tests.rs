@@ -75,7 +75,9 @@ fn stars_and_deletions_are_kept_and_what_was_deleted_goes_at_the_next_start() {
     let opened = open(&folder);
     let found: Vec<_> = opened.entries.iter().map(|entry| (entry.id, entry.starred)).collect();
     assert_eq!(found, [(1, true), (3, false)]);
-    assert!(!opened.store.path(2).exists() && opened.store.latents(2).is_err());
+    assert!(!opened.store.path(2).exists());
+    let failure = opened.store.latents(2).expect_err("its latents are gone too");
+    assert!(failure.message.contains("cannot read"), "{failure:?}");
     let mut store = opened.store;
     store.purge(&[1, 3, 99]).expect("one that is not there is gone already");
     drop(store);
@@ -107,7 +109,8 @@ fn decoding_again_replaces_pixels_and_keeps_the_rest() {
     assert_eq!(store.picture(1).expect("a picture").rgb, again.rgb);
     let small = thumbnail::decode(&store.thumbnail(1).expect("a thumbnail")).expect("a JPEG");
     assert!(small.pixels.iter().all(|pixel| pixel.r() > 190), "the thumbnail is of the new pixels");
-    assert!(store.replace(9, &again).is_err(), "nothing to replace");
+    let failure = store.replace(9, &again).expect_err("there is nothing to replace");
+    assert!(failure.message.contains("picture 9"), "{failure:?}");
 }
 
 #[test]

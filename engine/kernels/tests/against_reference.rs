@@ -7,7 +7,7 @@ mod random;
 use candle_core::{Device, Result, Tensor, Var};
 use instaflow_kernels::reference as plain;
 use instaflow_kernels::{self as fast, Activation, Conv2d, Extras, Linear};
-use instaflow_test_support::{Tolerance, assert_close_case};
+use instaflow_test_support::{Tolerance, assert_close_case, assert_error};
 
 /// Some gradients are zero throughout.
 const TOLERANCE: Tolerance = Tolerance::of_largest(1e-5).or_absolute(1e-8);
@@ -232,17 +232,18 @@ fn any_number_of_threads_gives_the_same() -> Result<()> {
 fn wrong_shapes_are_refused() -> Result<()> {
     let x = random(&[1, 4, 4, 3], 1)?;
     let layer = Conv2d::new(random(&[2, 4, 3, 3], 2)?.as_tensor().clone(), None)?;
-    assert!(layer.forward(&x, Extras::default()).is_err());
+    assert_error(layer.forward(&x, Extras::default()), "do not suit an image");
     let layer = Conv2d::new(random(&[2, 3, 3, 3], 2)?.as_detached_tensor(), None)?;
     let x = x.as_detached_tensor();
     let shift = Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?;
-    assert!(layer.forward(&x, Extras { shift: Some(&shift), ..Extras::default() }).is_err());
-    assert!(layer.forward(&x, Extras::residual(&x)).is_err());
-    assert!(Linear::new(random(&[2, 4], 2)?.as_tensor().clone(), None)?.forward(&x, Extras::default()).is_err());
-    assert!(fast::group_norm(&x, &x, &x, 2, 1e-5, false).is_err());
-    assert!(fast::layer_norm(&x, &x, &x, 1e-5).is_err());
-    assert!(fast::geglu(&x.narrow(3, 0, 3)?).is_err());
+    assert_error(layer.forward(&x, Extras { shift: Some(&shift), ..Extras::default() }), "shift");
+    assert_error(layer.forward(&x, Extras::residual(&x)), "residual");
+    let linear = Linear::new(random(&[2, 4], 2)?.as_tensor().clone(), None)?;
+    assert_error(linear.forward(&x, Extras::default()), "linear: weights");
+    assert_error(fast::group_norm(&x, &x, &x, 2, 1e-5, false), "group_norm: 3 channels");
+    assert_error(fast::layer_norm(&x, &x, &x, 1e-5), "layer_norm: weights");
+    assert_error(fast::geglu(&x.narrow(3, 0, 3)?), "geglu: the last dimension");
     let tokens = x.flatten(1, 2)?;
-    assert!(fast::attention(&tokens, &tokens, &tokens, 2, 1.0, false).is_err());
+    assert_error(fast::attention(&tokens, &tokens, &tokens, 2, 1.0, false), "do not suit 2 heads");
     Ok(())
 }

@@ -55,7 +55,7 @@ fn mix(x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use instaflow_test_support::{Tolerance, assert_close};
+    use instaflow_test_support::{Tolerance, assert_close, assert_error};
 
     use super::*;
 
@@ -81,6 +81,6 @@ mod tests {
         };
         assert_eq!(read("weight"), [1.0; 3]);
         assert_eq!(read("bias"), [0.0; 3]);
-        assert!(builder.get_unchecked("weight").is_err());
+        assert_error(builder.get_unchecked("weight"), "asked for without one");
     }
 }

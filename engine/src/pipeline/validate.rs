@@ -72,6 +72,7 @@ fn noise_size(settings: &Settings, noise: &Latents, channels: usize, factor: u32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     fn card() -> ModelCard {
         ModelCard {
@@ -126,6 +127,7 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
         settings.size = Some((64, 64));
-        assert!(size(&settings, [1, 4, 8, 16]).is_err(), "asked for one size, given noise of another");
+        // Asked for one size, given noise of another.
+        assert_error(size(&settings, [1, 4, 8, 16]), "for 128x64 pixels, not for 64x64");
     }
 }

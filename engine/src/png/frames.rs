@@ -65,6 +65,7 @@ mod tests {
     use super::super::read_settings;
     use super::*;
     use crate::protocol::{Settings, Timings};
+    use instaflow_test_support::assert_error;
 
     fn frames(count: u32) -> Vec<Picture> {
         let picture = |seed| Picture {
@@ -102,7 +103,11 @@ mod tests {
         }
         assert_eq!(names(&folder), ["lake"], "nothing else is left");
         let bare = save_frames(&folder, "lake", &frames, false).expect("it can be written");
-        assert!(read_settings(&bare.join("frame-0001.png")).is_err(), "the switch leaves the settings out");
+        let error = read_settings(&bare.join("frame-0001.png")).expect_err("the switch leaves the settings out");
+        assert!(
+            matches!(&error, Error::File { source, .. } if source.to_string().contains("carries none")),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -126,7 +131,7 @@ mod tests {
         let error = save_frames(home.path(), "no/such/folder", &frames(2), true).expect_err("no such folder");
         assert!(error.to_string().contains("cannot write"), "{error}");
         assert_eq!(names(home.path()), ["file"], "what was begun is gone");
-        assert!(save_frames(home.path(), "lake", &[], true).is_err());
+        assert_error(save_frames(home.path(), "lake", &[], true), "at least one picture");
     }
 
     #[cfg(unix)]

@@ -296,6 +296,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use clap::CommandFactory;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -309,8 +310,8 @@ mod tests {
         let changed = Changes { steps: Some(7), rate: Some(0.5), ..none }.apply(base)?;
         assert_eq!((changed.steps, changed.batch, changed.rate), (7, base.batch, 0.5));
         assert!(Changes { rate: Some(1e-6), ..none }.apply(base)?.validate().is_ok());
-        assert!(Changes { batch: Some(0), ..none }.apply(base).is_err());
-        assert!(Changes { rate: Some(f64::NAN), ..none }.apply(base).is_err());
+        assert_error(Changes { batch: Some(0), ..none }.apply(base), "--batch");
+        assert_error(Changes { rate: Some(f64::NAN), ..none }.apply(base), "--rate");
         Ok(())
     }
 }

@@ -199,6 +199,7 @@ fn write_with(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn tensors_come_back_one_by_one() -> Result<()> {
@@ -226,7 +227,7 @@ mod tests {
         let bytes = std::fs::read(&path)?;
         for length in [0, 5, 20, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length])?;
-            assert!(TensorFile::open(&path).is_err(), "{length} bytes");
+            assert_error(TensorFile::open(&path), "a.safetensors");
         }
         assert!(TensorFile::open(&folder.path().join("none"))?.is_none());
         Ok(())

@@ -152,7 +152,7 @@ impl Matrix {
 mod tests {
     use super::*;
     use crate::random::Random;
-    use instaflow_test_support::{Tolerance, assert_close};
+    use instaflow_test_support::{Tolerance, assert_close, assert_error};
 
     fn gaussian(mean: &[f64], covariance: &[f64]) -> Gaussian {
         let covariance = Matrix { size: mean.len(), values: covariance.to_vec() };
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn too_few_or_broken_features_are_refused() {
-        assert!(Gaussian::of(&[vec![1.0]]).is_err());
-        assert!(Gaussian::of(&[vec![1.0], vec![f32::NAN]]).is_err());
-        assert!(Gaussian::of(&[vec![1.0], vec![1.0, 2.0]]).is_err());
+        assert_error(Gaussian::of(&[vec![1.0]]), "two pictures");
+        assert_error(Gaussian::of(&[vec![1.0], vec![f32::NAN]]), "no numbers");
+        assert_error(Gaussian::of(&[vec![1.0], vec![1.0, 2.0]]), "different lengths");
     }
 }

@@ -133,7 +133,7 @@ fn max_pool(x: &Tensor, side: usize) -> Result<Tensor> {
 mod tests {
     use super::*;
     use candle_core::Var;
-    use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
+    use instaflow_test_support::{Tolerance, assert_close, assert_close_case, assert_error};
 
     #[test]
     fn pooling_is_candles_and_has_a_gradient() -> Result<()> {
@@ -152,7 +152,7 @@ mod tests {
                 Tolerance::absolute(1e-3),
             );
         }
-        assert!(max_pool(&x.narrow(1, 0, 1)?, 3).is_err());
+        assert_error(max_pool(&x.narrow(1, 0, 1)?, 3), "too small for this network");
         Ok(())
     }
 

@@ -88,13 +88,14 @@ impl Prompts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn a_file_gives_its_lines_in_turn() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("prompts.txt");
         let open = || Prompts::open(path.to_str().unwrap_or_default());
-        assert!(open().is_err());
+        assert_error(open(), "prompts.txt");
         std::fs::write(&path, "a lake\n\n  a hill \n")?;
         let prompts = open()?;
         assert_eq!([0, 1, 2].map(|row| prompts.of(7, row).text), ["a lake", "a hill", "a lake"]);

@@ -227,6 +227,7 @@ fn path(folder: &Path, index: usize) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
     use std::time::{Duration, Instant};
 
     fn make(range: Range<usize>) -> Result<Tensors> {
@@ -252,7 +253,8 @@ mod tests {
         let origin = Origin::from([("from".to_owned(), "a".to_owned())]);
         let late = limits(&folder, Some(Instant::now()));
         assert!(!fill(&folder, 300, Shard::WHOLE, 16, &origin, &workers, &late, make)?);
-        assert!(read(&folder, 300).is_err(), "nothing was made in no time");
+        // Nothing was made in no time.
+        assert_error(read(&folder, 300), "no rows were made");
         assert!(fill_at(&folder, 100, Shard::WHOLE, "a")?);
         assert_eq!(read(&folder, usize::MAX)?.0.count(), 100);
         assert!(fill_at(&folder, ROWS, Shard::WHOLE, "a")?);
@@ -272,7 +274,7 @@ mod tests {
         );
         let values = rows.latents(&[300, 2], &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(values, [300.0, -300.0, 2.0, -2.0]);
-        assert!(fill_at(&folder, 600, Shard::WHOLE, "b").is_err());
+        assert_error(fill_at(&folder, 600, Shard::WHOLE, "b"), "was made otherwise");
 
         // A share that was asked for less than the others leaves a gap, which is named.
         assert!(fill_at(&folder, 3 * ROWS, "1/2".parse().map_err(anyhow::Error::msg)?, "a")?);
@@ -330,7 +332,7 @@ mod tests {
         assert_eq!("1/1".parse(), Ok(Shard::WHOLE));
         assert_eq!("3/7".parse(), Ok(Shard { index: 2, count: 7 }));
         for wrong in ["", "1", "0/2", "3/2", "1/0", "a/b", "-1/2"] {
-            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+            assert_error(wrong.parse::<Shard>(), &format!("{wrong:?} is no share"));
         }
     }
 }

@@ -142,6 +142,7 @@ fn join(word: &mut Vec<String>, (left, right): &(String, String)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn every_word_is_one_token() -> Result<()> {
@@ -151,7 +152,8 @@ mod tests {
         let tokenizer = crate::run::open_tokenizer(folder.path(), 48)?;
         check(&tokenizer, &words, size(folder.path())?)?;
         let strange = ["mountainous".to_owned()];
-        assert!(check(&tokenizer, &strange, size(folder.path())?).is_err(), "a word that no caption has");
+        // A word that no caption has.
+        assert_error(check(&tokenizer, &strange, size(folder.path())?), "not one token");
         Ok(())
     }
 

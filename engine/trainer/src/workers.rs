@@ -69,6 +69,7 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instaflow_test_support::assert_error;
 
     #[test]
     fn results_keep_the_order_of_the_items() -> Result<()> {
@@ -85,7 +86,7 @@ mod tests {
         let failed = workers.map(vec![0, 1, 2], |i| if i == 2 { Err(anyhow!("two")) } else { Ok(i) });
         assert_eq!(failed.unwrap_err().to_string(), "two");
         let panicked = workers.map(vec![0, 1], |i| if i == 1 { panic!("planted") } else { Ok(i) });
-        assert!(panicked.is_err());
+        assert_error(panicked, "a worker panicked");
         Ok(())
     }
 

@@ -1,12 +1,14 @@
-//! What the tests of every crate share: comparing numbers with a reference, the fixture's model, and skipping a test whose
+//! What the tests of every crate share: comparing numbers with a reference, expected errors, the fixture's model, and skipping a test whose
 //! tools are missing. Change here what a whole workspace of tests would otherwise repeat.
 
 mod close;
+mod errors;
 mod fixture;
 mod tools;
 
 pub use close::{
     Distance, Mismatch, Numbers, Tolerance, assert_close, assert_close_case, assert_not_close, compare, distance,
 };
+pub use errors::assert_error;
 pub use fixture::{PROMPT, copy_folder, expected, fixture, tensor_in};
 pub use tools::skip_or_fail;

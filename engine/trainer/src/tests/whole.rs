@@ -7,7 +7,9 @@ use candle_core::{DType, Device};
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Settings, Source};
-use instaflow_test_support::{Tolerance, assert_close_case, assert_not_close, copy_folder, distance, fixture};
+use instaflow_test_support::{
+    Tolerance, assert_close_case, assert_error, assert_not_close, copy_folder, distance, fixture,
+};
 
 use super::{make_pairs, run_of, toy_run, train_base};
 use crate::config::{Config, Loss, Reflow};
@@ -55,7 +57,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     }
     plot::write(&run, None)?;
     assert!(run.path("plots/reflow-1.png").exists() && run.path("plots/autoencoder.png").exists());
-    assert!(plot::write(&run, Some("nothing")).is_err());
+    assert_error(plot::write(&run, Some("nothing")), "no stage named nothing");
 
     let pair = folder.path().join("pair");
     export::write(&run, &pair, STACKED)?;
@@ -257,9 +259,9 @@ fn a_run_does_not_begin_with_a_model_that_is_not_there() -> Result<()> {
         let model = model.to_str().expect("a path in Unicode").to_owned();
         run_of(folder.path(), Config { model, ..Config::toy() }, None)
     };
-    assert!(with(folder.path().join("nowhere")).is_err());
+    assert_error(with(folder.path().join("nowhere")), "nowhere");
     assert!(with(fixture("model")).is_ok());
-    assert!(run_of(folder.path(), Config::toy(), None).is_err(), "begun with another configuration");
+    assert_error(run_of(folder.path(), Config::toy(), None), "begun with another configuration");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use instaflow::library::{Library, News, Opened, Store};
-use instaflow_engine::protocol::{Decoder, Latents, Picture, Settings, Timings};
+use instaflow_engine::protocol::{Decoder, Latents, Picture, Settings};
 
 /// How often the program is killed.
 const ROUNDS: u64 = 100;
@@ -24,21 +24,20 @@ fn picture(number: u32, decoder: Decoder) -> Picture {
     let light = if decoder == Decoder::Tiny { 0 } else { 64 };
     let byte = |at: u32| (at.wrapping_mul(31).wrapping_add(number.wrapping_mul(17)) % 190) as u8 + light;
     Picture {
-        width,
-        height,
-        rgb: (0..width * height * 3).map(byte).collect(),
-        settings: Settings {
-            seed: number,
-            size: Some((width, height)),
-            decoder,
-            ..Settings::student(format!("number {number}"))
-        },
         model: "none".to_owned(),
         model_hash: "0123456789".to_owned(),
-        timings: Timings::default(),
-        straightness: None,
-        path: [].into(),
         latents: Some(Arc::new(Latents { shape: [1, 1, 1, 2], values: vec![number as f32, -1.0] })),
+        ..Picture::new(
+            width,
+            height,
+            (0..width * height * 3).map(byte).collect(),
+            Settings {
+                seed: number,
+                size: Some((width, height)),
+                decoder,
+                ..Settings::student(format!("number {number}"))
+            },
+        )
     }
 }
 

@@ -6,30 +6,25 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::Error;
 use instaflow_engine::png::{Pattern, Restored, encode, read_settings, save, save_quick};
-use instaflow_engine::protocol::{Blend, Decoder, Picture, Role, Settings, Timings};
+use instaflow_engine::protocol::{Blend, Decoder, Picture, Role, Settings};
 use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 use tempfile::TempDir;
 
 fn picture(prompt: &str) -> Picture {
+    let settings = Settings {
+        seed: u32::MAX,
+        size: Some((3, 2)),
+        steps: 25,
+        guidance: 1.1,
+        negative_prompt: format!("not {prompt}"),
+        decoder: Decoder::Tiny,
+        ..Settings::teacher(prompt)
+    };
     Picture {
-        width: 3,
-        height: 2,
-        rgb: (0..18).map(|value| value * 14).collect(),
-        settings: Settings {
-            seed: u32::MAX,
-            size: Some((3, 2)),
-            steps: 25,
-            guidance: 1.1,
-            negative_prompt: format!("not {prompt}"),
-            decoder: Decoder::Tiny,
-            ..Settings::teacher(prompt)
-        },
         model: "my model: a, \"b\"".into(),
         model_hash: "0123456789".into(),
-        timings: Timings::default(),
         straightness: Some(0.5),
-        path: [].into(),
-        latents: None,
+        ..Picture::new(3, 2, (0..18).map(|value| value * 14).collect(), settings)
     }
 }
 

@@ -192,6 +192,24 @@ pub struct Picture {
     pub latents: Option<Arc<Latents>>,
 }
 
+impl Picture {
+    /// A picture of which nothing is known except its pixels and settings.
+    pub fn new(width: u32, height: u32, rgb: Arc<[u8]>, settings: Settings) -> Self {
+        Self {
+            width,
+            height,
+            rgb,
+            settings,
+            model: String::new(),
+            model_hash: String::new(),
+            timings: Timings::default(),
+            straightness: None,
+            path: [].into(),
+            latents: None,
+        }
+    }
+}
+
 /// One step of a run of several, seen from its end. Those of a diffusion model are in the coordinates of a rectified
 /// flow (see [`diffusion::rectified`](crate::diffusion::rectified)), and begin a little after its noise.
 #[derive(Clone, Copy, Debug, PartialEq)]

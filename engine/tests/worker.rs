@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use instaflow_engine::pipeline::Step;
 use instaflow_engine::protocol::{
     Event, JobId, Lane, Latents, ModelSummary, OpenRequest, Outcome, Picture, Precision, Request, Settings, Source,
-    Task, Timings, TokenCount,
+    Task, TokenCount,
 };
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error, Result};
@@ -48,16 +48,9 @@ impl Studio {
 
 fn picture(settings: &Settings) -> Picture {
     Picture {
-        width: 1,
-        height: 1,
-        rgb: [0, 0, 0].into(),
-        settings: settings.clone(),
         model: "studio".to_owned(),
         model_hash: "0123456789".to_owned(),
-        timings: Timings::default(),
-        straightness: None,
-        path: [].into(),
-        latents: None,
+        ..Picture::new(1, 1, [0, 0, 0].into(), settings.clone())
     }
 }
 

@@ -95,25 +95,19 @@ fn scale(map: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use instaflow_engine::protocol::{Settings, Timings};
+    use instaflow_engine::protocol::Settings;
 
     use super::*;
     use instaflow_test_support::{Tolerance, assert_close};
 
     fn picture(width: u32, height: u32, value: impl Fn(u32, u32, u32) -> u32) -> Picture {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-        Picture {
+        Picture::new(
             width,
             height,
-            rgb: pixels.flat_map(|(x, y)| [0, 1, 2].map(|c| value(x, y, c) as u8)).collect(),
-            settings: Settings::student(""),
-            model: String::new(),
-            model_hash: String::new(),
-            timings: Timings::default(),
-            straightness: None,
-            path: [].into(),
-            latents: None,
-        }
+            pixels.flat_map(|(x, y)| [0, 1, 2].map(|c| value(x, y, c) as u8)).collect(),
+            Settings::student(""),
+        )
     }
 
     #[test]

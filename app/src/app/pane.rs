@@ -162,23 +162,11 @@ pub(super) fn fitting(ctx: &egui::Context, image: ColorImage) -> ColorImage {
 #[cfg(test)]
 mod tests {
     use egui::Color32;
-    use instaflow_engine::protocol::Timings;
 
     use super::*;
 
     fn picture(seed: u32) -> Picture {
-        Picture {
-            width: 1,
-            height: 1,
-            rgb: vec![0; 3].into(),
-            settings: Settings { seed, ..Settings::student("lake") },
-            timings: Timings::default(),
-            straightness: None,
-            path: [].into(),
-            latents: None,
-            model: String::new(),
-            model_hash: String::new(),
-        }
+        Picture::new(1, 1, vec![0; 3].into(), Settings { seed, ..Settings::student("lake") })
     }
 
     #[test]

@@ -161,18 +161,7 @@ mod tests {
     use super::*;
 
     fn picture(rgb: &[u8]) -> Picture {
-        Picture {
-            width: 1,
-            height: 2,
-            rgb: rgb.into(),
-            settings: Settings::teacher("lake"),
-            model: String::new(),
-            model_hash: String::new(),
-            timings: instaflow_engine::protocol::Timings::default(),
-            straightness: None,
-            path: [].into(),
-            latents: None,
-        }
+        Picture::new(1, 2, rgb.into(), Settings::teacher("lake"))
     }
 
     #[test]

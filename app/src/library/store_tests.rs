@@ -9,16 +9,17 @@ use super::*;
 
 fn picture(prompt: &str) -> Picture {
     Picture {
-        width: 6,
-        height: 4,
-        rgb: (0..72).map(|value| value * 3).collect(),
-        settings: Settings { seed: 7, size: Some((6, 4)), decoder: Decoder::Tiny, ..Settings::student(prompt) },
         model: "Pocket".to_owned(),
         model_hash: "0123456789".to_owned(),
         timings: Timings { total: 0.5, ..Timings::default() },
         straightness: Some(1.5),
-        path: [].into(),
         latents: Some(std::sync::Arc::new(Latents { shape: [1, 1, 1, 2], values: vec![0.25, -3.0] })),
+        ..Picture::new(
+            6,
+            4,
+            (0..72).map(|value| value * 3).collect(),
+            Settings { seed: 7, size: Some((6, 4)), decoder: Decoder::Tiny, ..Settings::student(prompt) },
+        )
     }
 }
 

@@ -64,21 +64,19 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::super::read_settings;
     use super::*;
-    use crate::protocol::{Settings, Timings};
+    use crate::protocol::Settings;
     use instaflow_test_support::assert_error;
 
     fn frames(count: u32) -> Vec<Picture> {
         let picture = |seed| Picture {
-            width: 2,
-            height: 1,
-            rgb: [0, 1, 2, 3, 4, seed as u8].into(),
-            settings: Settings { seed, size: Some((2, 1)), ..Settings::student("lake") },
             model: "model".to_owned(),
             model_hash: "0123456789".to_owned(),
-            timings: Timings::default(),
-            straightness: None,
-            path: [].into(),
-            latents: None,
+            ..Picture::new(
+                2,
+                1,
+                [0, 1, 2, 3, 4, seed as u8].into(),
+                Settings { seed, size: Some((2, 1)), ..Settings::student("lake") },
+            )
         };
         (0..count).map(picture).collect()
     }

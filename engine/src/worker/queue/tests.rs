@@ -1,7 +1,6 @@
 //! Someone types, a model draws, and the clock is a number: what begins, what is abandoned and what is shown.
 
 use super::*;
-use crate::protocol::Timings;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -98,18 +97,7 @@ impl Desk {
 }
 
 fn picture(settings: &Settings) -> Picture {
-    Picture {
-        width: 1,
-        height: 1,
-        rgb: [0; 3].into(),
-        settings: settings.clone(),
-        model: String::new(),
-        model_hash: String::new(),
-        timings: Timings::default(),
-        straightness: None,
-        path: [].into(),
-        latents: None,
-    }
+    Picture::new(1, 1, [0; 3].into(), settings.clone())
 }
 
 const SENTENCE: &str = "a snowy mountain near a lake";

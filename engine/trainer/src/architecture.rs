@@ -8,7 +8,12 @@ use instaflow_engine::vae::{AutoencoderConfig, TinyConfig};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::config::Sizes;
+use crate::run_config::Sizes;
+
+/// Prefix of the text encoder's weights among those of a flow.
+pub const TEXT: &str = "text_encoder.";
+/// Prefix of the U-Net's weights.
+pub const UNET: &str = "unet.";
 
 /// The networks of a pair.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::Loss;
+use crate::run_config::Loss;
 use crate::shards::Shard;
-use crate::times::Times;
+use crate::timestep_sampling::TimestepSampling;
 use crate::training::Schedule;
 
 /// Trains the pair of models that InstaFlow carries inside itself, or fine-tunes a rectified flow in Diffusers layout.
@@ -29,8 +29,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub model: Option<PathBuf>,
     /// Where the networks compute.
-    #[arg(long, global = true, value_enum, default_value_t = On::Cpu)]
-    pub device: On,
+    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub device: DeviceArg,
     /// Cores to use: on the CPU each works on its own share of every batch, else they prepare batches.
     #[arg(long, global = true, default_value_t = 2)]
     pub threads: usize,
@@ -78,14 +78,14 @@ pub enum Command {
         #[command(flatten)]
         options: Scenes,
         /// How to draw times, if not as the configuration says.
-        #[arg(long, value_enum)]
-        times: Option<Times>,
+        #[arg(long = "times", value_enum)]
+        timestep_sampling: Option<TimestepSampling>,
     },
     /// Draw with a flow: data for the next reflow, and for distillation.
     Pairs {
         /// Whose pairs.
         #[arg(long, value_enum)]
-        from: From,
+        from: FlowArg,
         /// How many, those of all shares together; kept in files of 256.
         #[arg(long, default_value_t = 4_096)]
         count: usize,
@@ -106,22 +106,22 @@ pub enum Command {
     /// Train the next rectified flow on pairs of the one before.
     Reflow {
         /// The flow before, whose weights and pairs it starts from.
-        #[arg(long, value_enum, default_value_t = From::Base)]
-        from: From,
+        #[arg(long, value_enum, default_value_t = FlowArg::Base)]
+        from: FlowArg,
         /// What to minimise, if not what the configuration says.
         #[arg(long, value_enum)]
         loss: Option<Loss>,
         /// How to draw times, if not as the configuration says.
-        #[arg(long, value_enum)]
-        times: Option<Times>,
+        #[arg(long = "times", value_enum)]
+        timestep_sampling: Option<TimestepSampling>,
         #[command(flatten)]
-        pairs: FromPairs,
+        pairs: PairArgs,
     },
     /// Train a one-step student on pairs of a flow.
     Distill {
         /// The flow whose weights and pairs it starts from.
-        #[arg(long, value_enum, default_value_t = From::Reflow1)]
-        from: From,
+        #[arg(long, value_enum, default_value_t = FlowArg::Reflow1)]
+        from: FlowArg,
         /// One U-Net, not two in series.
         #[arg(long)]
         single: bool,
@@ -132,7 +132,7 @@ pub enum Command {
         #[arg(long, value_enum)]
         second_loss: Option<Loss>,
         #[command(flatten)]
-        pairs: FromPairs,
+        pairs: PairArgs,
     },
     /// Draw held-out prompts with everything trained so far, as a sheet.
     Sheet {
@@ -146,7 +146,7 @@ pub enum Command {
         #[arg(long, requires = "seeds")]
         teacher: bool,
         #[command(flatten)]
-        which: Which,
+        which: StudentArgs,
         /// Where to; in the run's folder if not given.
         #[arg(long, short)]
         output: Option<PathBuf>,
@@ -173,7 +173,7 @@ pub enum Command {
         /// Folder that gets `teacher` and `student`.
         folder: PathBuf,
         #[command(flatten)]
-        which: Which,
+        which: StudentArgs,
     },
     /// Time a training step of Pocket's U-Net on random data; needs no run.
     BenchStep {
@@ -191,7 +191,7 @@ pub enum Command {
 
 /// Where networks compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum On {
+pub enum DeviceArg {
     /// One replica per core.
     Cpu,
     /// One replica on the first GPU.
@@ -200,7 +200,7 @@ pub enum On {
 
 /// A flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum From {
+pub enum FlowArg {
     /// The base flow, or the model's.
     Base,
     /// The 2-rectified flow.
@@ -218,7 +218,7 @@ pub enum From {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Scenes {
     #[command(flatten)]
-    changes: Changes,
+    changes: ScheduleArgs,
     /// Different scenes to train on; each takes 48 KiB of memory at 128×128.
     #[arg(long)]
     pool: Option<usize>,
@@ -226,10 +226,10 @@ pub struct Scenes {
 
 /// Options of the stages that learn from pairs.
 #[derive(Clone, Debug, Args)]
-pub struct FromPairs {
+pub struct PairArgs {
     /// What to change in the schedule.
     #[command(flatten)]
-    pub changes: Changes,
+    pub changes: ScheduleArgs,
     /// Use at most this many pairs.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     pub limit: usize,
@@ -240,10 +240,10 @@ pub struct FromPairs {
 
 /// Which student.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Which {
+pub struct StudentArgs {
     /// The flow that it was distilled from.
-    #[arg(long, value_enum, default_value_t = From::Reflow1)]
-    pub from: From,
+    #[arg(long, value_enum, default_value_t = FlowArg::Reflow1)]
+    pub from: FlowArg,
     /// The single one, not the stacked one.
     #[arg(long)]
     pub single: bool,
@@ -251,7 +251,7 @@ pub struct Which {
 
 /// What to change in a stage's schedule. A run that goes on may change it, too: the learning rate follows at once.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct Changes {
+pub struct ScheduleArgs {
     /// Optimizer steps from start to end, those of earlier runs included.
     #[arg(long)]
     steps: Option<u64>,
@@ -266,7 +266,7 @@ pub struct Changes {
     rate: Option<f64>,
 }
 
-impl Changes {
+impl ScheduleArgs {
     /// The schedule with what was asked for.
     pub fn apply(self, schedule: Schedule) -> Result<Schedule> {
         let rate = self.rate.unwrap_or(schedule.rate);
@@ -294,7 +294,7 @@ impl Scenes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::run_config::Config;
     use clap::CommandFactory;
     use instaflow_test_support::assert_error;
 
@@ -306,12 +306,12 @@ mod tests {
     #[test]
     fn a_schedule_takes_changes_and_refuses_nonsense() -> Result<()> {
         let base = Config::pocket().base.schedule;
-        let none = Changes::default();
-        let changed = Changes { steps: Some(7), rate: Some(0.5), ..none }.apply(base)?;
+        let none = ScheduleArgs::default();
+        let changed = ScheduleArgs { steps: Some(7), rate: Some(0.5), ..none }.apply(base)?;
         assert_eq!((changed.steps, changed.batch, changed.rate), (7, base.batch, 0.5));
-        assert!(Changes { rate: Some(1e-6), ..none }.apply(base)?.validate().is_ok());
-        assert_error(Changes { batch: Some(0), ..none }.apply(base), "--batch");
-        assert_error(Changes { rate: Some(f64::NAN), ..none }.apply(base), "--rate");
+        assert!(ScheduleArgs { rate: Some(1e-6), ..none }.apply(base)?.validate().is_ok());
+        assert_error(ScheduleArgs { batch: Some(0), ..none }.apply(base), "--batch");
+        assert_error(ScheduleArgs { rate: Some(f64::NAN), ..none }.apply(base), "--rate");
         Ok(())
     }
 }

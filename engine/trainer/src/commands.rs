@@ -7,29 +7,29 @@ use candle_core::Device;
 use instaflow_engine::device;
 use instaflow_engine::protocol::DeviceChoice;
 
-use crate::cli::{Arguments, Command, From, On, Which};
-use crate::config::{Base, Config, Distill, Reflow};
-use crate::draw::Contestant;
-use crate::files;
-use crate::pictures::HELD_OUT;
-use crate::run::Run;
+use crate::bpe::{self, BpeVocabulary};
+use crate::cli::{Arguments, Command, DeviceArg, FlowArg, StudentArgs};
+use crate::eval_target::EvalTarget;
+use crate::file_io;
+use crate::pictures::HELD_OUT_SEEDS;
+use crate::run_config::{Base, Config, Distill, Reflow};
 use crate::scenes;
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::bench_step::{self, Timing};
-use crate::stages::evaluate::Extent;
+use crate::stages::evaluate::EvalSize;
 use crate::stages::pairs::{Amount, Solver};
 use crate::stages::{
-    adopt, autoencoder, base, classifier, decoder, distill, evaluate, export, pairs, plot, reflow, sheet,
+    adopt, autoencoder, base, classifier, contact_sheet, decoder, distill, evaluate, export, pairs, plot, reflow,
 };
 use crate::training::Limits;
-use crate::vocabulary::{self, Vocabulary};
+use crate::training_run::Run;
 use crate::workers::Workers;
 
 /// Does it.
 pub fn execute(arguments: Arguments) -> Result<()> {
     let device = match arguments.device {
-        On::Cpu => Device::Cpu,
-        On::Cuda => device::open(DeviceChoice::Cuda)?.0,
+        DeviceArg::Cpu => Device::Cpu,
+        DeviceArg::Cuda => device::open(DeviceChoice::Cuda)?.0,
     };
     if let Command::BenchStep { batch, micro_batch, serve } = arguments.command {
         let replicas = replicas(&device, arguments.threads)?;
@@ -38,23 +38,23 @@ pub fn execute(arguments: Arguments) -> Result<()> {
     let mut run = open(&arguments, device)?;
     match arguments.command {
         Command::Scenes { count, output } => {
-            let chosen: Vec<_> = (0..count).map(|seed| scenes::sample(HELD_OUT + seed)).collect();
-            files::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
+            let chosen: Vec<_> = (0..count).map(|seed| scenes::sample(HELD_OUT_SEEDS + seed)).collect();
+            file_io::print(&chosen.iter().map(|scene| scene.caption(0) + "\n").collect::<String>())?;
             let side = run.config.sizes.drawn();
             let pictures = run.cores.map(chosen, |scene| Ok(scene.render(side)))?;
             let output = output.unwrap_or_else(|| run.path("scenes.png"));
-            files::write_png(&output, &scenes::contact_sheet(&pictures, side, 8))
+            file_io::write_png(&output, &scenes::contact_sheet(&pictures, side, 8))
         }
         Command::Tokenizer => {
-            run.check_scenes("a vocabulary")?;
+            run.require_scenes("a vocabulary")?;
             let words = scenes::words();
             let folder = run.tokenizer_folder();
-            Vocabulary::learn(&words).write(&folder, run.config.sizes.tokens)?;
-            let vocabulary = vocabulary::size(&folder)?;
-            vocabulary::check(&run.tokenizer()?, &words, vocabulary)?;
-            files::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
+            BpeVocabulary::learn(&words).write(&folder, run.config.sizes.tokens)?;
+            let vocabulary = bpe::size(&folder)?;
+            bpe::check(&run.tokenizer()?, &words, vocabulary)?;
+            file_io::print(&format!("{} words, {vocabulary} tokens\n", words.len()))
         }
-        Command::Adopt { folder } => adopt::take(&run, &folder),
+        Command::Adopt { folder } => adopt::adopt(&run, &folder),
         Command::Autoencoder(options) => {
             let (schedule, pool) = options.apply(run.config.autoencoder.schedule, run.config.autoencoder.pool)?;
             autoencoder::train(&run, &schedule, pool)
@@ -67,19 +67,20 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             let (schedule, pool) = options.apply(run.config.classifier.schedule, run.config.classifier.pool)?;
             classifier::train(&run, &schedule, pool)
         }
-        Command::Base { options, times } => {
+        Command::Base { options, timestep_sampling } => {
             let (schedule, pool) = options.apply(run.config.base.schedule, run.config.base.pool)?;
-            base::train(&run, &Base { pool, times: times.unwrap_or(run.config.base.times), schedule })
+            let timestep_sampling = timestep_sampling.unwrap_or(run.config.base.timestep_sampling);
+            base::train(&run, &Base { pool, timestep_sampling, schedule })
         }
         Command::Pairs { from, count, shard, steps, guidance, batch } => {
             pairs::make(&run, from.stage(), Amount { count, shard, batch }, Solver { steps, guidance })
         }
-        Command::Reflow { from, loss, times, pairs } => {
+        Command::Reflow { from, loss, timestep_sampling, pairs } => {
             run.lpips = pairs.lpips;
             let given = &run.config.reflow;
             let settings = Reflow {
                 loss: loss.unwrap_or(given.loss),
-                times: times.unwrap_or(given.times),
+                timestep_sampling: timestep_sampling.unwrap_or(given.timestep_sampling),
                 schedule: pairs.changes.apply(given.schedule)?,
             };
             reflow::train(&run, &settings, from as u8, pairs.limit)
@@ -93,19 +94,19 @@ pub fn execute(arguments: Arguments) -> Result<()> {
                 first_share: given.first_share,
                 schedule: pairs.changes.apply(given.schedule)?,
             };
-            distill::train(&run, &settings, Which { from, single }.student(), pairs.limit)
+            distill::train(&run, &settings, StudentArgs { from, single }.student(), pairs.limit)
         }
         Command::Sheet { rows, seeds, teacher, which, output } => {
             let output = output.unwrap_or_else(|| run.path("sheet.png"));
-            let Some(seeds) = seeds else { return sheet::write(&run, &output, rows) };
-            let contestant = if teacher {
-                Contestant::teacher(&run, which.from.stage())?
+            let Some(seeds) = seeds else { return contact_sheet::write_targets(&run, &output, rows) };
+            let target = if teacher {
+                EvalTarget::teacher(&run, which.from.stage())?
             } else {
-                Contestant::one_step(Stage::Student(which.student()))
+                EvalTarget::one_step(Stage::Student(which.student()))
             };
-            sheet::grid(&run, &contestant, &run.trained(contestant.stage)?, &output, rows, seeds)
+            contact_sheet::write_seeds(&run, &target, &run.trained(target.stage)?, &output, rows, seeds)
         }
-        Command::Evaluate { count, sweep, varied } => evaluate::write(&run, Extent { count, sweep, varied }),
+        Command::Evaluate { count, sweep, varied } => evaluate::write(&run, EvalSize { count, sweep, varied }),
         Command::Plot { stage } => plot::write(&run, stage.as_deref()),
         Command::Export { folder, which } => export::write(&run, &folder, which.student()),
         // Done before a run was opened.
@@ -132,7 +133,7 @@ fn open(arguments: &Arguments, device: Device) -> Result<Run> {
     if let Some(model) = &arguments.model {
         // The whole path: a run may be taken up again from another folder.
         let model = std::path::absolute(model).with_context(|| format!("cannot find {}", model.display()))?;
-        let begun = arguments.run.join(crate::config::FILE);
+        let begun = arguments.run.join(crate::run_config::FILE);
         let mut given = match config.take() {
             Some(config) => config,
             None if begun.exists() => Config::read(&begun)?,
@@ -148,13 +149,13 @@ fn replicas(device: &Device, threads: usize) -> Result<Workers> {
     if device.is_cpu() { Workers::new(threads) } else { Workers::of_threads(1, threads) }
 }
 
-impl From {
+impl FlowArg {
     fn stage(self) -> Stage {
         Stage::Flow(self as u8)
     }
 }
 
-impl Which {
+impl StudentArgs {
     fn student(self) -> Student {
         Student { from: self.from as u8, stacks: if self.single { 1 } else { STACKS } }
     }

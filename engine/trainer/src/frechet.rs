@@ -151,7 +151,7 @@ impl Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::seeded_random::Random;
     use instaflow_test_support::{Tolerance, assert_close, assert_error};
 
     fn gaussian(mean: &[f64], covariance: &[f64]) -> Gaussian {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use instaflow_kernels::{Conv2d, Extras};
 
-use crate::files::TensorFile;
+use crate::file_io::TensorFile;
 use crate::parameters::Tensors;
 
 /// The network and the weight of each of its channels.
@@ -89,7 +89,7 @@ impl Lpips {
     }
 
     /// Feature maps (B, h, w, C) of pictures (B, 3, H, W) in [−1, 1].
-    pub fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+    pub fn feature_maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         let x = pictures.permute((0, 2, 3, 1))?.contiguous()?;
         let mut x = x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?;
         let mut maps = Vec::with_capacity(self.stages.len());
@@ -178,10 +178,10 @@ mod tests {
         assert_eq!(lpips.name(), "LPIPS (AlexNet)");
         let picture = Var::rand(-1f32, 1.0, (1, 3, 64, 64), &Device::Cpu)?;
         // The sides that torchvision's AlexNet has for 64 pixels.
-        let sides: Vec<usize> = lpips.maps(&picture)?.iter().map(|map| map.dims()[2]).collect();
+        let sides: Vec<usize> = lpips.feature_maps(&picture)?.iter().map(|map| map.dims()[2]).collect();
         assert_eq!(sides, [15, 7, 3, 3, 3]);
 
-        let distance = crate::perceptual::Perceptual::Lpips(lpips);
+        let distance = crate::perceptual::FeatureDistance::Lpips(lpips);
         let other = Tensor::rand(-1f32, 1.0, (1, 3, 64, 64), &Device::Cpu)?;
         assert_close(distance.distance(&picture, &picture)?.to_scalar::<f32>()?, 0.0, Tolerance::absolute(1e-9));
         let apart = distance.distance(&picture, &other)?;

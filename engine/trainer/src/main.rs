@@ -1,8 +1,8 @@
 //! Trains the Pocket pair: scenes, autoencoder, base flow, reflow, one-step students; and measures what came out.
 //!
-//! Every stage is a subcommand that reads what the stages before it left in the run's folder, goes on from its own
-//! checkpoint, and may be stopped at any time. `README.md` beside the sources lists them in order. Change here how the
-//! process starts; the modules stand in the order from what is asked for to what it rests on.
+//! Every stage is a subcommand. It reads what earlier stages left in the run's folder, continues from its own
+//! checkpoint, and may be stopped at any time. `README.md` beside the sources lists the stages in order. Change here how
+//! the process starts. The modules are listed from the command line down to what everything rests on.
 
 mod cli;
 
@@ -12,22 +12,31 @@ mod stages;
 
 mod stage;
 
-mod config;
-mod coupling;
+mod run_config;
 
 mod architecture;
 
-mod run;
+mod training_run;
 
-mod model;
+mod base_model;
 
-mod prompts;
+mod pair_prompts;
 
-mod flow;
+mod pair_data;
 
-mod told;
+mod held_out_prompts;
 
-mod draw;
+mod eval_target;
+
+mod perceptual;
+
+mod flow_matching;
+
+mod flow_model;
+
+mod caption_probe;
+
+mod coupling;
 
 mod stack;
 
@@ -39,19 +48,17 @@ mod parameters;
 
 mod workers;
 
-mod times;
+mod timestep_sampling;
 
 mod losses;
 
-mod perceptual;
-
 mod lpips;
 
-mod classifier;
+mod attribute_classifier;
 
 mod frechet;
 
-mod plot;
+mod chart;
 
 mod shards;
 
@@ -59,13 +66,13 @@ mod pictures;
 
 mod scenes;
 
-mod vocabulary;
+mod bpe;
 
-mod files;
+mod file_io;
 
-mod progress;
+mod progress_log;
 
-mod random;
+mod seeded_random;
 
 #[cfg(test)]
 mod tests;
@@ -76,7 +83,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    match prepared().unwrap_or_else(|| commands::execute(arguments).map(|()| ExitCode::SUCCESS)) {
+    match with_prepared_environment().unwrap_or_else(|| commands::execute(arguments).map(|()| ExitCode::SUCCESS)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -85,10 +92,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts this program once more with what has to be in the environment before its first thread: one thread for
-/// candle's own operations, as every worker is a replica; and an allocator that keeps its memory, since a step gives
-/// back hundreds of large tensors that the next one wants again, and fresh pages are slow. `None` if that is done.
-fn prepared() -> Option<anyhow::Result<ExitCode>> {
+/// Starts this program once more with the environment variables that must be set before its first thread: one thread
+/// for candle's own operations, because every worker is a replica, and an allocator that keeps its memory, because each
+/// step frees hundreds of large tensors that the next one needs again, and fresh pages are slow. `None` if they are set
+/// already.
+fn with_prepared_environment() -> Option<anyhow::Result<ExitCode>> {
     const VARIABLES: [(&str, &str); 6] = [
         ("INSTAFLOW_TRAINER_PREPARED", "1"),
         ("RAYON_NUM_THREADS", "1"),
@@ -103,17 +111,17 @@ fn prepared() -> Option<anyhow::Result<ExitCode>> {
     let program = std::env::current_exe().ok()?;
     let mut command = std::process::Command::new(program);
     command.args(std::env::args_os().skip(1)).envs(VARIABLES);
-    Some(started(command))
+    Some(replace_process(command))
 }
 
-/// Takes this process's place, so that signals reach the one that works.
+/// Replaces this process, so that signals reach the one that does the work.
 #[cfg(unix)]
-fn started(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
+fn replace_process(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
     Err(anyhow::Error::new(std::os::unix::process::CommandExt::exec(&mut command)).context("cannot start the trainer"))
 }
 
 #[cfg(not(unix))]
-fn started(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
+fn replace_process(mut command: std::process::Command) -> anyhow::Result<ExitCode> {
     let status = anyhow::Context::context(command.status(), "cannot start the trainer")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

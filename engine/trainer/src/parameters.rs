@@ -9,7 +9,7 @@ use candle_nn::init::{FanInOut, NormalOrUniform};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use crate::random::{Random, key};
+use crate::seeded_random::{Random, key};
 
 /// Tensors by name, sorted, so that every walk over them has one order.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -65,6 +65,17 @@ impl Parameters {
     pub fn frozen(&self) -> &Tensors {
         &self.frozen
     }
+}
+
+/// A short name for exactly these values of the tensors whose names begin with `prefix`.
+pub fn weights_fingerprint(tensors: &Tensors, prefix: &str) -> Result<String> {
+    let mut state = 0;
+    for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with(prefix)) {
+        state = name.bytes().fold(state, |state, byte| key(&[state, u64::from(byte)]));
+        let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        state = values.iter().fold(state, |state, value| key(&[state, u64::from(value.to_bits())]));
+    }
+    Ok(format!("{state:016x}"))
 }
 
 impl SimpleBackend for &Parameters {

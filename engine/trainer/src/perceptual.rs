@@ -4,21 +4,45 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
+use instaflow_engine::Cancel;
+use instaflow_engine::vae::Autoencoder;
 
-use crate::classifier::Classifier;
+use crate::attribute_classifier::Classifier;
 use crate::lpips::Lpips;
-use crate::run::Run;
 use crate::stage::Stage;
+use crate::training_run::Run;
 
-/// A perceptual distance.
-pub enum Perceptual {
+/// The perceptual distance of the pictures that latents decode to.
+pub struct PerceptualLoss {
+    decoder: Autoencoder,
+    distance: FeatureDistance,
+}
+
+impl PerceptualLoss {
+    /// With the run's decoder. Says on stderr which distance it is.
+    pub fn open(run: &Run) -> Result<Self> {
+        let distance = FeatureDistance::open(run)?;
+        eprintln!("perceptual loss: {}", distance.name());
+        Ok(Self { decoder: run.decoder()?, distance })
+    }
+
+    /// Of latents (B, C, h, w); gradients flow to `a`, none to `b`.
+    pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let never = Cancel::default();
+        let (a, b) = (self.decoder.decode(a, &never)?, self.decoder.decode(&b.detach(), &never)?);
+        self.distance.distance(&a, &b)
+    }
+}
+
+/// How pictures are compared.
+pub enum FeatureDistance {
     /// In the feature maps of the run's own classifier.
-    Features(Classifier),
+    Classifier(Classifier),
     /// As published.
     Lpips(Lpips),
 }
 
-impl Perceptual {
+impl FeatureDistance {
     /// LPIPS where the run was given its weights, else the classifier that it has trained.
     pub fn open(run: &Run) -> Result<Self> {
         // Gradients pass through its weights, and through the decoder's before it, and none of them learns.
@@ -26,15 +50,15 @@ impl Perceptual {
         if let Some(path) = &run.lpips {
             return Ok(Self::Lpips(Lpips::read(path, &run.device)?));
         }
-        run.check_scenes("a perceptual loss without --lpips")?;
+        run.require_scenes("a perceptual loss without --lpips")?;
         let weights = run.trained(Stage::Classifier)?;
-        Ok(Self::Features(Classifier::new(&run.frozen(&weights, ""), &run.config.sizes)?))
+        Ok(Self::Classifier(Classifier::new(&run.frozen_builder(&weights, ""), &run.config.sizes)?))
     }
 
     /// What it is called in logs.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Features(_) => "features",
+            Self::Classifier(_) => "features",
             Self::Lpips(lpips) => lpips.name(),
         }
     }
@@ -42,12 +66,12 @@ impl Perceptual {
     /// The mean distance of pictures (B, 3, H, W) in [−1, 1], a scalar; gradients flow to `a`, none to `b`.
     pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Features(classifier) => {
-                let (a, b) = (classifier.maps(a)?, classifier.maps(&b.detach())?);
+            Self::Classifier(classifier) => {
+                let (a, b) = (classifier.feature_maps(a)?, classifier.feature_maps(&b.detach())?);
                 let ones = vec![None; a.len()];
                 Ok((compare(&a, &b, &ones)? / a.len() as f64)?)
             }
-            Self::Lpips(lpips) => compare(&lpips.maps(a)?, &lpips.maps(&b.detach())?, &lpips.weights()),
+            Self::Lpips(lpips) => compare(&lpips.feature_maps(a)?, &lpips.feature_maps(&b.detach())?, &lpips.weights()),
         }
     }
 }

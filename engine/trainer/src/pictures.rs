@@ -6,11 +6,11 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::random::Random;
 use crate::scenes;
+use crate::seeded_random::Random;
 
 /// Scenes that no stage trains on begin here.
-pub const HELD_OUT: u64 = 1 << 40;
+pub const HELD_OUT_SEEDS: u64 = 1 << 40;
 
 /// Scenes 0 … `count` − 1, each rendered when it is first asked for and kept: 48 KiB each at 128×128.
 pub struct Pool {
@@ -47,7 +47,7 @@ impl Pool {
 /// A window of half the side at a place of its own in each picture of (B, 3, H, W): four times as many steps for the
 /// same arithmetic, and every pixel still gets its turn. It begins at a multiple of `grid` pixels, those of a latent, so
 /// that what the scenes align with the latents is aligned here, too.
-pub fn windows(pictures: &Tensor, grid: usize, random: &mut Random) -> Result<Tensor> {
+pub fn random_crops(pictures: &Tensor, grid: usize, random: &mut Random) -> Result<Tensor> {
     let (count, _, height, width) = pictures.dims4()?;
     let mut place = |side: usize| random.below(side / 2 / grid + 1) * grid;
     let windows: Vec<Tensor> = (0..count)

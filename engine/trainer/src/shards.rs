@@ -10,9 +10,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 
-use crate::files::{self, Metadata, TensorFile};
+use crate::file_io::{self, Metadata, TensorFile};
 use crate::parameters::Tensors;
-use crate::progress::Progress;
+use crate::progress_log::Progress;
 use crate::training::Limits;
 use crate::workers::Workers;
 
@@ -122,7 +122,7 @@ pub fn fill(
         // Whole parts, also at the end: networks choose their algorithms by the size of a batch.
         let parts = rows.clone().step_by(part).map(|start| start..start + part).collect();
         let rows = joined(&workers.map(parts, &make)?, rows.len())?;
-        files::write_tensors(&path(folder, file), files::saved(&rows), metadata(origin)?)?;
+        file_io::write_tensors(&path(folder, file), file_io::saved(&rows), metadata(origin)?)?;
         progress.count((done + index + 1) as u64);
     }
     Ok(true)

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Metadata, Saved, TensorFile};
+use crate::file_io::{self, Metadata, Saved, TensorFile};
 use crate::optimizer::{Gradients, Optimizer, Rule, Step};
 use crate::parameters::{Parameters, Tensors};
-use crate::progress::Progress;
+use crate::progress_log::Progress;
 use crate::workers::Workers;
 
 /// How a stage learns.
@@ -198,7 +198,7 @@ fn save(path: &Path, optimizer: &Optimizer, parameters: &Parameters, steps: u64)
     let mut tensors = optimizer.save()?;
     let frozen = parameters.frozen().iter();
     tensors.extend(frozen.map(|(name, tensor)| (format!("{AVERAGE}{name}"), Saved::Tensor(tensor.clone()))));
-    files::write_tensors(path, tensors, Metadata::from([("steps".to_owned(), steps.to_string())]))
+    file_io::write_tensors(path, tensors, Metadata::from([("steps".to_owned(), steps.to_string())]))
 }
 
 /// 0 … `batch` in runs of `micro_batch`.
@@ -210,7 +210,7 @@ fn shares(batch: usize, micro_batch: usize) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Random, key};
+    use crate::seeded_random::{Random, key};
     use candle_core::Device;
     use candle_nn::Init;
     use instaflow_test_support::{Tolerance, assert_close};

@@ -1,8 +1,8 @@
 //! AdamW or Muon, with gradient clipping and a moving average of the weights. Change here what a step does to the
 //! weights; where they lie is `host`'s (slices on the CPU) and `device`'s (one flat tensor on a GPU) business.
 
-mod device;
-mod host;
+mod cpu_state;
+mod gpu_state;
 mod muon;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,11 +10,11 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Saved, TensorFile};
+use crate::file_io::{Saved, TensorFile};
 use crate::parameters::{Parameters, Tensors};
 use crate::workers::Workers;
-use device::Flat;
-use host::Slot;
+use cpu_state::TensorState;
+use gpu_state::FlatState;
 
 /// The rule by which gradients change weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +61,8 @@ struct Weight {
 
 /// Two moments and the moving average of every weight.
 enum State {
-    Host(Vec<Slot>),
-    Device(Box<Flat>),
+    Host(Vec<TensorState>),
+    Device(Box<FlatState>),
 }
 
 /// Sections of a saved state: weights, their two moments, their moving average.
@@ -98,9 +98,9 @@ impl Optimizer {
         let weights: Vec<Weight> = parameters.trained().into_iter().map(weight).collect();
         ensure!(!weights.is_empty(), "there is no weight to train");
         let state = if matches!(weights[0].var.device(), Device::Cpu) {
-            State::Host(weights.iter().map(|weight| Slot::new(&weight.var)).collect::<Result<_>>()?)
+            State::Host(weights.iter().map(|weight| TensorState::new(&weight.var)).collect::<Result<_>>()?)
         } else {
-            State::Device(Box::new(Flat::new(&weights)?))
+            State::Device(Box::new(FlatState::new(&weights)?))
         };
         Ok(Self { weights, state })
     }
@@ -120,15 +120,15 @@ impl Optimizer {
     /// One step along the sum of `gradients`, one set for each replica; answers its length before clipping.
     pub fn step(&mut self, gradients: &[Gradients], step: &Step, workers: &Workers) -> Result<f64> {
         let length = match &self.state {
-            State::Host(slots) => host::length(slots, gradients, workers)?,
-            State::Device(_) => device::length(gradients)?,
+            State::Host(slots) => cpu_state::length(slots, gradients, workers)?,
+            State::Device(_) => gpu_state::length(gradients)?,
         };
         if !length.is_finite() {
             bail!("the gradient is no longer a number: lower --rate and continue from the last checkpoint");
         }
         let factors = step.factors(length);
         match &mut self.state {
-            State::Host(slots) => host::update(&self.weights, slots, gradients, &factors, workers)?,
+            State::Host(slots) => cpu_state::update(&self.weights, slots, gradients, &factors, workers)?,
             State::Device(flat) => flat.update(&self.weights, gradients, &factors)?,
         }
         Ok(length)
@@ -223,7 +223,7 @@ mod tests {
     fn both(parameters: &Parameters, rule: Rule) -> Result<[Optimizer; 2]> {
         let host = Optimizer::new(parameters, rule)?;
         let flat =
-            Optimizer { weights: host.weights.clone(), state: State::Device(Box::new(Flat::new(&host.weights)?)) };
+            Optimizer { weights: host.weights.clone(), state: State::Device(Box::new(FlatState::new(&host.weights)?)) };
         Ok([host, flat])
     }
 
@@ -321,7 +321,7 @@ mod tests {
                 adam.step(&[gradients], &Step { count, ..STEP }, &workers)
             };
             step(&mut adam, 1)?;
-            crate::files::write_tensors(&path, adam.save()?, crate::files::Metadata::new())?;
+            crate::file_io::write_tensors(&path, adam.save()?, crate::file_io::Metadata::new())?;
             step(&mut adam, 2)?;
             let (value, average) = (weight.to_vec2::<f32>()?, adam.averages()?["weight"].to_vec2::<f32>()?);
             adam.restore(&TensorFile::open(&path)?.context("a file")?)?;

@@ -56,7 +56,7 @@ pub fn orthogonalised(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::seeded_random::Random;
     use candle_core::Device;
     use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
 

@@ -1,12 +1,12 @@
-//! What a scene can show, in classes that have names. A new value goes into its list here, is drawn in `sampling`, gets
-//! its words in `lexicon` and is painted.
+//! What a scene can show, in named classes. A new value goes into its list here, is sampled in `sampling`, gets its words
+//! in `lexicon` and is painted.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything about a scene that a caption can tell.
+/// Everything about a scene that a caption can mention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
-    /// With what means it is painted.
+    /// How it is painted.
     pub style: Style,
     /// Decides the palette.
     pub time: Time,
@@ -31,8 +31,8 @@ pub struct Attributes {
 }
 
 impl Object {
-    /// Whether it stands on the ground and so needs some.
-    pub(super) fn stands(self) -> bool {
+    /// Whether it stands on the ground.
+    pub(super) fn stands_on_ground(self) -> bool {
         matches!(
             self,
             Self::Cabin | Self::Pines | Self::Palm | Self::Tent | Self::Flowers | Self::Campfire | Self::Windmill
@@ -40,7 +40,7 @@ impl Object {
     }
 }
 
-/// One question about a picture, with the answers that there are: what a classifier learns to tell apart.
+/// One question about a picture and its possible answers, which a classifier learns to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its name, one word.
@@ -65,8 +65,7 @@ pub const HEADS: [Head; 11] = [
 ];
 
 impl Attributes {
-    /// The class of each of [`HEADS`], as its place in the head's list.
-    #[allow(dead_code, reason = "for the classifier")]
+    /// The class of each of [`HEADS`], as an index into the head's list.
     pub fn classes(&self) -> [usize; HEADS.len()] {
         [
             self.style as usize,
@@ -102,7 +101,7 @@ macro_rules! classes {
 }
 
 classes! {
-    /// With what means a scene is painted.
+    /// How a scene is painted.
     Style {
         /// Soft light, texture, haze.
         Photograph = "photograph",

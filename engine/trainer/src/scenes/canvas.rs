@@ -3,8 +3,8 @@
 //! Beside its colour each pixel carries a mark, a number that tells shapes apart: where it jumps, a drawn style has a
 //! line. New kinds of shapes belong here; what they depict does not.
 
-use super::palette::{Colour, smoothstep};
-use super::random::Random;
+use super::colours::{Colour, smoothstep};
+use super::scene_random::SceneRandom;
 
 /// A rectangle: left, top, right, bottom.
 pub(super) type Bounds = [f32; 4];
@@ -255,7 +255,7 @@ pub(super) struct Curve(Vec<[f32; 3]>);
 
 impl Curve {
     /// `waves` sines, of `first`, `first` + 1, … half periods over the picture's width, each weaker than the last.
-    pub fn new(random: &mut Random, first: u32, waves: u32) -> Self {
+    pub fn new(random: &mut SceneRandom, first: u32, waves: u32) -> Self {
         let terms: Vec<[f32; 3]> = (first..first + waves)
             .map(|wave| {
                 let amplitude = random.range(0.6, 1.0) * random.sign() * (first as f32 / wave as f32).powf(1.5);

@@ -1,10 +1,11 @@
-//! What is said of a scene, and which of its attributes that tells. The words lie in `lexicon`.
+//! Captions of a scene, and which of its attributes they mention. Change here how captions are built; their words are in
+//! `lexicon`.
 //!
 //! A caption is a sentence ("a red cabin near a snowy mountain at sunset under clouds"), begins with the time ("sunset
 //! over a lake with a sailboat"), is a list ("lake, snow, sunset") or a few words ("a yellow tent"). One in three leaves
-//! nothing out: what is always told is learnt soonest. Two things are never left out, so that their absence means
-//! something: a style other than a photograph, and the object, for what nobody asked for should not be there. Everything
-//! is lower case, as CLIP's tokenizer makes it; punctuation is `,`, `.` and the hyphen of "hot-air".
+//! nothing out, because what is always mentioned is learnt soonest. A style other than a photograph and the object are
+//! never left out: then a prompt without them means a photograph without an object. Everything is lower case, as in
+//! CLIP's tokenizer; punctuation is `,`, `.` and the hyphen of "hot-air".
 
 use super::attributes::{Attributes, Distance, HEADS, Hue, Land, Light, Object, Season, Side, Style, Time, Weather};
 use super::lexicon::{
@@ -13,39 +14,39 @@ use super::lexicon::{
     relations, season_adjectives, season_phrases, side_phrases, singular, style_nouns, time_nouns, time_phrases,
     weather_adjectives, weather_nouns, weather_phrases, words,
 };
-use super::random::Random;
+use super::scene_random::SceneRandom;
 
 /// A caption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     /// The words.
     pub text: String,
-    /// For each of [`HEADS`] whether the words tell its class; the others are open. Without an object's words the class
-    /// is that there is none.
-    pub told: [bool; HEADS.len()],
-    /// Where in the text the object's side could be told, in bytes; `None` where it is, or is nothing to tell.
+    /// For each of [`HEADS`] whether the words name its class; the others are open. If no object is named, its class is
+    /// "absent".
+    pub mentioned: [bool; HEADS.len()],
+    /// Where in the text, in bytes, the object's side could be added; `None` if it is there already, or has no meaning.
     pub side_left_open: Option<usize>,
 }
 
 impl Caption {
-    /// For each of [`HEADS`] the class that the words tell of a scene with these attributes, if they do.
-    pub fn tells(&self, attributes: &Attributes) -> [Option<u32>; HEADS.len()] {
+    /// For each of [`HEADS`] the class that the words name, for a scene with these attributes.
+    pub fn labels(&self, attributes: &Attributes) -> [Option<u32>; HEADS.len()] {
         let classes = attributes.classes();
-        std::array::from_fn(|head| self.told[head].then_some(classes[head] as u32))
+        std::array::from_fn(|head| self.mentioned[head].then_some(classes[head] as u32))
     }
 }
 
-/// How much a caption tells.
+/// How much of a scene a caption mentions.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Telling {
-    /// What comes to mind.
-    Some,
-    /// All that can be said, in a sentence.
-    All,
+pub(super) enum Detail {
+    /// A random part.
+    Sampled,
+    /// Everything that has a word, in a sentence.
+    Full,
 }
 
 /// One caption.
-pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Random) -> Caption {
+pub(super) fn write(attributes: &Attributes, detail: Detail, random: &mut SceneRandom) -> Caption {
     let drawn = random.weighted(&[
         (Form::Full, 0.35),
         (Form::Sentence, 0.35),
@@ -53,34 +54,34 @@ pub(super) fn write(attributes: &Attributes, telling: Telling, random: &mut Rand
         (Form::List, 0.11),
         (Form::Short, 0.10),
     ]);
-    let form = if telling == Telling::All { Form::Full } else { drawn };
+    let form = if detail == Detail::Full { Form::Full } else { drawn };
     // Short captions leave out most, long ones little.
     let keep = random.pick(&[0.35, 0.80, 0.95]);
     let all = matches!(form, Form::Full);
-    let told = std::array::from_fn(|head| head == OBJECT);
-    let mut writer = Writer { attributes, random, keep, all, told };
+    let mentioned = std::array::from_fn(|head| head == OBJECT);
+    let mut writer = Writer { attributes, random, keep, all, mentioned };
     let mut text = match form {
         Form::Full | Form::Sentence => writer.sentence(),
         Form::TimeFirst => writer.time_first(),
         Form::List => writer.list(),
         Form::Short => writer.short(),
     };
-    let told = writer.told;
+    let mentioned = writer.mentioned;
     if random.chance(0.15) {
         text.push('.');
     }
     let side_left_open = text.find(OPEN);
     text.retain(|letter| letter != OPEN);
-    Caption { text, told, side_left_open }
+    Caption { text, mentioned, side_left_open }
 }
 
-/// Stands after an object whose side is not told, while a caption is being put together.
+/// Marks the place after an object whose side is not mentioned, while a caption is being built.
 const OPEN: char = '\u{1}';
 
 /// How a caption is built.
 #[derive(Clone, Copy)]
 enum Form {
-    /// A sentence that says all that can be said.
+    /// A sentence that mentions everything.
     Full,
     Sentence,
     TimeFirst,
@@ -103,17 +104,17 @@ const DISTANCE: usize = 10;
 
 struct Writer<'a, 'r> {
     attributes: &'a Attributes,
-    random: &'r mut Random,
-    /// How likely a part is said.
+    random: &'r mut SceneRandom,
+    /// The probability that a part is mentioned.
     keep: f32,
-    /// Whether every part is said.
+    /// Whether every part is mentioned.
     all: bool,
-    told: [bool; HEADS.len()],
+    mentioned: [bool; HEADS.len()],
 }
 
 impl Writer<'_, '_> {
-    /// Whether a part of this probability is said.
-    fn says(&mut self, probability: f32) -> bool {
+    /// Whether a part with this probability is included.
+    fn includes(&mut self, probability: f32) -> bool {
         self.all || self.random.chance(probability)
     }
 
@@ -151,7 +152,7 @@ impl Writer<'_, '_> {
     /// "sunset over a lake with a sailboat".
     fn time_first(&mut self) -> String {
         let mut parts = self.opening();
-        self.told[TIME] = true;
+        self.mentioned[TIME] = true;
         parts.push(self.random.pick(time_nouns(self.attributes.time)).to_owned());
         parts.push(self.random.pick(OVER).to_owned());
         parts.push(self.land());
@@ -166,7 +167,7 @@ impl Writer<'_, '_> {
         let mut parts = vec![self.land()];
         let style = self.attributes.style;
         if style != Style::Photograph || self.random.chance(0.25) {
-            self.told[STYLE] = true;
+            self.mentioned[STYLE] = true;
             parts.push(self.random.pick(style_nouns(style)).to_owned());
         }
         if self.random.chance(0.9) {
@@ -198,20 +199,20 @@ impl Writer<'_, '_> {
     fn opening(&mut self) -> Vec<String> {
         let style = self.attributes.style;
         let (said, openings) = match style {
-            Style::Photograph if !self.says(0.30) => (false, PLAIN_OPENINGS),
+            Style::Photograph if !self.includes(0.30) => (false, PLAIN_OPENINGS),
             _ => (true, openings(style)),
         };
         if !said && self.random.chance(0.75) {
             return Vec::new();
         }
-        self.told[STYLE] = said;
+        self.mentioned[STYLE] = said;
         vec![self.random.pick(openings).to_owned()]
     }
 
     /// Time (as likely as `time`), season, weather, light and stars, in any order, each at the end of a sentence.
     fn phrases(&mut self, time: f32) -> Vec<String> {
         let mut phrases = self.sky(weather_phrases, light_phrases, STARS);
-        if self.says(time.min(self.keep + 0.25)) {
+        if self.includes(time.min(self.keep + 0.25)) {
             phrases.extend(self.time(time_phrases));
         }
         phrases.extend(self.season());
@@ -221,12 +222,12 @@ impl Writer<'_, '_> {
 
     /// The time in the words given, and the night of an aurora.
     fn time(&mut self, words: fn(Time) -> &'static [&'static str]) -> Vec<String> {
-        self.told[TIME] = true;
+        self.mentioned[TIME] = true;
         let time = self.random.pick(words(self.attributes.time)).to_owned();
         std::iter::once(time).chain(self.night(words)).collect()
     }
 
-    /// That an aurora is seen at night, now and then: it is a time of its own here, but people name both.
+    /// Now and then, that an aurora is seen at night: it is a time of its own here, but people name both.
     fn night(&mut self, words: fn(Time) -> &'static [&'static str]) -> Option<String> {
         let named = self.attributes.time == Time::Aurora && !self.all && self.random.chance(0.3);
         named.then(|| self.random.pick(words(Time::Night)).to_owned())
@@ -241,76 +242,76 @@ impl Writer<'_, '_> {
     ) -> Vec<String> {
         let attributes = self.attributes;
         let mut parts = Vec::new();
-        // That the sky is clear is said now and then, and where stars or sun say it nearly never.
+        // A clear sky is mentioned now and then, and almost never if stars or sun imply it.
         let plain = attributes.weather == Weather::Clear;
         let bare = attributes.light == Light::Absent && !attributes.stars;
         let said = if plain { if bare { 0.3 } else { 0.06 } } else { self.keep.max(0.7) };
-        if !self.told[WEATHER] && self.says(said) {
-            self.told[WEATHER] = true;
+        if !self.mentioned[WEATHER] && self.includes(said) {
+            self.mentioned[WEATHER] = true;
             parts.push(self.random.pick(weather(attributes.weather)).to_owned());
         }
-        if !self.told[LIGHT] && attributes.light != Light::Absent && self.says(self.keep) {
-            self.told[LIGHT] = true;
+        if !self.mentioned[LIGHT] && attributes.light != Light::Absent && self.includes(self.keep) {
+            self.mentioned[LIGHT] = true;
             parts.push(self.random.pick(light(attributes.light)).to_owned());
         }
-        if attributes.stars && self.says(self.keep) {
-            self.told[STAR] = true;
+        if attributes.stars && self.includes(self.keep) {
+            self.mentioned[STAR] = true;
             parts.push(self.random.pick(stars).to_owned());
         }
         parts
     }
 
-    /// The season, where it has not been told and is worth a word.
+    /// The season, unless it has been mentioned.
     fn season(&mut self) -> Option<String> {
         let season = self.attributes.season;
-        if season == Season::Absent || self.told[SEASON] || !self.says(0.6 * self.keep) {
+        if season == Season::Absent || self.mentioned[SEASON] || !self.includes(0.6 * self.keep) {
             return None;
         }
-        self.told[SEASON] = true;
+        self.mentioned[SEASON] = true;
         Some(self.random.pick(season_phrases(season)).to_owned())
     }
 
-    /// "a distant red sailboat on the left"; nothing where there is no object.
+    /// "a distant red sailboat on the left"; nothing if there is no object.
     fn object(&mut self) -> Option<String> {
         let attributes = self.attributes;
         if attributes.object == Object::Absent {
             return None;
         }
-        self.told[OBJECT] = true;
+        self.mentioned[OBJECT] = true;
         let noun = self.random.pick(object_nouns(attributes.object));
         let mut adjectives = Vec::new();
         let mut after = Vec::new();
-        if attributes.distance != Distance::Absent && self.says(0.45 * self.keep) {
-            self.told[DISTANCE] = true;
+        if attributes.distance != Distance::Absent && self.includes(0.45 * self.keep) {
+            self.mentioned[DISTANCE] = true;
             if self.random.chance(0.5) {
                 adjectives.push(self.random.pick(distance_adjectives(attributes.distance)));
             } else {
                 after.push(self.random.pick(distance_phrases(attributes.distance)));
             }
         }
-        if attributes.colour != Hue::Absent && self.says(self.keep.max(0.6)) {
-            self.told[COLOUR] = true;
+        if attributes.colour != Hue::Absent && self.includes(self.keep.max(0.6)) {
+            self.mentioned[COLOUR] = true;
             adjectives.push(self.random.pick(hue_adjectives(attributes.colour)));
         }
-        if attributes.side != Side::Absent && self.says(0.55 * self.keep) {
-            self.told[SIDE] = true;
+        if attributes.side != Side::Absent && self.includes(0.55 * self.keep) {
+            self.mentioned[SIDE] = true;
             after.push(self.random.pick(side_phrases(attributes.side)));
         }
         self.random.shuffle(&mut after);
         adjectives.push(noun.text);
         let mut noun_phrase =
             with_article(&adjectives.join(" "), noun.plural, if noun.plural { 0.0 } else { 0.85 }, self.random);
-        if attributes.side != Side::Absent && !self.told[SIDE] {
+        if attributes.side != Side::Absent && !self.mentioned[SIDE] {
             noun_phrase.push(OPEN);
         }
         after.insert(0, &noun_phrase);
         Some(after.join(" "))
     }
 
-    /// "a beautiful snowy mountain"; a lake comes with its mountains as often as not.
+    /// "a beautiful snowy mountain"; half of the lakes are named with their mountains.
     fn land(&mut self) -> String {
         let land = self.attributes.land;
-        self.told[LAND] = true;
+        self.mentioned[LAND] = true;
         let adjectives = self.adjectives();
         if land == Land::Lake && self.random.chance(0.5) {
             let lake = self.noun_phrase("", "lake", false);
@@ -324,29 +325,29 @@ impl Writer<'_, '_> {
         }
         let many = !plural(land).is_empty() && self.random.chance(0.45);
         let mut noun = self.random.pick(if many { plural(land) } else { singular(land) });
-        if land == Land::Sea && self.attributes.object.stands() && self.random.chance(0.4) {
+        if land == Land::Sea && self.attributes.object.stands_on_ground() && self.random.chance(0.4) {
             noun = BEACH;
         }
         self.noun_phrase(&adjectives, noun, many)
     }
 
-    /// Season, weather or light in a word, each told by it.
+    /// Season, weather or light as adjectives.
     fn adjectives(&mut self) -> String {
         let attributes = self.attributes;
         let mut words = Vec::new();
         let weather = weather_adjectives(attributes.weather);
         if !weather.is_empty() && self.random.chance(0.25) {
-            self.told[WEATHER] = true;
+            self.mentioned[WEATHER] = true;
             words.push(self.random.pick(weather));
         }
         let light = light_adjectives(attributes.light);
         if !light.is_empty() && words.is_empty() && self.random.chance(0.12) {
-            self.told[LIGHT] = true;
+            self.mentioned[LIGHT] = true;
             words.push(self.random.pick(light));
         }
         let season = season_adjectives(attributes.season);
         if !season.is_empty() && self.random.chance((self.keep + 0.2).min(0.85)) {
-            self.told[SEASON] = true;
+            self.mentioned[SEASON] = true;
             words.push(self.random.pick(season));
         }
         words.join(" ")
@@ -361,8 +362,8 @@ impl Writer<'_, '_> {
     }
 }
 
-/// `caption` with a made-up word in one of its gaps.
-pub(super) fn distract(caption: &str, random: &mut Random) -> String {
+/// `caption` with a made-up word between two of its words, or at an end.
+pub(super) fn insert_made_up_word(caption: &str, random: &mut SceneRandom) -> String {
     const ONSETS: &[&str] =
         &["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "tr", "ch", ""];
     const RHYMES: &[&str] = &["a", "e", "i", "o", "u", "an", "er", "in", "ol", "us", "ee", "ou"];
@@ -380,8 +381,8 @@ pub(super) fn distract(caption: &str, random: &mut Random) -> String {
     parts.join(" ")
 }
 
-/// "a", "an" or "the" before `words`, as likely as `share`; never "a" before what is `many`.
-fn with_article(words: &str, many: bool, share: f32, random: &mut Random) -> String {
+/// "a", "an" or "the" before `words`, with probability `share`; never "a" if they are plural (`many`).
+fn with_article(words: &str, many: bool, share: f32, random: &mut SceneRandom) -> String {
     if !random.chance(share) {
         return words.to_owned();
     }

@@ -1,11 +1,11 @@
-//! Captions use the listed words, say only what is there, and know what they have told; `vocabulary.json` agrees with them.
+//! Captions use the listed words, say only what is there, and record what they mention; the exported vocabulary agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{HEADS, Land, Object, Style, Time};
 use super::caption::OBJECT;
 use super::lexicon::phrases;
-use super::world::{EXAMPLES, world};
+use super::vocabulary::{EXAMPLES, vocabulary};
 use super::*;
 
 /// The words of a text.
@@ -38,10 +38,10 @@ fn meanings() -> BTreeMap<&'static str, BTreeSet<(usize, usize)>> {
     meanings
 }
 
-/// No object, which is told by naming none.
+/// No object: a caption says it by naming none.
 const NOTHING: (usize, usize) = (OBJECT, Object::Absent as usize);
 
-/// Whether a caption can tell a class.
+/// Whether a caption can name a class.
 fn sayable(head: usize, class: usize) -> bool {
     !phrases(head, class).is_empty() || (head, class) == NOTHING
 }
@@ -65,40 +65,44 @@ fn captions_say_all_words_and_no_others() {
 }
 
 #[test]
-fn captions_say_only_what_is_there_and_know_what_they_told() {
+fn captions_say_only_what_is_there_and_record_what_they_mention() {
     let meanings = meanings();
     for seed in 0..3000 {
         let scene = sample(seed);
         let classes = scene.attributes.classes();
-        let Caption { text, told, .. } = scene.describe(seed % 7);
+        let Caption { text, mentioned, .. } = scene.describe(seed % 7);
         for word in split(&text) {
             let Some(meant) = meanings.get(word) else { continue };
             let true_of_it = |&&(head, class): &&(usize, usize)| classes[head] == class;
             assert!(meant.iter().any(|meant| true_of_it(&meant)), "{word:?} in {text:?}: {:?}", scene.attributes);
-            // A word that can mean but one thing tells it.
+            // A word with only one meaning names its class.
             if let (1, Some(&(head, _))) = (meant.len(), meant.first()) {
-                assert!(told[head], "{word:?} tells the {} in {text:?}", HEADS[head].name);
+                assert!(mentioned[head], "{word:?} names the {} in {text:?}", HEADS[head].name);
             }
         }
-        for (head, _) in told.iter().enumerate().filter(|(_, told)| **told) {
+        for (head, _) in mentioned.iter().enumerate().filter(|(_, mentioned)| **mentioned) {
             let lake = head == 3 && scene.attributes.land == Land::Lake;
             let named = phrases(head, classes[head]).iter().any(|phrase| text.contains(phrase));
             let nothing = (head, classes[head]) == NOTHING;
-            assert!(named || nothing || (lake && text.contains("lake")), "{} is not told: {text:?}", HEADS[head].name);
+            assert!(
+                named || nothing || (lake && text.contains("lake")),
+                "{} is not mentioned: {text:?}",
+                HEADS[head].name
+            );
         }
     }
 }
 
 #[test]
-fn every_class_is_told_and_every_part_but_the_object_is_left_out_at_times() {
-    let mut told = HEADS.map(|head| vec![0; head.classes.len()]);
+fn every_class_is_mentioned_and_every_part_except_the_object_is_left_out_at_times() {
+    let mut mentioned = HEADS.map(|head| vec![0; head.classes.len()]);
     let mut silent = [0; HEADS.len()];
     for seed in 0..6000 {
         let scene = sample(seed);
         let caption = scene.describe(0);
         for (head, class) in scene.attributes.classes().into_iter().enumerate() {
-            if caption.told[head] {
-                told[head][class] += 1;
+            if caption.mentioned[head] {
+                mentioned[head][class] += 1;
             } else {
                 silent[head] += 1;
             }
@@ -108,8 +112,13 @@ fn every_class_is_told_and_every_part_but_the_object_is_left_out_at_times() {
         let at_times = if head == OBJECT { silent[head] == 0 } else { silent[head] > 200 };
         assert!(at_times, "{} is left out in {} of 6000 captions", classes.name, silent[head]);
         for (class, name) in classes.classes.iter().enumerate() {
-            let said = told[head][class];
-            assert_eq!(said > 20, sayable(head, class), "{} {name}: told in {said} of 6000 captions", classes.name);
+            let said = mentioned[head][class];
+            assert_eq!(
+                said > 20,
+                sayable(head, class),
+                "{} {name}: mentioned in {said} of 6000 captions",
+                classes.name
+            );
         }
     }
 }
@@ -118,21 +127,21 @@ fn every_class_is_told_and_every_part_but_the_object_is_left_out_at_times() {
 fn an_aurora_is_said_to_be_at_night_now_and_then() {
     let (mut auroras, mut nights) = (0, 0);
     for scene in (0..6000).map(sample).filter(|scene| scene.attributes.time == Time::Aurora) {
-        let Caption { text, told, .. } = scene.describe(3);
-        auroras += usize::from(told[1]);
+        let Caption { text, mentioned, .. } = scene.describe(3);
+        auroras += usize::from(mentioned[1]);
         nights += usize::from(text.contains("night"));
-        assert!(told[1] || !text.contains("night"), "{text:?} names a night without an aurora");
+        assert!(mentioned[1] || !text.contains("night"), "{text:?} names a night without an aurora");
     }
     assert!((auroras / 8..auroras / 3).contains(&nights), "{nights} of {auroras}");
 }
 
 #[test]
-fn a_full_description_tells_all_that_has_words() {
+fn a_full_description_mentions_everything_that_has_words() {
     for seed in 0..1000 {
         let scene = sample(seed);
-        let Caption { text, told, .. } = scene.describe_fully(seed);
+        let Caption { text, mentioned, .. } = scene.describe_fully(seed);
         for (head, class) in scene.attributes.classes().into_iter().enumerate() {
-            assert_eq!(told[head], sayable(head, class), "{}: {text:?}", HEADS[head].name);
+            assert_eq!(mentioned[head], sayable(head, class), "{}: {text:?}", HEADS[head].name);
         }
     }
 }
@@ -167,12 +176,12 @@ fn a_picture_without_a_named_style_is_a_photograph() {
     for seed in 0..2000 {
         let scene = sample(seed);
         let caption = scene.describe(1);
-        assert!(caption.told[0] || scene.attributes.style == Style::Photograph, "{}", caption.text);
+        assert!(caption.mentioned[0] || scene.attributes.style == Style::Photograph, "{}", caption.text);
     }
 }
 
 #[test]
-fn the_prompt_of_the_paper_is_in_the_world() {
+fn the_words_of_the_papers_prompt_are_known() {
     let known: BTreeSet<String> = words().into_iter().collect();
     let prompt = "A photograph of a snowy mountain near a beautiful lake under sunshine.".to_lowercase();
     for word in split(&prompt) {
@@ -181,13 +190,13 @@ fn the_prompt_of_the_paper_is_in_the_world() {
 }
 
 #[test]
-fn the_exported_world_has_every_word_and_known_examples() {
-    let world = world();
+fn the_exported_vocabulary_has_every_word_and_known_examples() {
+    let exported = vocabulary();
     let known: BTreeSet<String> = words().into_iter().collect();
-    let exported: BTreeSet<String> =
-        world["words"].as_object().into_iter().flatten().map(|(word, _)| word.clone()).collect();
-    assert_eq!(exported, known);
-    let groups = world["groups"].as_array().map_or(&[][..], Vec::as_slice);
+    let exported_words: BTreeSet<String> =
+        exported["words"].as_object().into_iter().flatten().map(|(word, _)| word.clone()).collect();
+    assert_eq!(exported_words, known);
+    let groups = exported["groups"].as_array().map_or(&[][..], Vec::as_slice);
     assert_eq!(groups.len(), HEADS.len());
     for (group, head) in groups.iter().zip(HEADS) {
         assert_eq!(group["name"], head.name);
@@ -202,8 +211,8 @@ fn the_exported_world_has_every_word_and_known_examples() {
             }
         }
     }
-    assert_eq!(world["words"]["lake"], serde_json::json!(["land"]));
-    assert_eq!(world["words"]["near"], serde_json::json!([]), "it joins words as well as placing things");
+    assert_eq!(exported["words"]["lake"], serde_json::json!(["land"]));
+    assert_eq!(exported["words"]["near"], serde_json::json!([]), "it joins words as well as placing things");
     for example in EXAMPLES {
         assert!(split(example).all(|word| known.contains(word)), "{example}");
     }

@@ -1,5 +1,6 @@
-//! The words of the captions: for each class the phrases that name it. A phrase more likely than others is listed twice.
-//! Small on purpose: every word is one token that must be learnt.
+//! The words of the captions: for each class the phrases that name it. A phrase that is to come more often is listed
+//! twice. The lexicon is small on purpose, because every word is a token that must be learnt. Change words here; a change
+//! means that the text encoder must be trained anew.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,14 @@
-//! Captioned landscapes, drawn on the spot: the world that the Pocket pair learns.
+//! Captioned landscapes, rendered on the spot: the training data of the Pocket pair.
 //!
-//! A scene is a seed. From it come its [`Attributes`], its layout and its captions, so that a training set of any size
+//! A scene is a seed. Its [`Attributes`], its layout and its captions follow from it, so that a training set of any size
 //! is a range of numbers. Pictures are painted back to front (sky, land, water, the object in front, rain or snow) in
-//! coordinates of 0 … 1, so that a scene is the same at every size; then `style` makes of it what its means would.
+//! coordinates of 0 … 1, so that a scene looks the same at every size. Then `style` turns the picture into a photograph,
+//! a watercolour, a poster or a sketch.
 //!
-//! The world is made to be learnt by a small model: each time of day has a palette of its own, each land a composition
-//! of its own, objects are large and of steady colours, placements are few and narrow.
+//! The scenes are made so that a small model can learn them: each time of day has its own palette and each land its own
+//! composition, objects are large and keep their colours, and placements are few and narrow.
+//!
+//! Change here what a scene is and which parts it is painted from.
 
 pub mod attributes;
 mod buildings;
@@ -13,36 +16,36 @@ mod canvas;
 mod caption;
 #[cfg(test)]
 mod caption_tests;
-mod choices;
+mod colours;
 mod desert;
 mod land;
+mod layout;
 mod lexicon;
-mod noise;
 mod objects;
-mod palette;
 mod peaks;
-mod random;
+mod placement;
 mod sampling;
-mod sky;
-mod style;
+mod scene_random;
 #[cfg(test)]
-mod tests;
-mod things;
+mod scene_tests;
+mod sky;
+mod small_objects;
+mod style;
+mod texture;
 mod town;
 mod trees;
-mod view;
+pub mod vocabulary;
 mod water;
 mod weather;
-pub mod world;
 
-pub use choices::Choice;
 pub use lexicon::words;
+pub use placement::OpenPlacement;
 
 use attributes::Attributes;
 use canvas::Canvas;
-use caption::{Caption, Telling};
-use random::Random;
-use view::View;
+use caption::{Caption, Detail};
+use layout::Layout;
+use scene_random::SceneRandom;
 
 /// One landscape.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,19 +56,19 @@ pub struct Scene {
     pub seed: u64,
 }
 
-/// The scene of a seed. Attributes that occur at all occur often enough to be learnt from some ten thousand scenes.
+/// The scene of a seed. Every attribute occurs often enough to be learnt from some ten thousand scenes.
 pub fn sample(seed: u64) -> Scene {
-    Scene { attributes: Attributes::sample(&mut Random::new(seed, 1)), seed }
+    Scene { attributes: Attributes::sample(&mut SceneRandom::new(seed, 1)), seed }
 }
 
-/// A short name for exactly these scenes at this size: what is computed from them does not fit others.
+/// A short name for exactly these scenes at this size. What is computed from them is kept under it.
 pub fn fingerprint(size: u32) -> String {
     let shown = |seed| {
         let scene = sample(seed);
         let words = scene.describe_fully(0).text.into_bytes();
         words.into_iter().chain(scene.render(size))
     };
-    crate::random::fingerprint((0..16).flat_map(shown))
+    crate::seeded_random::fingerprint((0..16).flat_map(shown))
 }
 
 impl Scene {
@@ -74,47 +77,45 @@ impl Scene {
         if size == 0 {
             return Vec::new();
         }
-        let view = View::new(self);
-        let mut canvas = Canvas::new(size, view.flat);
-        sky::paint(&mut canvas, &view, &mut Random::new(self.seed, 3));
-        land::paint(&mut canvas, &view, &mut Random::new(self.seed, 4));
-        weather::haze(&mut canvas, &view, &mut Random::new(self.seed, 6));
-        objects::paint(&mut canvas, &view, &mut Random::new(self.seed, 5));
-        weather::fall(&mut canvas, &view, &mut Random::new(self.seed, 7));
-        style::finish(&canvas, self.attributes.style, view.noise)
+        let layout = Layout::new(self);
+        let mut canvas = Canvas::new(size, layout.flat);
+        sky::paint(&mut canvas, &layout, &mut SceneRandom::new(self.seed, 3));
+        land::paint(&mut canvas, &layout, &mut SceneRandom::new(self.seed, 4));
+        weather::haze(&mut canvas, &layout, &mut SceneRandom::new(self.seed, 6));
+        objects::paint(&mut canvas, &layout, &mut SceneRandom::new(self.seed, 5));
+        weather::fall(&mut canvas, &layout, &mut SceneRandom::new(self.seed, 7));
+        style::finish(&canvas, self.attributes.style, layout.noise)
     }
 
-    /// Says what it shows, in lower case. `variant` chooses the words, their order and what is left out.
+    /// A caption in lower case. `variant` chooses the words, their order and what is left out.
     pub fn caption(&self, variant: u64) -> String {
         self.describe(variant).text
     }
 
-    /// The same, with what it tells.
+    /// The same caption, with what it mentions.
     pub fn describe(&self, variant: u64) -> Caption {
-        caption::write(&self.attributes, Telling::Some, &mut Random::new(self.seed, variant.wrapping_add(16)))
+        caption::write(&self.attributes, Detail::Sampled, &mut SceneRandom::new(self.seed, variant.wrapping_add(16)))
     }
 
-    /// A sentence that leaves nothing out for which there is a word: a prompt whose picture can be held to the scene.
-    #[allow(dead_code, reason = "for evaluation")]
+    /// A caption that leaves out nothing for which there is a word, so that a picture of it can be compared with the scene.
     pub fn describe_fully(&self, variant: u64) -> Caption {
-        caption::write(&self.attributes, Telling::All, &mut Random::new(self.seed, variant.wrapping_add(16)))
+        caption::write(&self.attributes, Detail::Full, &mut SceneRandom::new(self.seed, variant.wrapping_add(16)))
     }
 
-    /// [`Scene::caption`] for training: one in sixteen has a word in it that means nothing, so that words which the
-    /// world does not know change little in what is drawn.
-    #[allow(dead_code, reason = "for training")]
+    /// [`Scene::describe`] for training. One caption in sixteen contains a made-up word, so that unknown words in prompts
+    /// change little in what is drawn.
     pub fn training_caption(&self, variant: u64) -> Caption {
-        let random = &mut Random::new(self.seed ^ variant.rotate_left(32), 8);
+        let random = &mut SceneRandom::new(self.seed ^ variant.rotate_left(32), 8);
         let mut caption = self.describe(variant);
         if random.chance(1.0 / 16.0) {
-            caption.text = caption::distract(&caption.text, random);
+            caption.text = caption::insert_made_up_word(&caption.text, random);
             caption.side_left_open = None;
         }
         caption
     }
 }
 
-/// Lays pictures of `size * size * 3` RGB bytes out in rows of `columns`, 2 dark pixels between them. The place of a
+/// Lays out pictures of `size * size * 3` RGB bytes in rows of `columns`, with 2 dark pixels between them. The place of a
 /// picture of another length stays dark.
 pub fn contact_sheet(pictures: &[Vec<u8>], size: u32, columns: u32) -> image::RgbImage {
     const GAP: u32 = 2;

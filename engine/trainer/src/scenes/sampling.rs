@@ -1,14 +1,14 @@
-//! Which attributes go together, and how often they come.
+//! Which attributes go together, and how often they occur. Change here how scenes are distributed.
 //!
-//! Rare things come more often than in nature, so that they are learnt. What stands on land needs land, what is lit
-//! needs light, and nothing is said to be there that cannot be seen.
+//! Rare things occur more often than in nature, so that they are learnt. What stands on land needs land, what is lit
+//! needs light, and nothing is in a scene that cannot be seen.
 
 use super::attributes::{Attributes, Distance, Hue, Land, Light, Object, Season, Side, Style, Time, Weather};
-use super::random::Random;
+use super::scene_random::SceneRandom;
 
 impl Attributes {
     /// Draws attributes that go together.
-    pub(super) fn sample(random: &mut Random) -> Self {
+    pub(super) fn sample(random: &mut SceneRandom) -> Self {
         let style = random.weighted(&[
             (Style::Photograph, 0.43),
             (Style::Watercolour, 0.19),
@@ -61,7 +61,7 @@ impl Attributes {
 }
 
 /// What covers the ground of a land.
-fn season(land: Land, random: &mut Random) -> Season {
+fn season(land: Land, random: &mut SceneRandom) -> Season {
     match land {
         Land::Dunes | Land::Sea | Land::Canyon | Land::Volcano => Season::Absent,
         Land::City => random.weighted(&[(Season::Absent, 0.65), (Season::Winter, 0.35)]),
@@ -75,7 +75,7 @@ fn season(land: Land, random: &mut Random) -> Season {
 }
 
 /// Snow falls on snow, rainbows need the day, and an aurora an open sky.
-fn weather(time: Time, season: Season, random: &mut Random) -> Weather {
+fn weather(time: Time, season: Season, random: &mut SceneRandom) -> Weather {
     let day = matches!(time, Time::Dawn | Time::Noon | Time::Golden | Time::Sunset);
     let bow = matches!(time, Time::Dawn | Time::Noon | Time::Golden);
     if time == Time::Aurora {
@@ -92,7 +92,7 @@ fn weather(time: Time, season: Season, random: &mut Random) -> Weather {
 }
 
 /// The sun by day, a moon by night, neither behind rain, snow or a rainbow.
-fn light(time: Time, weather: Weather, random: &mut Random) -> Light {
+fn light(time: Time, weather: Weather, random: &mut SceneRandom) -> Light {
     if matches!(weather, Weather::Rain | Weather::Snowfall | Weather::Rainbow) {
         return Light::Absent;
     }

@@ -4,12 +4,12 @@
 
 use super::attributes::Style;
 use super::canvas::{Canvas, Pixel, bilinear};
-use super::noise::Noise;
-use super::palette::{Colour, grey, luma, mix, rgb, scale, smoothstep};
-use super::view::CELLS;
+use super::colours::{Colour, grey, luma, mix, rgb, scale, smoothstep};
+use super::layout::CELLS;
+use super::texture::Texture;
 
 /// RGB bytes, rows from the top.
-pub(super) fn finish(canvas: &Canvas, style: Style, noise: Noise) -> Vec<u8> {
+pub(super) fn finish(canvas: &Canvas, style: Style, noise: Texture) -> Vec<u8> {
     match style {
         Style::Photograph => develop(canvas, |x, y, pixel| {
             let (right, down) = (2.0 * x - 1.0, 2.0 * y - 1.0);
@@ -28,7 +28,7 @@ pub(super) fn finish(canvas: &Canvas, style: Style, noise: Noise) -> Vec<u8> {
 }
 
 /// Pigment thins and pools, its edges wander and dry dark, and the paper's rim stays white.
-fn watercolour(canvas: &Canvas, lines: &Lines, noise: Noise, x: f32, y: f32) -> Colour {
+fn watercolour(canvas: &Canvas, lines: &Lines, noise: Texture, x: f32, y: f32) -> Colour {
     const PAPER: Colour = rgb(253, 250, 243);
     let (wet, dry) = (noise.at(0.9 * x, 0.9 * y), noise.at(2.1 * x + 0.4, 2.1 * y));
     let (px, py) = (x + 0.010 * wet, y + 0.006 * dry);
@@ -59,7 +59,7 @@ fn poster(canvas: &Canvas, x: f32, y: f32, pixel: Pixel) -> Colour {
 }
 
 /// Outlines, hatching where it is dark, and a breath of coloured pencil.
-fn sketch(lines: &Lines, noise: Noise, x: f32, y: f32, pixel: Pixel) -> Colour {
+fn sketch(lines: &Lines, noise: Texture, x: f32, y: f32, pixel: Pixel) -> Colour {
     const PAPER: Colour = rgb(250, 247, 240);
     const GRAPHITE: Colour = rgb(58, 58, 68);
     let colour = rgb_of(pixel);

@@ -2,9 +2,9 @@
 
 use super::attributes::Side;
 use super::canvas::{Canvas, stairs};
-use super::palette::{Colour, mix, smoothstep};
-use super::random::Random;
-use super::view::View;
+use super::colours::{Colour, mix, smoothstep};
+use super::layout::Layout;
+use super::scene_random::SceneRandom;
 
 /// How a kind of water looks.
 pub(super) struct Water {
@@ -26,22 +26,22 @@ pub(super) const LAKE: Water = Water { tint: [0.16, 0.36], ripple: 0.014, crest:
 pub(super) const CITY: Water = Water { tint: [0.30, 0.35], ripple: 0.008, crest: 0.05, path: 0.35 };
 
 /// Fills everything below `line`.
-pub(super) fn paint(canvas: &mut Canvas, view: &View, line: f32, water: &Water) {
-    let (palette, light) = (view.palette, view.light[0]);
-    let path = if view.shines() { water.path } else { 0.0 };
+pub(super) fn paint(canvas: &mut Canvas, layout: &Layout, line: f32, water: &Water) {
+    let (palette, light) = (layout.palette, layout.light[0]);
+    let path = if layout.light_is_visible() { water.path } else { 0.0 };
     canvas.mirror(line, |x, y, above| {
         let depth = (y - line) / (1.0 - line);
-        let wave = waves(view, x, depth);
+        let wave = waves(layout, x, depth);
         let mirrored = above(x + water.ripple * (0.15 + depth) * wave, line - (y - line) * 0.95);
-        let deep = if view.flat { stairs(depth, 4.0, 0.03) } else { depth };
+        let deep = if layout.flat { stairs(depth, 4.0, 0.03) } else { depth };
         let mut colour = mix(mirrored, palette.water, water.tint[0] + water.tint[1] * deep);
-        let crest = view.border(0.2, 1.0, wave) * (0.3 + depth);
+        let crest = layout.border(0.2, 1.0, wave) * (0.3 + depth);
         colour = mix(colour, palette.light, water.crest * crest);
         if path > 0.0 {
             let out = (x - light) / (0.035 + 0.11 * depth);
             let near = 1.0 / (1.0 + out * out);
             let sparkle = near * near * (0.55 + 0.45 * wave);
-            colour = mix(colour, palette.glow, path * if view.flat { stairs(sparkle, 2.0, 0.08) } else { sparkle });
+            colour = mix(colour, palette.glow, path * if layout.flat { stairs(sparkle, 2.0, 0.08) } else { sparkle });
         }
         // A bright line where the water begins.
         mix(colour, palette.haze(), 0.35 * smoothstep(0.04, 0.0, depth))
@@ -49,13 +49,13 @@ pub(super) fn paint(canvas: &mut Canvas, view: &View, line: f32, water: &Water) 
 }
 
 /// A river that comes from `line` in two bends and widens to the lower edge.
-pub(super) fn river(canvas: &mut Canvas, view: &View, random: &mut Random, line: f32) {
+pub(super) fn river(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRandom, line: f32) {
     let (turn, start) = (random.sign(), random.range(0.42, 0.58));
     // It leaves the picture on the side where nothing stands.
-    let standing = view.attributes.object.stands() && view.attributes.side != Side::Absent;
-    let turn = if standing { (0.5 - view.spot[0]).signum() } else { turn };
+    let standing = layout.attributes.object.stands_on_ground() && layout.attributes.side != Side::Absent;
+    let turn = if standing { (0.5 - layout.object_position[0]).signum() } else { turn };
     let (swing, leave) = (random.range(0.16, 0.21), if standing { 0.16 * turn } else { 0.0 });
-    let palette = view.palette;
+    let palette = layout.palette;
     let course = move |depth: f32| {
         let bend = (1.15 * std::f32::consts::TAU * depth.powf(0.55)).sin();
         let middle =
@@ -77,23 +77,23 @@ pub(super) fn river(canvas: &mut Canvas, view: &View, random: &mut Random, line:
             if bank {
                 return (palette.lit([0.52, 0.44, 0.34], 0.55), 0.75 * cover);
             }
-            (flowing(view, x, depth), cover)
+            (flowing(layout, x, depth), cover)
         });
     }
 }
 
 /// What a river shows of the sky.
-fn flowing(view: &View, x: f32, depth: f32) -> Colour {
-    let palette = view.palette;
-    let deep = if view.flat { stairs(depth, 3.0, 0.03) } else { depth };
+fn flowing(layout: &Layout, x: f32, depth: f32) -> Colour {
+    let palette = layout.palette;
+    let deep = if layout.flat { stairs(depth, 3.0, 0.03) } else { depth };
     let sky = mix(mix(palette.sky[2], palette.sky[1], smoothstep(0.0, 0.5, deep)), palette.sky[0], 0.55 * deep);
-    let wave = waves(view, x, depth);
+    let wave = waves(layout, x, depth);
     let water = mix(sky, palette.water, 0.30 + 0.20 * deep);
-    mix(water, palette.light, 0.22 * view.border(0.35, 1.0, wave) * (0.4 + depth))
+    mix(water, palette.light, 0.22 * layout.border(0.35, 1.0, wave) * (0.4 + depth))
 }
 
 /// -1 … 1: waves that come closer together towards the horizon.
-fn waves(view: &View, x: f32, depth: f32) -> f32 {
-    let phase = 26.0 * depth.sqrt() + 1.6 * view.detail * view.noise.at(0.5 * x, 0.8 * depth);
+fn waves(layout: &Layout, x: f32, depth: f32) -> f32 {
+    let phase = 26.0 * depth.sqrt() + 1.6 * layout.detail * layout.noise.at(0.5 * x, 0.8 * depth);
     (phase + 5.0 * x).sin() * 0.6 + (0.7 * phase - 9.0 * x).sin() * 0.4
 }

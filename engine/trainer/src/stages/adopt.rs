@@ -7,27 +7,27 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use instaflow_engine::vae::AutoencoderTiny;
 
-use crate::flow::Flow;
-use crate::model::Model;
+use crate::base_model::BaseModel;
+use crate::caption_probe::CaptionProbe;
+use crate::flow_model::FlowModel;
 use crate::parameters::{Parameters, Tensors};
-use crate::run::Run;
 use crate::stage::Stage;
 use crate::stages::decoder;
-use crate::told::Told;
 use crate::training;
+use crate::training_run::Run;
 
 /// Takes the autoencoder of `folder/teacher` and its flow as the start of the base flow; both begin their schedules anew,
 /// with an optimizer that remembers nothing. The latents stay as they are, unless this run's `latent_channels` or
 /// `autoencoder_width` are larger: then the autoencoder has to learn what to do with the new ones, and its own stage is
 /// the next one.
-pub fn take(run: &Run, folder: &Path) -> Result<()> {
-    run.check_scenes("adopting a pair")?;
+pub fn adopt(run: &Run, folder: &Path) -> Result<()> {
+    run.require_scenes("adopting a pair")?;
     for stage in [Stage::Autoencoder, Stage::Decoder, Stage::BASE] {
         let path = run.checkpoint(stage);
         ensure!(!path.exists(), "{} is there already: choose another --run", path.display());
     }
     let teacher = folder.join("teacher");
-    let model = Model::open(&teacher)?;
+    let model = BaseModel::open(&teacher)?;
     let vocabulary = |folder: &Path| {
         let path = folder.join("vocab.json");
         std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -44,11 +44,11 @@ pub fn take(run: &Run, folder: &Path) -> Result<()> {
     let autoencoder = widened(&given, &fresh, &["encoder.", "decoder."])?;
     let grown = given.iter().any(|(name, tensor)| tensor.shape() != autoencoder[name].shape());
     let fresh = Parameters::seeded(Stage::BASE.seed(), &Device::Cpu);
-    Flow::new(run, &fresh.builder(), 1)?;
+    FlowModel::new(run, &fresh.builder(), 1)?;
     let flow = widened(&model.flow()?, &fresh, &["unet.conv_in.", "unet.conv_out."])?;
     let other_sizes = || format!("{} has other sizes than this run's config.toml", teacher.display());
-    AutoencoderTiny::new(run.frozen(&autoencoder, ""), &config).with_context(other_sizes)?;
-    Flow::frozen(run, &flow, 1).with_context(other_sizes)?;
+    AutoencoderTiny::new(run.frozen_builder(&autoencoder, ""), &config).with_context(other_sizes)?;
+    FlowModel::frozen(run, &flow, 1).with_context(other_sizes)?;
     ensure!(
         !grown || run.config.sizes.enlargement() == 1,
         "an autoencoder can be widened only where decoder_blocks has as many numbers as encoder_blocks: train it, then add \
@@ -61,7 +61,7 @@ pub fn take(run: &Run, folder: &Path) -> Result<()> {
     };
     // What the text encoder is asked in training does not ship: its heads are new.
     let flow = Parameters::given(flow, |_| true, &Device::Cpu)?.or_seeded(Stage::BASE.seed());
-    Told::new(&flow.builder(), run.config.sizes.text_width)?;
+    CaptionProbe::new(&flow.builder(), run.config.sizes.text_width)?;
     // The flow first: without an autoencoder nothing goes on from it, were this to end in between.
     training::begin(&run.checkpoint(Stage::BASE), &flow)?;
     training::begin(&run.checkpoint(stage), &autoencoder)
@@ -92,7 +92,7 @@ fn widened(given: &Tensors, fresh: &Parameters, prefixes: &[&str]) -> Result<Ten
 mod tests {
     use super::*;
     use crate::architecture::Architecture;
-    use crate::config::{Config, Sizes};
+    use crate::run_config::{Config, Sizes};
     use crate::tests::values;
     use candle_core::DType;
     use candle_nn::VarBuilder;

@@ -1,4 +1,4 @@
-//! Pictures to latents of mean 0 and variance 1, and back. Change here what the autoencoder learns from and is judged by.
+//! Pictures to latents of mean 0 and variance 1, and back. Change here what the autoencoder learns from and is is_perceptual by.
 
 use std::ops::Range;
 
@@ -7,15 +7,15 @@ use candle_core::Tensor;
 use instaflow_engine::vae::{AutoencoderTiny, TinyConfig};
 
 use crate::architecture::Architecture;
-use crate::files;
+use crate::file_io;
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
-use crate::pictures::{self, HELD_OUT, Pool, windows};
-use crate::random::{Random, key};
-use crate::run::Run;
+use crate::pictures::{self, HELD_OUT_SEEDS, Pool, random_crops};
 use crate::scenes;
+use crate::seeded_random::{Random, key};
 use crate::stage::Stage;
 use crate::training::Schedule;
+use crate::training_run::Run;
 
 /// How much the latents' distance from mean 0 and variance 1 counts.
 const MOMENTS: f64 = 0.02;
@@ -28,7 +28,7 @@ const SHOWN: u64 = 16;
 /// Trains encoder and decoder on `pool` different scenes.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Autoencoder;
-    run.check_scenes("the autoencoder")?;
+    run.require_scenes("the autoencoder")?;
     let config = as_seen(run)?;
     let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
@@ -57,7 +57,7 @@ pub fn batch(run: &Run, pool: &Pool, stage: Stage, step: u64, range: &Range<usiz
     let pictures = pool.tensor(&range.clone().map(scene).collect::<Vec<_>>(), &run.device)?;
     let sizes = &run.config.sizes;
     let grid = sizes.factor() * (pool.side() / sizes.picture) as usize;
-    windows(&pictures, grid, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
+    random_crops(&pictures, grid, &mut Random::new(key(&[stage.seed(), step, range.start as u64, 2])))
 }
 
 /// Latents with a little noise of the step's own.
@@ -71,9 +71,9 @@ pub fn disturbed(latents: &Tensor, stage: Stage, step: u64, range: &Range<usize>
 pub fn look(run: &Run, stage: Stage, config: &TinyConfig, weights: &Tensors) -> Result<String> {
     let seen = run.config.sizes.picture;
     let side = (seen as usize / run.config.sizes.factor() * config.decoder_factor()) as u32;
-    let network = AutoencoderTiny::new(run.frozen(weights, ""), config)?;
+    let network = AutoencoderTiny::new(run.frozen_builder(weights, ""), config)?;
     let round_trip = |seeds: Range<u64>| {
-        let render = |side| seeds.clone().map(|seed| scenes::sample(HELD_OUT + seed).render(side)).collect();
+        let render = |side| seeds.clone().map(|seed| scenes::sample(HELD_OUT_SEEDS + seed).render(side)).collect();
         let (originals, input): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (render(side), render(seen));
         let slices: Vec<&[u8]> = input.iter().map(Vec::as_slice).collect();
         let decoded = network.decode(&network.encode(&pictures::tensor(&slices, seen, &run.device)?)?)?;
@@ -84,6 +84,6 @@ pub fn look(run: &Run, stage: Stage, config: &TinyConfig, weights: &Tensors) -> 
     let tiles: Vec<Vec<u8>> =
         originals.iter().zip(&decoded).flat_map(|(a, b)| [a.clone(), b.clone()]).flatten().collect();
     let sheet = scenes::contact_sheet(&tiles, side, SHOWN as u32 / 2);
-    files::write_png(&run.path(&stage.name()).join("roundtrip.png"), &sheet)?;
+    file_io::write_png(&run.path(&stage.name()).join("roundtrip.png"), &sheet)?;
     Ok(format!("{:.2} dB on {SHOWN} held-out pictures", pictures::psnr(&originals.concat(), &decoded.concat())))
 }

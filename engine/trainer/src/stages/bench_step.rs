@@ -12,12 +12,12 @@ use instaflow_engine::unet::UNet;
 use serde_json::json;
 
 use crate::architecture::Architecture;
-use crate::config::Config;
-use crate::files;
+use crate::file_io;
 use crate::losses;
 use crate::optimizer::{Optimizer, Rule};
 use crate::parameters::Parameters;
-use crate::random::Random;
+use crate::run_config::Config;
+use crate::seeded_random::Random;
 use crate::training::{self, Schedule};
 use crate::workers::Workers;
 
@@ -76,7 +76,7 @@ pub fn run(config: &Config, device: &Device, replicas: &Workers, timing: Timing)
     }
     let tell = |seconds: f64| {
         let answer = json!({"seconds": seconds, "samples_per_second": timing.batch as f64 / seconds});
-        files::print(&format!("{answer}\n"))
+        file_io::print(&format!("{answer}\n"))
     };
     if !timing.serve {
         let mut times = (0..RUNS).map(|_| step()).collect::<Result<Vec<f64>>>()?;

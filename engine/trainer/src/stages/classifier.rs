@@ -6,22 +6,22 @@ use std::ops::Range;
 use anyhow::Result;
 use candle_core::Tensor;
 
-use crate::classifier::{Classifier, cross_entropy, likeliest};
+use crate::attribute_classifier::{Classifier, cross_entropy, likeliest};
 use crate::parameters::{Parameters, Tensors};
-use crate::pictures::{self, HELD_OUT, Pool};
-use crate::random::{Random, key};
-use crate::run::Run;
+use crate::pictures::{self, HELD_OUT_SEEDS, Pool};
 use crate::scenes::attributes::HEADS;
 use crate::scenes::{self, Scene};
+use crate::seeded_random::{Random, key};
 use crate::stage::Stage;
 use crate::training::Schedule;
+use crate::training_run::Run;
 
 /// Most of the noise that is added to a picture, as a standard deviation: a network that lives on single pixels would
 /// say little about pictures that are drawn, not rendered.
 const NOISE: f64 = 0.1;
 /// Held-out scenes begin here, apart from those of the other stages.
-const TESTED: u64 = HELD_OUT + (1 << 20);
-/// Held-out scenes that each checkpoint is judged by.
+const TESTED: u64 = HELD_OUT_SEEDS + (1 << 20);
+/// Held-out scenes that each checkpoint is is_perceptual by.
 const COUNT: usize = 512;
 /// Scenes that one worker looks at together.
 const PART: usize = 32;
@@ -29,7 +29,7 @@ const PART: usize = 32;
 /// Trains the classifier on `pool` different scenes.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Classifier;
-    run.check_scenes("the classifier")?;
+    run.require_scenes("the classifier")?;
     let parameters = run.parameters(stage, || Ok(Parameters::seeded(stage.seed(), &run.device)))?;
     let network = Classifier::new(&parameters.builder(), &run.config.sizes)?;
     let pool = Pool::new(pool, run.config.sizes.picture);
@@ -39,7 +39,7 @@ pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
         let chosen: Vec<usize> = randoms.iter_mut().map(|random| random.below(pool.count())).collect();
         let pictures = noisy(&pool.tensor(&chosen, &run.device)?, &mut randoms)?;
         let scenes: Vec<Vec<u32>> = chosen.iter().map(|&scene| labels(&scenes::sample(scene as u64))).collect();
-        cross_entropy(&network.look(&pictures)?.logits, &columns(&scenes))
+        cross_entropy(&network.forward(&pictures)?.logits, &columns(&scenes))
     };
     run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, &averages()?))
 }
@@ -63,7 +63,7 @@ pub fn accuracies(run: &Run, network: &Classifier, count: usize) -> Result<Vec<f
         let scenes: Vec<_> = seeds.into_iter().map(scenes::sample).collect();
         let rendered: Vec<Vec<u8>> = scenes.iter().map(|scene| scene.render(side)).collect();
         let slices: Vec<&[u8]> = rendered.iter().map(Vec::as_slice).collect();
-        let seen = network.look(&pictures::tensor(&slices, side, &run.device)?)?;
+        let seen = network.forward(&pictures::tensor(&slices, side, &run.device)?)?;
         let labels: Vec<Vec<u32>> = scenes.iter().map(labels).collect();
         let right = |(head, logits): (usize, &Tensor)| {
             let classes = likeliest(logits)?;
@@ -76,7 +76,7 @@ pub fn accuracies(run: &Run, network: &Classifier, count: usize) -> Result<Vec<f
 }
 
 fn look(run: &Run, weights: &Tensors) -> Result<String> {
-    let network = Classifier::new(&run.frozen(weights, ""), &run.config.sizes)?;
+    let network = Classifier::new(&run.frozen_builder(weights, ""), &run.config.sizes)?;
     let right = accuracies(run, &network, COUNT)?;
     let each = HEADS.iter().zip(&right).map(|(head, right)| format!("{} {:.1}", head.name, 100.0 * right));
     Ok(format!("% right of {COUNT} held-out scenes: {}", each.collect::<Vec<_>>().join(", ")))

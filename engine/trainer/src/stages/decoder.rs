@@ -1,6 +1,6 @@
 //! The latents are normalised and frozen; the decoder alone goes on, with more weight on small things, and with more
 //! levels where it is to paint larger pictures than the encoder sees. Change here how latents are normalised and what the
-//! decoder is judged by.
+//! decoder is is_perceptual by.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use instaflow_engine::vae::AutoencoderTiny;
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures::Pool;
-use crate::run::Run;
 use crate::stage::Stage;
 use crate::stages::autoencoder::{as_seen, batch, disturbed, look};
 use crate::training::Schedule;
+use crate::training_run::Run;
 
 /// Pictures from which the latents' mean and variance are taken.
 const MEASURED: usize = 512;
@@ -22,7 +22,7 @@ const MEASURED: usize = 512;
 /// Trains the decoder on `pool` different scenes.
 pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
     let stage = Stage::Decoder;
-    run.check_scenes("the decoder")?;
+    run.require_scenes("the decoder")?;
     let sizes = &run.config.sizes;
     let (seen, drawn) = (Pool::new(pool, sizes.picture), Pool::new(pool, sizes.drawn()));
     let parameters = run.parameters(stage, || {
@@ -54,7 +54,7 @@ pub fn learns(name: &str) -> bool {
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.
 fn normalised(run: &Run, weights: &Tensors, pool: &Pool) -> Result<Tensors> {
-    let network = AutoencoderTiny::new(run.frozen(weights, ""), &as_seen(run)?)?;
+    let network = AutoencoderTiny::new(run.frozen_builder(weights, ""), &as_seen(run)?)?;
     let count = MEASURED.min(pool.count());
     let parts: Vec<Vec<usize>> = (0..count).collect::<Vec<_>>().chunks(8).map(<[usize]>::to_vec).collect();
     let latents = run.replicas().map(parts, |scenes| Ok(network.encode(&pool.tensor(&scenes, &run.device)?)?))?;
@@ -98,7 +98,7 @@ fn last_layer(weights: &Tensors, prefix: &str) -> Result<usize> {
 mod tests {
     use super::*;
     use crate::architecture::Architecture;
-    use crate::config::Config;
+    use crate::run_config::Config;
     use crate::tests::values;
     use candle_core::{DType, Device};
     use candle_nn::VarBuilder;

@@ -7,24 +7,24 @@ use anyhow::{Context, Result, ensure};
 use candle_core::DType;
 use serde_json::{Value, json};
 
-use crate::files::{self, Metadata};
-use crate::flow::{TEXT, UNET};
-use crate::parameters::Tensors;
-use crate::run::Run;
+use crate::architecture::{TEXT, UNET};
+use crate::file_io::{self, Metadata};
+use crate::pair_data;
+use crate::parameters::{Tensors, weights_fingerprint};
 use crate::scenes;
 use crate::stage::{Stage, Student};
-use crate::stages::pairs;
+use crate::training_run::Run;
 
 /// Writes `folder/teacher`, the flow that `student` was distilled from, and `folder/student`; existing files of these
 /// names are replaced one by one. Beside them `vocabulary.json` says what the scenes can show, in words.
 pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
-    let architecture = run.whole_architecture()?;
-    let autoencoder = match run.model() {
+    let architecture = run.full_architecture()?;
+    let autoencoder = match run.base_model() {
         Some(model) => model.autoencoder()?,
         None => run.trained(Stage::Decoder)?,
     };
     let flow = run.trained(Stage::Flow(student.from))?;
-    pairs::check_kept(run, &flow, Stage::Flow(student.from))?;
+    pair_data::check_existing(run, &flow, Stage::Flow(student.from))?;
     let stage = Stage::Student(student);
     let distilled = run.trained(stage)?;
     let text = part(&flow, TEXT);
@@ -39,19 +39,19 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         let source = run.tokenizer_folder().join(name);
         if source.exists() {
             let bytes = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-            files::write(&teacher.join("tokenizer").join(name), &bytes)?;
+            file_io::write(&teacher.join("tokenizer").join(name), &bytes)?;
         }
     }
-    if run.model().is_none() {
-        files::write_json(&folder.join("vocabulary.json"), &scenes::world::world())?;
+    if run.base_model().is_none() {
+        file_io::write_json(&folder.join("vocabulary.json"), &scenes::vocabulary::vocabulary())?;
     }
-    files::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
+    file_io::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
     let student_folder = folder.join("student");
     let vae = architecture.autoencoder["_class_name"].as_str().unwrap_or("AutoencoderKL");
     for (folder, stacks) in [(&teacher, 1), (&student_folder, student.stacks)] {
         let unet = architecture.unet_json(stacks);
         let class = unet["_class_name"].as_str().unwrap_or("UNet2DConditionModel");
-        files::write_json(&folder.join("model_index.json"), &model_index(class, vae))?;
+        file_io::write_json(&folder.join("model_index.json"), &model_index(class, vae))?;
     }
     let components = [
         (teacher.join("text_encoder"), "model", architecture.text_encoder.clone(), text),
@@ -64,11 +64,11 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         if folder.ends_with("text_encoder") {
             config["dtype"] = json!("float16");
         }
-        files::write_json(&folder.join("config.json"), &config)?;
+        file_io::write_json(&folder.join("config.json"), &config)?;
         let path = folder.join(format!("{name}.safetensors"));
         bytes += write_weights(&path, &tensors)?;
     }
-    files::print(&format!("{}: {:.1} MiB of weights\n", folder.display(), bytes as f64 / f64::from(1 << 20)))
+    file_io::print(&format!("{}: {:.1} MiB of weights\n", folder.display(), bytes as f64 / f64::from(1 << 20)))
 }
 
 /// The files that a tokenizer can consist of.
@@ -82,7 +82,7 @@ fn write_weights(path: &PathBuf, tensors: &Tensors) -> Result<u64> {
     let half = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F16)?)));
     // Transformers refuses files that do not say which library's layout they have.
     let metadata = Metadata::from([("format".to_owned(), "pt".to_owned())]);
-    files::write_tensors(path, files::saved(&half.collect::<Result<_>>()?), metadata)?;
+    file_io::write_tensors(path, file_io::saved(&half.collect::<Result<_>>()?), metadata)?;
     Ok(std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
 }
 
@@ -92,7 +92,7 @@ fn part(tensors: &Tensors, prefix: &str) -> Tensors {
 }
 
 fn same(a: &Tensors, b: &Tensors) -> Result<bool> {
-    Ok(crate::run::fingerprint(a, "")? == crate::run::fingerprint(b, "")?)
+    Ok(weights_fingerprint(a, "")? == weights_fingerprint(b, "")?)
 }
 
 fn model_index(unet: &str, vae: &str) -> Value {

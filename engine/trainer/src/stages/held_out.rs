@@ -1,28 +1,27 @@
-//! Pairs that a stage is never shown: what it makes of them says whether it learns, or learns by heart. Change here how
-//! many they are and what is told of them.
+//! The pairs that reflow and distillation hold out: the loss on them shows whether a stage generalises. Change here how
+//! many they are and how their loss is logged.
 
 use std::ops::Range;
 
 use anyhow::Result;
 use candle_core::Tensor;
 
-use crate::progress;
-use crate::run::Run;
+use crate::progress_log;
 use crate::stage::Stage;
+use crate::training_run::Run;
 
-/// Pairs that one replica judges at once.
-const PART: usize = 16;
+/// Pairs that one replica evaluates at once.
+const BATCH: usize = 16;
 
-/// Splits `count` pairs into how many are learnt from and the places of those behind them, one in 16 but at most 128,
-/// that are held out.
+/// Splits `count` pairs: how many are trained on, and the places of the others behind them (one in 16, at most 128).
 pub fn split(count: usize) -> (usize, Range<usize>) {
-    let learnt = count - (count / 16).min(128);
-    (learnt, learnt..count)
+    let trained = count - (count / 16).min(128);
+    (trained, trained..count)
 }
 
-/// Tells the mean of a stage's `loss` over the pairs at `places`, and keeps it in its log as that after `step`. The pairs
-/// come in parts, each with its places; `loss` gives a part's mean.
-pub fn measure(
+/// Computes a stage's mean `loss` over the pairs at `places`, prints it, and logs it as the loss after `step`. `loss`
+/// gives the mean over a batch of places.
+pub fn log_loss(
     run: &Run,
     stage: Stage,
     step: u64,
@@ -33,13 +32,13 @@ pub fn measure(
         return Ok(());
     }
     let places: Vec<usize> = places.collect();
-    let sums = run.replicas().map(places.chunks(PART).collect(), |part| {
-        Ok(f64::from(loss(part)?.to_scalar::<f32>()?) * part.len() as f64)
+    let sums = run.replicas().map(places.chunks(BATCH).collect(), |batch| {
+        Ok(f64::from(loss(batch)?.to_scalar::<f32>()?) * batch.len() as f64)
     })?;
     let mean = sums.iter().sum::<f64>() / places.len() as f64;
     let name = stage.name();
-    eprintln!("{name}: loss {mean:.5} on {} pairs held out", places.len());
-    progress::log_held_out(&run.path(&name), step, mean)
+    eprintln!("{name}: loss {mean:.5} on {} held-out pairs", places.len());
+    progress_log::log_held_out(&run.path(&name), step, mean)
 }
 
 #[cfg(test)]
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_out_is_not_learnt_from() {
+    fn held_out_pairs_are_not_trained_on() {
         assert_eq!(split(15), (15, 15..15));
         assert_eq!(split(160), (150, 150..160));
         assert_eq!(split(10_000), (9_872, 9_872..10_000));

@@ -18,7 +18,7 @@ pub mod distill;
 
 mod held_out;
 
-pub mod sheet;
+pub mod contact_sheet;
 
 pub mod evaluate;
 

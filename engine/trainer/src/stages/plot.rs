@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 
-use crate::files;
-use crate::plot::{self, Panel};
-use crate::progress::{HeldOut, LOG, Report};
-use crate::run::Run;
+use crate::chart::{self, Panel};
+use crate::file_io;
+use crate::progress_log::{HeldOut, LOG, Report};
+use crate::training_run::Run;
 
 /// Writes `plots/STAGE.png` for every stage of the run that has a log, or for the one named.
 pub fn write(run: &Run, only: Option<&str>) -> Result<()> {
@@ -39,8 +39,8 @@ pub fn write(run: &Run, only: Option<&str>) -> Result<()> {
         let panel =
             |y: &str, curves| Panel { title: format!("{name}: {y}"), x: "step".into(), y: y.to_owned(), curves };
         let output = run.path(&format!("plots/{name}.png"));
-        plot::write(&output, &[panel("loss", loss), panel("samples/s", vec![curve(&name, speed)])])?;
-        files::print(&format!("{}\n", output.display()))?;
+        chart::write(&output, &[panel("loss", loss), panel("samples/s", vec![curve(&name, speed)])])?;
+        file_io::print(&format!("{}\n", output.display()))?;
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ pub fn write(run: &Run, only: Option<&str>) -> Result<()> {
 /// The lines of one kind in a log, by step. A run that went on from a checkpoint did some steps again: the later line
 /// counts. Lines of other kinds, and one that was being written when the process ended, are passed over.
 fn read<T: DeserializeOwned>(path: &Path, step: impl Fn(&T) -> u64) -> Result<BTreeMap<u64, T>> {
-    let text = files::read_text(path)?;
+    let text = file_io::read_text(path)?;
     let lines = text.lines().filter_map(|line| serde_json::from_str::<T>(line).ok());
     Ok(lines.map(|line| (step(&line), line)).collect())
 }
@@ -56,7 +56,7 @@ fn read<T: DeserializeOwned>(path: &Path, step: impl Fn(&T) -> u64) -> Result<BT
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::log_held_out;
+    use crate::progress_log::log_held_out;
 
     #[test]
     fn later_reports_of_a_step_count_and_broken_lines_do_not() -> Result<()> {
@@ -64,9 +64,9 @@ mod tests {
         let path = folder.path().join(LOG);
         for (step, loss) in [(1, 4.0), (9, 3.0), (5, 2.0), (9, 1.0)] {
             let report = Report { step, loss, samples_per_second: 1.0, rate: 0.1, seconds: 1.0 };
-            files::append_line(&path, &serde_json::to_string(&report)?)?;
+            file_io::append_line(&path, &serde_json::to_string(&report)?)?;
         }
-        files::append_line(&path, "{\"step\": 10, \"lo")?;
+        file_io::append_line(&path, "{\"step\": 10, \"lo")?;
         let reports: BTreeMap<u64, Report> = read(&path, |report: &Report| report.step)?;
         let losses: Vec<(u64, f64)> = reports.values().map(|report| (report.step, report.loss)).collect();
         assert_eq!(losses, [(1, 4.0), (5, 2.0), (9, 1.0)]);

@@ -1,8 +1,8 @@
 //! The stages together, on the smallest networks. Change here the run that the tests share.
 
-mod networks;
+mod end_to_end;
+mod network_training;
 mod resume;
-mod whole;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
 
-use crate::config::{Config, Loss};
-use crate::flow::{Flow, noise};
+use crate::bpe::BpeVocabulary;
+use crate::flow_model::{FlowModel, noise};
 use crate::parameters::{Parameters, Tensors};
-use crate::run::Run;
+use crate::run_config::{Config, Loss};
 use crate::scenes;
 use crate::shards::Shard;
 use crate::stage::Stage;
 use crate::stages::pairs::{self, Amount, Solver};
 use crate::stages::{autoencoder, base, classifier, decoder};
 use crate::training::Limits;
-use crate::vocabulary::Vocabulary;
+use crate::training_run::Run;
 
 /// A run with this configuration, every start of a stage ending after `steps` steps of its own.
 fn run_of(folder: &Path, config: Config, steps: Option<u64>) -> Result<Run> {
@@ -32,7 +32,7 @@ fn run_of(folder: &Path, config: Config, steps: Option<u64>) -> Result<Run> {
 /// A run of the smallest networks, with a tokenizer.
 fn toy_run(folder: &Path) -> Result<Run> {
     let run = run_of(folder, Config::toy(), None)?;
-    Vocabulary::learn(&scenes::words()).write(&run.tokenizer_folder(), run.config.sizes.tokens)?;
+    BpeVocabulary::learn(&scenes::words()).write(&run.tokenizer_folder(), run.config.sizes.tokens)?;
     Ok(run)
 }
 
@@ -53,7 +53,7 @@ fn make_pairs(run: &Run, from: Stage) -> Result<()> {
 }
 
 /// The velocity of two prompts at two times.
-fn velocity(run: &Run, flow: &Flow) -> Result<Tensor> {
+fn velocity(run: &Run, flow: &FlowModel) -> Result<Tensor> {
     let tokenizer = run.tokenizer()?;
     let prompts = ["a lake at sunset", ""].map(|prompt| tokenizer.encode(prompt));
     flow.velocity(&noise(run, &[1, 2])?, &[0.0, 0.7], &flow.context(&prompts)?)

@@ -4,13 +4,13 @@
 use anyhow::{Context, Result};
 
 use super::{LOSSES, make_pairs, run_of, toy_run};
-use crate::config::{Config, Distill, FromScenes, Loss, Reflow};
-use crate::files::TensorFile;
-use crate::run::Run;
+use crate::file_io::TensorFile;
+use crate::run_config::{Config, Distill, FromScenes, Loss, Reflow};
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::{autoencoder, base, classifier, decoder, distill, reflow};
-use crate::times::Times;
+use crate::timestep_sampling::TimestepSampling;
 use crate::training::Schedule;
+use crate::training_run::Run;
 
 /// Everything that is saved of a stage: values, moments, averages.
 fn saved(run: &Run, stage: Stage) -> Result<Vec<(String, Vec<f32>)>> {
@@ -49,8 +49,10 @@ fn every_stage_goes_on_as_if_it_had_not_stopped() -> Result<()> {
     }
 
     let mut seen = Vec::new();
-    for (loss, times) in LOSSES.into_iter().zip([Times::Uniform, Times::UShaped, Times::UShaped]) {
-        let settings = Reflow { loss, times, ..unbroken.config.reflow.clone() };
+    for (loss, timestep_sampling) in
+        LOSSES.into_iter().zip([TimestepSampling::Uniform, TimestepSampling::UShaped, TimestepSampling::UShaped])
+    {
+        let settings = Reflow { loss, timestep_sampling, ..unbroken.config.reflow.clone() };
         for run in [&unbroken, &stopped] {
             let folder = run.path(&Stage::Flow(1).name());
             if folder.exists() {

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::files;
-use crate::plot::{self, Panel};
-use crate::run::Run;
+use crate::chart::{self, Panel};
+use crate::file_io;
+use crate::training_run::Run;
 
 /// Everything that was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -69,17 +69,17 @@ pub struct Point {
 impl Evaluation {
     /// Writes all of it into the run's folder and the table to stdout.
     pub fn write(&self, run: &Run) -> Result<()> {
-        files::write_json(&run.path("evaluation.json"), &serde_json::to_value(self)?)?;
+        file_io::write_json(&run.path("evaluation.json"), &serde_json::to_value(self)?)?;
         let text = self.markdown();
-        files::write(&run.path("evaluation.md"), text.as_bytes())?;
+        file_io::write(&run.path("evaluation.md"), text.as_bytes())?;
         for (name, axis, points) in
             [("guidance", "guidance scale", &self.guidance), ("steps", "Euler steps", &self.steps)]
         {
             if !points.is_empty() {
-                plot::write(&run.path(&format!("evaluation-{name}.png")), &panels(axis, points))?;
+                chart::write(&run.path(&format!("evaluation-{name}.png")), &panels(axis, points))?;
             }
         }
-        files::print(&text)
+        file_io::print(&text)
     }
 
     fn markdown(&self) -> String {

@@ -11,7 +11,7 @@ use crate::workers::Workers;
 
 /// What is remembered of one tensor. All slices are row-major and as long as the tensor, whose values stay in its
 /// variable: nothing is kept twice, since a network may fill most of the memory.
-pub struct Slot {
+pub struct TensorState {
     mean: Vec<f32>,
     square: Vec<f32>,
     average: Vec<f32>,
@@ -20,7 +20,7 @@ pub struct Slot {
 /// Numbers of a tensor that are worked on at once: few enough to stay in the first-level cache.
 const CHUNK: usize = 1024;
 
-impl Slot {
+impl TensorState {
     /// Moments of zero, the average of the value.
     pub fn new(var: &Var) -> Result<Self> {
         let average: Vec<f32> = var.flatten_all()?.to_vec1()?;
@@ -114,7 +114,7 @@ impl Slot {
 }
 
 /// The length of the sum of the replicas' gradients.
-pub fn length(slots: &[Slot], gradients: &[Gradients], workers: &Workers) -> Result<f64> {
+pub fn length(slots: &[TensorState], gradients: &[Gradients], workers: &Workers) -> Result<f64> {
     let sizes: Vec<usize> = slots.iter().map(|slot| slot.mean.len()).collect();
     let mut shares = Vec::new();
     for count in balanced(&sizes, workers.count()) {
@@ -141,7 +141,7 @@ pub fn length(slots: &[Slot], gradients: &[Gradients], workers: &Workers) -> Res
 /// Changes all weights, shared out over the workers.
 pub fn update(
     weights: &[Weight],
-    slots: &mut [Slot],
+    slots: &mut [TensorState],
     gradients: &[Gradients],
     factors: &Factors,
     workers: &Workers,

@@ -1,5 +1,5 @@
-//! A model folder as the start of a run: its flow takes the base flow's place. Change here how its weights are taken
-//! over; the engine's `checkpoint` knows the layout.
+//! A model folder that a run fine-tunes: its flow takes the place of the base flow. Change here how its weights are
+//! loaded; the engine's `checkpoint` knows the layout.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,17 @@ use instaflow_engine::text::{TextEncoder, Tokenizer};
 use instaflow_engine::unet::UNet;
 use instaflow_engine::vae::Autoencoder;
 
-use crate::architecture::Architecture;
-use crate::flow::{TEXT, UNET};
+use crate::architecture::{Architecture, TEXT, UNET};
 use crate::parameters::Tensors;
 
-/// An opened folder, checked; weights are read when they are asked for.
-pub struct Model {
+/// An opened and checked folder. Weights are read on request.
+pub struct BaseModel {
     path: PathBuf,
     folder: ModelFolder,
     architecture: Architecture,
 }
 
-impl Model {
+impl BaseModel {
     /// Opens a rectified flow in Diffusers layout.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = ModelFolder::open(&Files::open_folder(path)?, None)?;
@@ -58,43 +57,43 @@ impl Model {
     pub fn flow(&self) -> Result<Tensors> {
         let (text, unet) = (self.architecture.text_encoder()?, self.architecture.unet(1)?);
         let mut all = Tensors::new();
-        let mut take = |prefix: &str, part: Tensors| {
+        let mut add = |prefix: &str, part: Tensors| {
             all.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
         };
-        take(TEXT, read(self.folder.text_encoder(), |vb| TextEncoder::new(vb, &text).map(drop))?);
-        take(UNET, read(self.folder.unet(), |vb| UNet::new(vb, &unet).map(drop))?);
+        add(TEXT, read_component(self.folder.text_encoder(), |vb| TextEncoder::new(vb, &text).map(drop))?);
+        add(UNET, read_component(self.folder.unet(), |vb| UNet::new(vb, &unet).map(drop))?);
         Ok(all)
     }
 
     /// Its full autoencoder.
     pub fn autoencoder(&self) -> Result<Tensors> {
-        read(self.folder.vae(), |vb| Autoencoder::new(vb, self.folder.vae().config()).map(drop))
+        read_component(self.folder.vae(), |vb| Autoencoder::new(vb, self.folder.vae().config()).map(drop))
     }
 }
 
-/// The tensors that a network takes from its component, under the names that it asks for: whatever the files call them,
-/// however they are split, in f32.
-fn read(component: &Component, build: impl FnOnce(VarBuilder) -> candle_core::Result<()>) -> Result<Tensors> {
-    let taken = Arc::new(Mutex::new(Tensors::new()));
-    let note = Note {
-        from: component.builder(DType::F32, &Device::Cpu, &instaflow_engine::Cancel::default()),
-        taken: Arc::clone(&taken),
+/// The tensors that a network takes from its component, in f32, under the names that it asks for. What the files call
+/// them and how they are split does not matter.
+fn read_component(component: &Component, build: impl FnOnce(VarBuilder) -> candle_core::Result<()>) -> Result<Tensors> {
+    let requested = Arc::new(Mutex::new(Tensors::new()));
+    let backend = RecordingBackend {
+        source: component.builder(DType::F32, &Device::Cpu, &instaflow_engine::Cancel::default()),
+        requested: Arc::clone(&requested),
     };
-    build(VarBuilder::from_backend(Box::new(note), DType::F32, Device::Cpu))?;
-    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut *taken))
+    build(VarBuilder::from_backend(Box::new(backend), DType::F32, Device::Cpu))?;
+    let mut requested = requested.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *requested))
 }
 
-/// Notes what is asked for.
-struct Note {
-    from: VarBuilder<'static>,
-    taken: Arc<Mutex<Tensors>>,
+/// Remembers each tensor that is asked for.
+struct RecordingBackend {
+    source: VarBuilder<'static>,
+    requested: Arc<Mutex<Tensors>>,
 }
 
-impl SimpleBackend for Note {
+impl SimpleBackend for RecordingBackend {
     fn get(&self, shape: Shape, name: &str, hint: Init, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        let tensor = self.from.get_with_hints(shape, name, hint)?;
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tensor.clone());
+        let tensor = self.source.get_with_hints(shape, name, hint)?;
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tensor.clone());
         Ok(tensor)
     }
 
@@ -103,6 +102,6 @@ impl SimpleBackend for Note {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.from.contains_tensor(name)
+        self.source.contains_tensor(name)
     }
 }

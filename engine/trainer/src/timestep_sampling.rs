@@ -1,31 +1,31 @@
-//! Where on the way from noise (t = 0) to picture (t = 1) a flow is trained. Change here how t is drawn.
+//! The distribution of the times t, from noise (0) to picture (1), at which a flow is trained. Change here how t is drawn.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
+use crate::seeded_random::Random;
 
 /// How t is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Times {
+pub enum TimestepSampling {
     /// Uniformly, as in the paper.
     Uniform,
-    /// With density 1 / (3·t^⅔): near the noise it is decided what stands where, and in which colour, of which little is
-    /// left to learn from later times.
+    /// With density 1 / (3·t^⅔): more often near the noise, where it is decided what is drawn where and in which colour.
+    /// Later times teach little of that.
     Early,
-    /// With density ∝ e^{at} + e^{a(1−t)}, a = 4: a flow whose ways are nearly straight has most to learn at both ends
+    /// With density ∝ e^{at} + e^{a(1−t)}, a = 4: a flow whose paths are nearly straight has most to learn at both ends
     /// (Lee, Lin and Fanti, arXiv 2405.20320, section 4.1).
     UShaped,
 }
 
-/// The a of [`Times::UShaped`].
+/// The a of [`TimestepSampling::UShaped`].
 const STEEPNESS: f64 = 4.0;
 
-impl Times {
-    /// The time of sample `sample` of a batch: each sample has its own part of the distribution, which gives the same
-    /// mean with less noise than independent draws.
-    pub fn draw(self, sample: usize, batch: usize, random: &mut Random) -> f64 {
+impl TimestepSampling {
+    /// The time of sample `sample` of a batch. Each sample has its own part of the distribution: the mean is the same as
+    /// with independent draws, with less variance.
+    pub fn sample(self, sample: usize, batch: usize, random: &mut Random) -> f64 {
         let u = (sample as f64 + random.uniform()) / batch as f64;
         match self {
             Self::Uniform => u,
@@ -58,16 +58,16 @@ mod tests {
         };
         let uniform = |t: f64| t;
         for batch in [1, 32] {
-            let draws = |times: Times| {
+            let draws = |sampling: TimestepSampling| {
                 let mut random = Random::new(9);
-                (0..32_000).map(|index| times.draw(index % batch, batch, &mut random)).collect::<Vec<f64>>()
+                (0..32_000).map(|index| sampling.sample(index % batch, batch, &mut random)).collect::<Vec<f64>>()
             };
             // 1 % of right distributions are further away.
             let limit = 1.63 / 32_000f64.sqrt();
-            assert!(distance(draws(Times::UShaped), u_shaped) < limit);
-            assert!(distance(draws(Times::Uniform), uniform) < limit);
-            assert!(distance(draws(Times::Early), f64::cbrt) < limit);
-            assert!(distance(draws(Times::UShaped), uniform) > 10.0 * limit);
+            assert!(distance(draws(TimestepSampling::UShaped), u_shaped) < limit);
+            assert!(distance(draws(TimestepSampling::Uniform), uniform) < limit);
+            assert!(distance(draws(TimestepSampling::Early), f64::cbrt) < limit);
+            assert!(distance(draws(TimestepSampling::UShaped), uniform) > 10.0 * limit);
         }
     }
 }

@@ -12,19 +12,20 @@ use instaflow_test_support::{
 };
 
 use super::{make_pairs, run_of, toy_run, train_base};
-use crate::config::{Config, Loss, Reflow};
-use crate::draw::Contestant;
-use crate::files;
-use crate::flow::{Flow, noise};
+use crate::eval_target::EvalTarget;
+use crate::file_io;
+use crate::flow_model::{FlowModel, noise};
+use crate::pair_data;
 use crate::parameters::Tensors;
 use crate::pictures;
-use crate::run::Run;
+use crate::run_config::{Config, Loss, Reflow};
 use crate::shards::{self, Shard};
 use crate::stage::{STACKS, Stage, Student};
-use crate::stages::evaluate::{self, Extent};
+use crate::stages::evaluate::{self, EvalSize};
 use crate::stages::pairs::{self, Amount, Solver};
-use crate::stages::{adopt, base, distill, export, plot, reflow, sheet};
+use crate::stages::{adopt, base, contact_sheet, distill, export, plot, reflow};
 use crate::training::Schedule;
+use crate::training_run::Run;
 
 const STACKED: Student = Student { from: 1, stacks: STACKS };
 const SINGLE: Student = Student { from: 0, stacks: 1 };
@@ -45,7 +46,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     distill::train(&run, &config.distill, STACKED, 100)?;
     distill::train(&run, &config.distill, SINGLE, 100)?;
 
-    sheet::write(&run, &run.path("sheet.png"), 1)?;
+    contact_sheet::write_targets(&run, &run.path("sheet.png"), 1)?;
     let drawn = image::open(run.path("sheet.png"))?;
     // The scene; both flows in 25 steps and one; two students.
     assert_eq!((drawn.width(), drawn.height()), (7 * 128 + 6 * 2, 128));
@@ -53,7 +54,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
         assert!(run.path(made).exists(), "{made}");
     }
     for log in ["reflow-1/log.jsonl", "distill-reflow-1-stacked/log.jsonl", "distill-base-single/log.jsonl"] {
-        assert!(files::read_text(&run.path(log))?.contains("{\"step\":4,\"held_out\":"), "{log}");
+        assert!(file_io::read_text(&run.path(log))?.contains("{\"step\":4,\"held_out\":"), "{log}");
     }
     plot::write(&run, None)?;
     assert!(run.path("plots/reflow-1.png").exists() && run.path("plots/autoencoder.png").exists());
@@ -65,7 +66,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
 
     // Another run goes on where this pair ends.
     let next = toy_run(&folder.path().join("next"))?;
-    adopt::take(&next, &pair)?;
+    adopt::adopt(&next, &pair)?;
     for (stage, before) in [(Stage::BASE, Stage::Flow(1)), (Stage::Decoder, Stage::Decoder)] {
         let (after, before) = (next.trained(stage)?, half(&run.trained(before)?)?);
         assert!(after.len() == before.len() && after.keys().eq(before.keys()));
@@ -74,7 +75,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
         }
     }
     base::train(&next, &config.base)?;
-    assert!(adopt::take(&next, &pair).unwrap_err().to_string().contains("choose another --run"));
+    assert!(adopt::adopt(&next, &pair).unwrap_err().to_string().contains("choose another --run"));
 
     // A decoder that enlarges has no place in the stage that would have to learn the new channels.
     let mut config = Config::toy();
@@ -107,7 +108,7 @@ fn check_pair(run: &Run, pair: &Path, student: Student) -> Result<()> {
         let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
         assert_eq!((drawn.width, drawn.height), (run.architecture().picture, run.architecture().picture));
         let tokenizer = run.tokenizer()?;
-        let flow = Flow::frozen(run, &weights, stacks)?;
+        let flow = FlowModel::frozen(run, &weights, stacks)?;
         let (prompts, empty) = ([tokenizer.encode(prompt)], tokenizer.encode(""));
         let (steps, guidance) = (settings.steps as usize, f64::from(settings.guidance));
         let path = flow.sample(&noise(run, &[7])?, &prompts, &empty, steps, guidance)?;
@@ -124,15 +125,15 @@ fn pairs_are_drawn_for_the_side_that_their_noise_speaks_for() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = toy_run(folder.path())?;
     train_base(&run)?;
-    let (rows, _) = pairs::read(&run, Stage::BASE, 16)?;
+    let (rows, _) = pair_data::read(&run, Stage::BASE, 16)?;
     let (tokenizer, prompts) = (run.tokenizer()?, run.prompts()?);
-    let flow = Flow::frozen(&run, &run.trained(Stage::BASE)?, 1)?;
+    let flow = FlowModel::frozen(&run, &run.trained(Stage::BASE)?, 1)?;
     let mut open = 0;
     for place in 0..rows.count() {
         let row = rows.number(place);
-        let noise = noise(&run, &[pairs::seed(Stage::BASE, row)])?;
+        let noise = noise(&run, &[pair_data::seed(Stage::BASE, row)])?;
         let prompt = prompts.of(Stage::BASE.seed(), row);
-        let asked = prompt.asked(&noise.get(0)?.get(0)?.flatten_all()?.to_vec1()?, noise.dim(3)?).to_owned();
+        let asked = prompt.teacher_prompt(&noise.get(0)?.get(0)?.flatten_all()?.to_vec1()?, noise.dim(3)?).to_owned();
         open += usize::from(asked != prompt.text);
         let far = |text: &str| -> Result<f64> {
             let path = flow.sample(&noise, &[tokenizer.encode(text)], &tokenizer.encode(""), 1, 1.5)?;
@@ -220,8 +221,8 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
     let settings = Settings { seed: 3, steps: 2, guidance: 1.5, ..Settings::student("a bowl of fruit") };
     let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
     let weights = run.trained(Stage::BASE)?;
-    let contestant = Contestant { stage: Stage::BASE, steps: 2, guidance: f64::from(settings.guidance) };
-    let ours = crate::draw::pictures(&run, &contestant, &weights, &["a bowl of fruit".into()], &[3], 1)?;
+    let target = EvalTarget { stage: Stage::BASE, steps: 2, guidance: f64::from(settings.guidance) };
+    let ours = crate::eval_target::pictures(&run, &target, &weights, &["a bowl of fruit".into()], &[3], 1)?;
     let decibels = pictures::psnr(&ours, &[drawn.rgb.to_vec()]);
     assert!(decibels > 45.0, "{decibels} dB");
 
@@ -240,11 +241,11 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
     assert!(changed("unet.") > 100 && changed("text_encoder.") == 0);
     let refused = reflow::train(&run, &Reflow { loss: Loss::Perceptual, ..run.config.reflow.clone() }, 0, 9);
     assert!(refused.unwrap_err().to_string().contains("--lpips"));
-    let refused = evaluate::write(&run, Extent { count: 2, sweep: 0, varied: 0 }).unwrap_err().to_string();
+    let refused = evaluate::write(&run, EvalSize { count: 2, sweep: 0, varied: 0 }).unwrap_err().to_string();
     assert!(refused.contains("choose another --run"), "{refused}");
 
     make_pairs(&run, Stage::Flow(1))?;
-    let settings = crate::config::Distill { second_loss: Loss::PseudoHuber, ..run.config.distill.clone() };
+    let settings = crate::run_config::Distill { second_loss: Loss::PseudoHuber, ..run.config.distill.clone() };
     distill::train(&run, &settings, STACKED, 100)?;
     let pair = folder.path().join("pair");
     export::write(&run, &pair, STACKED)?;
@@ -286,10 +287,10 @@ fn pairs_in_shares_are_those_of_one_run() -> Result<()> {
     for name in ["00000.safetensors", "00001.safetensors"] {
         assert!(std::fs::read(pairs.join(name))? == std::fs::read(whole.join(name))?, "{name}");
     }
-    let (rows, _) = pairs::read(&run, Stage::BASE, usize::MAX)?;
+    let (rows, _) = pair_data::read(&run, Stage::BASE, usize::MAX)?;
     assert_eq!(rows.count(), 2 * shards::ROWS);
     // What evaluation holds the students of these pairs against.
-    assert_eq!(pairs::guidance(&run, Stage::BASE)?, Some(solver.guidance));
+    assert_eq!(pair_data::guidance(&run, Stage::BASE)?, Some(solver.guidance));
     // The files hold different pairs.
     let latents = |row: usize| rows.latents(&[row], &Device::Cpu);
     assert_not_close(latents(0)?, latents(shards::ROWS)?, Tolerance::absolute(0.1));

@@ -6,21 +6,21 @@ use instaflow_engine::vae::AutoencoderTiny;
 use instaflow_test_support::{Tolerance, assert_close, assert_not_close};
 
 use super::{largest, toy_run, values, velocity};
-use crate::classifier::{Classifier, cross_entropy};
-use crate::config::Config;
-use crate::flow::{Flow, noise};
+use crate::attribute_classifier::{Classifier, cross_entropy};
+use crate::caption_probe::CaptionProbe;
+use crate::flow_matching::Endpoints;
+use crate::flow_model::{FlowModel, is_unet, noise};
 use crate::parameters::Parameters;
-use crate::perceptual::Perceptual;
+use crate::perceptual::FeatureDistance;
 use crate::pictures::Pool;
+use crate::run_config::Config;
 use crate::scenes;
 use crate::scenes::attributes::HEADS;
 use crate::stage::{STACKS, Stage};
-use crate::stages::base::{self, Pair};
 use crate::stages::classifier::{columns, labels};
 use crate::stages::distill;
-use crate::told::Told;
 use crate::training::Schedule;
-use crate::{config, losses};
+use crate::{losses, run_config};
 
 /// candle drops gradients silently where an operation has no backward pass.
 #[test]
@@ -46,19 +46,19 @@ fn every_weight_receives_a_gradient() -> Result<()> {
     let parameters = Parameters::seeded(1, &Device::Cpu);
     let network = Classifier::new(&parameters.builder(), &run.config.sizes)?;
     let scenes: Vec<Vec<u32>> = (0..4).map(|scene| labels(&scenes::sample(scene))).collect();
-    check(&parameters, cross_entropy(&network.look(&pictures)?.logits, &columns(&scenes))?, true)?;
+    check(&parameters, cross_entropy(&network.forward(&pictures)?.logits, &columns(&scenes))?, true)?;
 
     let parameters = Parameters::seeded(2, &Device::Cpu);
-    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    let flow = FlowModel::new(&run, &parameters.builder(), 1)?;
     check(&parameters, velocity(&run, &flow)?.sqr()?.mean_all()?, true)?;
     let asked = Parameters::seeded(2, &Device::Cpu);
-    let told = Told::new(&asked.builder(), run.config.sizes.text_width)?;
+    let probe = CaptionProbe::new(&asked.builder(), run.config.sizes.text_width)?;
     let context = flow.context(&[run.tokenizer()?.encode("a lake at sunset")])?;
-    check(&asked, told.loss(&context, &[[Some(1); HEADS.len()]])?, true)?;
+    check(&asked, probe.loss(&context, &[[Some(1); HEADS.len()]])?, true)?;
 
     // Behind the zeros that the stack starts from, gradients are zero at first, but they are there.
-    let student = Parameters::given(distill::start(values(&parameters), STACKS)?, base::is_unet, &Device::Cpu)?;
-    let flow = Flow::new(&run, &student.builder(), STACKS)?;
+    let student = Parameters::given(distill::initial_weights(values(&parameters), STACKS)?, is_unet, &Device::Cpu)?;
+    let flow = FlowModel::new(&run, &student.builder(), STACKS)?;
     check(&student, velocity(&run, &flow)?.sqr()?.mean_all()?, false)
 }
 
@@ -67,10 +67,10 @@ fn the_stack_starts_as_the_single_one() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = toy_run(folder.path())?;
     let parameters = Parameters::seeded(3, &Device::Cpu);
-    let single = velocity(&run, &Flow::new(&run, &parameters.builder(), 1)?)?;
+    let single = velocity(&run, &FlowModel::new(&run, &parameters.builder(), 1)?)?;
     let weights = values(&parameters);
-    let student = distill::start(weights.clone(), STACKS)?;
-    let stacked = velocity(&run, &Flow::frozen(&run, &student, STACKS)?)?;
+    let student = distill::initial_weights(weights.clone(), STACKS)?;
+    let stacked = velocity(&run, &FlowModel::frozen(&run, &student, STACKS)?)?;
     assert_close(&stacked, &single, Tolerance::of_largest(1e-5));
 
     // Two copies without the change of the first are something else.
@@ -80,7 +80,7 @@ fn the_stack_starts_as_the_single_one() -> Result<()> {
             tensor.clone_from(&weights[&format!("unet.{name}")]);
         }
     }
-    let plain = velocity(&run, &Flow::frozen(&run, &copies, STACKS)?)?;
+    let plain = velocity(&run, &FlowModel::frozen(&run, &copies, STACKS)?)?;
     assert_not_close(&plain, &single, Tolerance::of_largest(1e-2));
     Ok(())
 }
@@ -91,17 +91,17 @@ fn the_flow_learns() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = toy_run(folder.path())?;
     let parameters = Parameters::seeded(4, &Device::Cpu);
-    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    let flow = FlowModel::new(&run, &parameters.builder(), 1)?;
     let tokenizer = run.tokenizer()?;
-    let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
+    let pair = Endpoints { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
     let prompts = ["a city at night", "dunes at noon"].map(|prompt| tokenizer.encode(prompt));
     let loss = || {
-        let at = pair.velocity(&flow, &[0.2, 0.6], &flow.context(&prompts)?)?;
-        Ok(losses::squared(&at.velocity, &at.direction)?)
+        let at = pair.predict(&flow, &[0.2, 0.6], &flow.context(&prompts)?)?;
+        Ok(losses::squared(&at.velocity, &at.target)?)
     };
     let value = |loss: Result<Tensor>| -> Result<f32> { Ok(loss?.to_scalar()?) };
     let before = value(loss())?;
-    let base = config::Config::pocket().base.schedule;
+    let base = run_config::Config::pocket().base.schedule;
     let schedule = Schedule { steps: 40, batch: 1, micro_batch: 1, warm_up: 4, rate: 5e-3, ..base };
     run.train(Stage::BASE, &schedule, &parameters, &|_, _| loss(), &mut |_, _| Ok(String::new()))?;
     let after = value(loss())?;
@@ -115,15 +115,15 @@ fn the_right_velocity_ends_at_the_latents() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = toy_run(folder.path())?;
     let parameters = Parameters::seeded(4, &Device::Cpu);
-    let flow = Flow::new(&run, &parameters.builder(), 1)?;
+    let flow = FlowModel::new(&run, &parameters.builder(), 1)?;
     let prompts = ["a city", "dunes"].map(|prompt| run.tokenizer().map(|tokenizer| tokenizer.encode(prompt)));
     let prompts = prompts.into_iter().collect::<Result<Vec<_>>>()?;
-    let pair = Pair { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
+    let pair = Endpoints { noise: noise(&run, &[3, 4])?, latents: noise(&run, &[1, 2])? };
     let times = [0.2, 0.6];
-    let mut at = pair.velocity(&flow, &times, &flow.context(&prompts)?)?;
-    assert_not_close(at.end(&times)?, &pair.latents, Tolerance::absolute(0.1));
-    at.velocity = at.direction.clone();
-    assert_close(at.end(&times)?, &pair.latents, Tolerance::absolute(1e-5));
+    let mut at = pair.predict(&flow, &times, &flow.context(&prompts)?)?;
+    assert_not_close(at.extrapolated_latents(&times)?, &pair.latents, Tolerance::absolute(0.1));
+    at.velocity = at.target.clone();
+    assert_close(at.extrapolated_latents(&times)?, &pair.latents, Tolerance::absolute(1e-5));
     Ok(())
 }
 
@@ -140,7 +140,7 @@ fn the_distance_of_features_leads_to_the_picture() -> Result<()> {
         &Device::Cpu,
     );
     drop(classifier);
-    let distance = Perceptual::Features(Classifier::new(&weights, &sizes)?);
+    let distance = FeatureDistance::Classifier(Classifier::new(&weights, &sizes)?);
     let pool = Pool::new(2, 64);
     let (picture, target) = (pool.tensor(&[0], &Device::Cpu)?, pool.tensor(&[1], &Device::Cpu)?);
     assert_close(distance.distance(&target, &target)?.to_scalar::<f32>()?, 0.0, Tolerance::absolute(1e-9));

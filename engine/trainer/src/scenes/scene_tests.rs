@@ -1,5 +1,5 @@
-//! The world is what the trainer relies on: repeatable, sayable, complete, the same at every size, and every attribute
-//! is seen. What must hold for any scene is tested here; the words have tests of their own in `caption_tests`.
+//! Scenes are what the trainer relies on: repeatable, complete, the same at every size, with every attribute visible.
+//! Change here what must hold for any scene; captions have their own tests in `caption_tests`.
 
 use std::collections::BTreeSet;
 

@@ -6,7 +6,7 @@ use candle_core::{D, Tensor};
 use candle_nn::{Init, VarBuilder};
 use instaflow_kernels::{self as kernels, Extras};
 
-use crate::config::Sizes;
+use crate::run_config::Sizes;
 use crate::scenes::attributes::{HEADS, Head};
 
 /// Levels that each halve the side, a summary of the whole picture, and a linear head for each group of attributes.
@@ -18,7 +18,7 @@ pub struct Classifier {
 }
 
 /// What it says of pictures.
-pub struct Seen {
+pub struct ClassifierOutput {
     /// The picture in a few values: (B, F).
     pub features: Tensor,
     /// For each head, (B, classes).
@@ -54,17 +54,17 @@ impl Classifier {
     }
 
     /// Looks at pictures (B, 3, S, S) in [−1, 1]; larger ones are averaged down first.
-    pub fn look(&self, pictures: &Tensor) -> Result<Seen> {
-        let maps = self.maps(pictures)?;
+    pub fn forward(&self, pictures: &Tensor) -> Result<ClassifierOutput> {
+        let maps = self.feature_maps(pictures)?;
         let last = maps.last().unwrap_or(pictures).flatten_from(1)?;
         let features = self.summary.forward(&last, Extras::default())?.silu()?;
         let logits = self.heads.iter().map(|head| head.forward(&features, Extras::default()));
         let logits = logits.collect::<candle_core::Result<_>>()?;
-        Ok(Seen { features, logits })
+        Ok(ClassifierOutput { features, logits })
     }
 
     /// Feature maps of the levels, (B, h, w, C), from the finest.
-    pub fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+    pub fn feature_maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
         let mut maps = Vec::with_capacity(self.levels.len());
         let times = pictures.dim(2)? / self.side;
         let pictures = if times > 1 { pictures.avg_pool2d(times)? } else { pictures.clone() };

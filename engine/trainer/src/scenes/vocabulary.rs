@@ -1,5 +1,5 @@
-//! The world in words, as data: what a program that draws with the pair can say that it knows. The examples are chosen
-//! here; everything else follows from the lexicon.
+//! The vocabulary of the captions as data, for a program that draws with the pair and shows which words it knows. Change
+//! here the examples; everything else follows from the lexicon.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::attributes::HEADS;
 use super::lexicon::{phrases, words};
 
-/// Prompts that show what the world holds; every word of them is known.
+/// Prompts that show what the scenes hold. All of their words are in the lexicon.
 pub const EXAMPLES: &[&str] = &[
     "a photograph of a snowy mountain near a beautiful lake under sunshine",
     "a lake at night under the stars with a campfire on the left",
@@ -28,10 +28,9 @@ pub const EXAMPLES: &[&str] = &[
 ///
 /// - `groups`: for each attribute its `name` and its `classes`, each with a `name`, which a prompt may use as it is, and
 ///   the `phrases` that name it in captions; classes that no word names ("absent") are left out;
-/// - `words`: for each word the names of the groups it can speak of, none for what only joins words;
+/// - `words`: for each word the names of the groups that it can belong to, none for words that only join others;
 /// - `examples`: prompts.
-#[allow(dead_code, reason = "for export")]
-pub fn world() -> Value {
+pub fn vocabulary() -> Value {
     let mut meanings: BTreeMap<String, BTreeSet<&str>> =
         words().into_iter().map(|word| (word, BTreeSet::new())).collect();
     let joining: BTreeSet<&str> =

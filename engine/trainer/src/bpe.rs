@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use instaflow_engine::text::Tokenizer;
 use serde_json::{Map, Value, json};
 
-use crate::files;
+use crate::file_io;
 
 /// Merges in the order of their rank, and the tokens in the order of their ids.
-pub struct Vocabulary {
+pub struct BpeVocabulary {
     merges: Vec<(String, String)>,
     tokens: Vec<String>,
 }
@@ -18,7 +18,7 @@ pub struct Vocabulary {
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-impl Vocabulary {
+impl BpeVocabulary {
     /// Learns merges (Sennrich, Haddow and Birch, ACL 2016, algorithm 1) until every word is one token. Merging by rank,
     /// as tokenizers do, repeats what happened here, so that the words come out whole.
     pub fn learn(words: &[String]) -> Self {
@@ -67,10 +67,10 @@ impl Vocabulary {
             token
         };
         let (start, end) = (self.tokens.len() - 2, self.tokens.len() - 1);
-        files::write(&folder.join("vocab.json"), serde_json::to_string(&ids)?.as_bytes())?;
-        files::write(&folder.join("merges.txt"), format!("#version: 0.2\n{}\n", merges.join("\n")).as_bytes())?;
+        file_io::write(&folder.join("vocab.json"), serde_json::to_string(&ids)?.as_bytes())?;
+        file_io::write(&folder.join("merges.txt"), format!("#version: 0.2\n{}\n", merges.join("\n")).as_bytes())?;
         let map = json!({"bos_token": mark(START), "eos_token": mark(END), "pad_token": END, "unk_token": mark(END)});
-        files::write_json(&folder.join("special_tokens_map.json"), &map)?;
+        file_io::write_json(&folder.join("special_tokens_map.json"), &map)?;
         let config = json!({
             "added_tokens_decoder": {start.to_string(): special(START), end.to_string(): special(END)},
             "bos_token": START,
@@ -83,11 +83,11 @@ impl Vocabulary {
             "tokenizer_class": "CLIPTokenizer",
             "unk_token": END,
         });
-        files::write_json(&folder.join("tokenizer_config.json"), &config)
+        file_io::write_json(&folder.join("tokenizer_config.json"), &config)
     }
 }
 
-/// Number of tokens in a folder that [`Vocabulary::write`] wrote.
+/// Number of tokens in a folder that [`BpeVocabulary::write`] wrote.
 pub fn size(folder: &Path) -> Result<usize> {
     let path = folder.join("vocab.json");
     let text = std::fs::read(&path)
@@ -148,8 +148,8 @@ mod tests {
     fn every_word_is_one_token() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let words = crate::scenes::words();
-        Vocabulary::learn(&words).write(folder.path(), 48)?;
-        let tokenizer = crate::run::open_tokenizer(folder.path(), 48)?;
+        BpeVocabulary::learn(&words).write(folder.path(), 48)?;
+        let tokenizer = crate::training_run::open_tokenizer(folder.path(), 48)?;
         check(&tokenizer, &words, size(folder.path())?)?;
         let strange = ["mountainous".to_owned()];
         // A word that no caption has.
@@ -161,7 +161,7 @@ mod tests {
     fn the_alphabet_is_the_published_one() -> Result<()> {
         let published = include_str!("../../../tests/fixtures/tiny-sd/model/tokenizer/vocab.json");
         let ids: BTreeMap<String, usize> = serde_json::from_str(published)?;
-        let ours = Vocabulary::learn(&[]);
+        let ours = BpeVocabulary::learn(&[]);
         assert_eq!(ours.tokens.len(), 514);
         for letter in byte_alphabet() {
             assert!(ids.contains_key(&letter.to_string()), "{letter:?}");

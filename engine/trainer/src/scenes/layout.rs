@@ -1,27 +1,27 @@
-//! What all painters need to know of a scene: its attributes, its colours and where the large things are. Layout is
-//! changed here.
+//! What all painters need to know of a scene: its attributes, its colours and where the large things are. Change here
+//! where things are placed.
 
 use super::Scene;
 use super::attributes::{Attributes, Distance, Land, Light, Object, Season, Side, Style, Time};
 use super::canvas::{Point, stairs};
-use super::noise::Noise;
-use super::palette::{Colour, Palette, SNOW, mix, smoothstep};
-use super::random::Random;
+use super::colours::{Colour, Palette, SNOW, mix, smoothstep};
+use super::scene_random::SceneRandom;
+use super::texture::Texture;
 
 /// A scene's layout.
-pub(super) struct View<'a> {
+pub(super) struct Layout<'a> {
     pub attributes: &'a Attributes,
     pub palette: Palette,
     /// Where the land begins, from the top.
     pub horizon: f32,
-    /// Where the sun or the moon stands; where neither does, the light still comes from there.
+    /// Where the sun or the moon is. If there is neither, the light still comes from there.
     pub light: Point,
-    /// Where the object stands, or floats.
-    pub spot: Point,
+    /// Where the object stands or floats.
+    pub object_position: Point,
     /// How large it is: 1 when near.
     pub scale: f32,
     /// Texture, the same for the whole picture.
-    pub noise: Noise,
+    pub noise: Texture,
     /// How much texture there is, 0 … 1.
     pub detail: f32,
     /// Whether colours come in flat steps.
@@ -37,11 +37,11 @@ pub(super) fn cell(place: f32) -> f32 {
 /// Cells along a side.
 pub(super) const CELLS: f32 = 16.0;
 
-impl<'a> View<'a> {
+impl<'a> Layout<'a> {
     /// Draws the layout of a scene.
     pub fn new(scene: &'a Scene) -> Self {
         let attributes = &scene.attributes;
-        let mut random = Random::new(scene.seed, 2);
+        let mut random = SceneRandom::new(scene.seed, 2);
         let horizon = random.range(-0.015, 0.015) + horizon(attributes.land);
         let x = match attributes.side {
             Side::Absent => 0.5 + 0.24 * random.sign(),
@@ -72,21 +72,21 @@ impl<'a> View<'a> {
             palette: Palette::of(attributes.time, attributes.weather),
             horizon,
             light: [0.5 + across * away, height],
-            spot: [x, y],
+            object_position: [x, y],
             scale: if far { 0.54 } else { 1.0 },
-            noise: Noise::new(&mut random),
+            noise: Texture::new(&mut random),
             detail,
             flat,
         }
     }
 
-    /// 1 where the light comes from the right, -1 from the left.
-    pub fn side(&self) -> f32 {
+    /// 1 if the light comes from the right, -1 if from the left.
+    pub fn light_side(&self) -> f32 {
         if self.light[0] > 0.5 { 1.0 } else { -1.0 }
     }
 
-    /// Whether the sun or a moon is to be seen.
-    pub fn shines(&self) -> bool {
+    /// Whether the sun or a moon is visible.
+    pub fn light_is_visible(&self) -> bool {
         self.attributes.light != Light::Absent
     }
 

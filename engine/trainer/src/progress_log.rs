@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::file_io;
 
 /// The log of a stage, in its folder: one [`Report`] or [`HeldOut`] a line, as JSON.
 pub const LOG: &str = "log.jsonl";
@@ -39,7 +39,7 @@ pub struct HeldOut {
 
 /// Adds such a line to the log in a stage's folder.
 pub fn log_held_out(folder: &Path, step: u64, loss: f64) -> Result<()> {
-    files::append_line(&folder.join(LOG), &serde_json::to_string(&HeldOut { step, held_out: loss })?)
+    file_io::append_line(&folder.join(LOG), &serde_json::to_string(&HeldOut { step, held_out: loss })?)
 }
 
 /// How a stage gets on; speaks on stderr.
@@ -85,7 +85,7 @@ impl Progress {
                 rate,
                 seconds: self.started.elapsed().as_secs_f64(),
             };
-            files::append_line(log, &serde_json::to_string(&report)?)?;
+            file_io::append_line(log, &serde_json::to_string(&report)?)?;
         }
         self.losses = (0.0, 0);
         self.spoken = Instant::now();
@@ -146,7 +146,7 @@ mod tests {
         for (done, loss) in [(1, 4.0), (2, 2.0), (3, 1.0)] {
             progress.step(done, 0.1, loss)?;
         }
-        let text = files::read_text(&folder.path().join(LOG))?;
+        let text = file_io::read_text(&folder.path().join(LOG))?;
         let reports: Vec<Report> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         assert_eq!(reports.iter().map(|report| (report.step, report.loss)).collect::<Vec<_>>(), [(1, 4.0), (3, 1.5)]);
         let rates: Vec<f64> = reports.iter().map(|report| report.rate).collect();

@@ -12,14 +12,13 @@ use instaflow_engine::text::tokenizer::TokenizerFiles;
 use instaflow_engine::vae::Autoencoder;
 
 use crate::architecture::Architecture;
-use crate::config::{self, Config};
-use crate::files::TensorFile;
-use crate::model::Model;
+use crate::base_model::BaseModel;
+use crate::caption_probe;
+use crate::file_io::TensorFile;
+use crate::pair_prompts::Prompts;
 use crate::parameters::{Parameters, Tensors};
-use crate::prompts::Prompts;
-use crate::random::key;
+use crate::run_config::{self, Config};
 use crate::stage::Stage;
-use crate::told;
 use crate::training::{self, Limits, Look, Loss, Schedule};
 use crate::workers::Workers;
 
@@ -38,7 +37,7 @@ pub struct Run {
     /// LPIPS weights for perceptual losses, where the person gives them.
     pub lpips: Option<PathBuf>,
     replica: Option<Workers>,
-    model: Option<Model>,
+    model: Option<BaseModel>,
     prompts: OnceLock<Prompts>,
 }
 
@@ -51,7 +50,7 @@ impl Run {
         threads: usize,
         limits: Limits,
     ) -> Result<Self> {
-        let path = folder.join(config::FILE);
+        let path = folder.join(run_config::FILE);
         let config = if path.exists() {
             let begun = Config::read(&path)?;
             ensure!(
@@ -66,7 +65,7 @@ impl Run {
             config.validate()?;
             config
         };
-        let model = if config.model.is_empty() { None } else { Some(Model::open(Path::new(&config.model))?) };
+        let model = if config.model.is_empty() { None } else { Some(BaseModel::open(Path::new(&config.model))?) };
         // Not before all of it is known to be good: a run keeps what it was begun with.
         if !path.exists() {
             config.write(&path)?;
@@ -89,12 +88,12 @@ impl Run {
     }
 
     /// The model folder whose flow stands in for the base, if any.
-    pub fn model(&self) -> Option<&Model> {
+    pub fn base_model(&self) -> Option<&BaseModel> {
         self.model.as_ref()
     }
 
     /// That there are scenes behind this run: what only they can teach is refused for a model folder.
-    pub fn check_scenes(&self, what: &str) -> Result<()> {
+    pub fn require_scenes(&self, what: &str) -> Result<()> {
         ensure!(
             self.model.is_none(),
             "{what} needs the scenes, and this run fine-tunes {}: choose another --run for it",
@@ -112,16 +111,16 @@ impl Run {
     }
 
     /// The shapes with those of the text encoder complete.
-    pub fn whole_architecture(&self) -> Result<Architecture> {
+    pub fn full_architecture(&self) -> Result<Architecture> {
         match &self.model {
             Some(model) => Ok(model.architecture().clone()),
-            None => Ok(self.architecture().with_vocabulary(crate::vocabulary::size(&self.tokenizer_folder())?)),
+            None => Ok(self.architecture().with_vocabulary(crate::bpe::size(&self.tokenizer_folder())?)),
         }
     }
 
     /// Where the tokenizer's files are.
     pub fn tokenizer_folder(&self) -> PathBuf {
-        self.model.as_ref().map_or_else(|| self.path("tokenizer"), Model::tokenizer_folder)
+        self.model.as_ref().map_or_else(|| self.path("tokenizer"), BaseModel::tokenizer_folder)
     }
 
     /// The tokenizer.
@@ -155,12 +154,12 @@ impl Run {
                 stage.command()
             )
         })?;
-        weights.retain(|name, _| !name.starts_with(told::NAME));
+        weights.retain(|name, _| !name.starts_with(caption_probe::PREFIX));
         Ok(weights)
     }
 
     /// Whether a stage has saved something.
-    pub fn begun(&self, stage: Stage) -> bool {
+    pub fn has_checkpoint(&self, stage: Stage) -> bool {
         (self.model.is_some() && stage == Stage::BASE) || self.checkpoint(stage).exists()
     }
 
@@ -170,7 +169,7 @@ impl Run {
             Some(model) => model.autoencoder()?,
             None => self.trained(Stage::Decoder)?,
         };
-        Ok(Autoencoder::new(self.frozen(&weights, ""), &self.architecture().autoencoder)?)
+        Ok(Autoencoder::new(self.frozen_builder(&weights, ""), &self.architecture().autoencoder)?)
     }
 
     /// The weights that a stage goes on with, or those that `first` gives where it has not begun.
@@ -199,7 +198,7 @@ impl Run {
     }
 
     /// What networks that do not learn are built from: the tensors whose names begin with `prefix`, without it.
-    pub fn frozen(&self, tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
+    pub fn frozen_builder(&self, tensors: &Tensors, prefix: &str) -> VarBuilder<'static> {
         let part = tensors
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())))
@@ -234,15 +233,4 @@ pub fn open_tokenizer(folder: &Path, limit: usize) -> Result<Tokenizer> {
         ..TokenizerFiles::default()
     };
     Ok(Tokenizer::new(&files, Some(limit))?)
-}
-
-/// A short name for exactly these values of the tensors whose names begin with `prefix`.
-pub fn fingerprint(tensors: &Tensors, prefix: &str) -> Result<String> {
-    let mut state = 0;
-    for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with(prefix)) {
-        state = name.bytes().fold(state, |state, byte| key(&[state, u64::from(byte)]));
-        let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        state = values.iter().fold(state, |state, value| key(&[state, u64::from(value.to_bits())]));
-    }
-    Ok(format!("{state:016x}"))
 }

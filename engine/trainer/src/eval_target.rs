@@ -1,22 +1,20 @@
-//! Held-out prompts, drawn by whatever a run has trained. Change here what is drawn with which settings; what is made of
-//! it is the business of `sheet` and `evaluate`.
+//! What contact sheets and `evaluate` draw with: the weights of a flow or a student, and the number of steps. Change here
+//! which settings are compared.
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use instaflow_engine::Cancel;
 
-use crate::flow::{Flow, noise};
+use crate::flow_model::{FlowModel, noise};
+use crate::pair_data;
 use crate::parameters::Tensors;
-use crate::pictures::{self, HELD_OUT};
-use crate::random::{self, key};
-use crate::run::Run;
-use crate::scenes::{self, Scene};
+use crate::pictures;
 use crate::stage::{MOST_REFLOWS, STACKS, Stage, Student};
-use crate::stages::pairs;
+use crate::training_run::Run;
 
-/// One way to draw.
+/// A flow or a student, and how it draws.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contestant {
+pub struct EvalTarget {
     /// Whose weights.
     pub stage: Stage,
     /// Euler steps.
@@ -25,21 +23,18 @@ pub struct Contestant {
     pub guidance: f64,
 }
 
-/// Steps and guidance of a teacher: the paper's. Where a flow's pairs were drawn with other guidance, that is its own.
+/// Steps and guidance of a teacher, as in the paper. If a flow's pairs were drawn with other guidance, that applies.
 pub const TEACHER: (usize, f64) = (25, 1.5);
 
-/// Held-out prompts begin here.
-const PROMPTS: u64 = HELD_OUT + 10_000;
-
-impl Contestant {
+impl EvalTarget {
     /// A flow or a student, drawing in one step and without guidance.
     pub fn one_step(stage: Stage) -> Self {
         Self { stage, steps: 1, guidance: 1.0 }
     }
 
-    /// A flow as a teacher draws: as its pairs were drawn, from which its students learn.
+    /// A flow with the settings of a teacher: those that its pairs, from which students learn, were drawn with.
     pub fn teacher(run: &Run, stage: Stage) -> Result<Self> {
-        Ok(Self { stage, steps: TEACHER.0, guidance: pairs::guidance(run, stage)?.unwrap_or(TEACHER.1) })
+        Ok(Self { stage, steps: TEACHER.0, guidance: pair_data::guidance(run, stage)?.unwrap_or(TEACHER.1) })
     }
 
     /// Everything that a run has trained, as in the paper's tables: each flow in 25 guided steps and in one, then its
@@ -48,23 +43,23 @@ impl Contestant {
         let mut all = Vec::new();
         for from in 0..=MOST_REFLOWS {
             let flow = Stage::Flow(from);
-            if run.begun(flow) {
+            if run.has_checkpoint(flow) {
                 all.extend([Self::teacher(run, flow)?, Self::one_step(flow)]);
             }
             let students = [1, STACKS].map(|stacks| Stage::Student(Student { from, stacks }));
-            all.extend(students.into_iter().filter(|stage| run.begun(*stage)).map(Self::one_step));
+            all.extend(students.into_iter().filter(|stage| run.has_checkpoint(*stage)).map(Self::one_step));
         }
         Ok(all)
     }
 
-    /// For people.
+    /// Its name in tables.
     pub fn title(&self) -> String {
         let plural = if self.steps == 1 { "" } else { "s" };
         let guidance = if self.guidance > 1.0 { format!(", guidance {}", self.guidance) } else { String::new() };
         format!("{}, {} step{plural}{guidance}", self.stage.title(), self.steps)
     }
 
-    /// For files.
+    /// Its name in paths.
     pub fn id(&self) -> String {
         let guidance = if self.guidance > 1.0 { format!("-guidance-{}", self.guidance) } else { String::new() };
         format!("{}-steps-{}{guidance}", self.stage.name(), self.steps)
@@ -79,53 +74,22 @@ impl Contestant {
     }
 
     /// The network with these weights.
-    pub fn flow(&self, run: &Run, weights: &Tensors) -> Result<Flow> {
+    pub fn flow(&self, run: &Run, weights: &Tensors) -> Result<FlowModel> {
         ensure!((1..=50).contains(&self.steps), "{} steps: choose 1 … 50", self.steps);
-        Flow::frozen(run, weights, self.stacks())
+        FlowModel::frozen(run, weights, self.stacks())
     }
 }
 
-/// The scene of held-out prompt `row`.
-pub fn scene(row: usize) -> Scene {
-    scenes::sample(PROMPTS + row as u64)
-}
-
-/// Held-out prompt `row`: all that can be said of its scene.
-pub fn prompt(row: usize) -> String {
-    scene(row).describe_fully(0).text
-}
-
-/// A short name for exactly these prompts and what they tell.
-pub fn fingerprint() -> String {
-    let shown = |row| prompt(row).into_bytes().into_iter().chain(told(row).into_iter().map(u8::from));
-    random::fingerprint((0..64).flat_map(shown))
-}
-
-/// For each head of the classifier whether held-out prompt `row` says what it asks.
-pub fn told(row: usize) -> Vec<bool> {
-    scene(row).describe_fully(0).told.to_vec()
-}
-
-/// Prompts for looking at a run: of a model folder's, its own.
-pub fn shown_prompt(run: &Run, row: usize) -> Result<String> {
-    Ok(if run.model().is_some() { run.prompts()?.of(0, row).text } else { prompt(row) })
-}
-
-/// The seed of the noise of a prompt's picture `index`.
-pub fn seed(row: usize, index: usize) -> u64 {
-    if index == 0 { row as u64 } else { key(&[row as u64, index as u64]) }
-}
-
-/// Pictures of `prompts` from the noise of `seeds`, as rows of RGB bytes; `batch` at once on a replica.
+/// Draws `prompts` from the noise of `seeds`: rows of RGB bytes. Each replica draws `batch` pictures at once.
 pub fn pictures(
     run: &Run,
-    contestant: &Contestant,
+    target: &EvalTarget,
     weights: &Tensors,
     prompts: &[String],
     seeds: &[u64],
     batch: usize,
 ) -> Result<Vec<Vec<u8>>> {
-    let flow = contestant.flow(run, weights)?;
+    let flow = target.flow(run, weights)?;
     let (decoder, tokenizer) = (run.decoder()?, run.tokenizer()?);
     let empty = tokenizer.encode("");
     let places: Vec<usize> = (0..prompts.len()).collect();
@@ -133,21 +97,21 @@ pub fn pictures(
     let drawn = run.replicas().map(parts, |places: Vec<usize>| {
         let ids: Vec<Vec<u32>> = places.iter().map(|&place| tokenizer.encode(&prompts[place])).collect();
         let seeds: Vec<u64> = places.iter().map(|&place| seeds[place]).collect();
-        let path = flow.sample(&noise(run, &seeds)?, &ids, &empty, contestant.steps, contestant.guidance)?;
+        let path = flow.sample(&noise(run, &seeds)?, &ids, &empty, target.steps, target.guidance)?;
         pictures::from_tensor(&decoder.decode(&path.latents, &Cancel::default())?)
     })?;
     Ok(drawn.concat())
 }
 
-/// Latents (B, C, h, w) of one part of the prompts, and the straightness of its paths; f16 and (B).
+/// Latents (B, C, h, w) of prompts, in f16, and the mean straightness of their paths if they took several steps.
 pub fn latents(
     run: &Run,
-    contestant: &Contestant,
-    flow: &Flow,
+    target: &EvalTarget,
+    flow: &FlowModel,
     prompts: &[Vec<u32>],
     empty: &[u32],
     seeds: &[u64],
 ) -> Result<(Tensor, Option<f64>)> {
-    let path = flow.sample(&noise(run, seeds)?, prompts, empty, contestant.steps, contestant.guidance)?;
+    let path = flow.sample(&noise(run, seeds)?, prompts, empty, target.steps, target.guidance)?;
     Ok((path.latents.detach().to_dtype(DType::F16)?, path.straightness))
 }

@@ -1,9 +1,10 @@
-//! The scenes' own random numbers: SplitMix64 (Steele, Lea, Flood 2014), the same on every machine.
+//! The random numbers of scenes: streams of SplitMix64, the same on every machine. Change nothing here that would change
+//! the numbers: pairs and runs refer to scenes by their seeds.
 
 /// One stream of random numbers.
-pub(super) struct Random(u64);
+pub(super) struct SceneRandom(u64);
 
-impl Random {
+impl SceneRandom {
     /// The stream number `stream` of a scene's `seed`; different streams are independent, so that a part of the
     /// picture may draw more or fewer numbers without changing the others.
     pub fn new(seed: u64, stream: u64) -> Self {

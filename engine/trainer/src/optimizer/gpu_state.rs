@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use super::{BETA1, BETA2, Factors, Gradients, Weight, decays, muon};
 
 /// Values, moments and averages of all weights, one after the other, (N).
-pub struct Flat {
+pub struct FlatState {
     value: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -20,7 +20,7 @@ pub struct Flat {
     places: Vec<(usize, Vec<usize>)>,
 }
 
-impl Flat {
+impl FlatState {
     /// Moments of zero, the averages of the values.
     pub fn new(weights: &[Weight]) -> Result<Self> {
         let value = values(weights)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use crate::files;
+use crate::file_io;
 
 /// One diagram: several curves over one axis.
 pub struct Panel {
@@ -51,7 +51,7 @@ pub fn write(path: &Path, panels: &[Panel]) -> Result<()> {
         root.present().map_err(fault)?;
     }
     let picture = image::RgbImage::from_raw(WIDTH, height, bytes).context("a plot of a wrong size")?;
-    files::write_png(path, &picture)
+    file_io::write_png(path, &picture)
 }
 
 static FONT: OnceLock<bool> = OnceLock::new();

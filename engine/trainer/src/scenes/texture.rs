@@ -1,22 +1,23 @@
-//! Texture, and nothing else random: one tile of fractal noise, the same for every scene, each of which looks at a place of its own.
+//! Texture: one tile of fractal noise for all scenes, each of which takes it from a random place. Change here how rough
+//! surfaces look.
 
 use std::sync::OnceLock;
 
-use super::random::Random;
+use super::scene_random::SceneRandom;
 
 /// Samples of the tile's side.
 const SIDE: usize = 256;
 
 /// A window into the tile.
 #[derive(Clone, Copy)]
-pub(super) struct Noise {
+pub(super) struct Texture {
     tile: &'static [f32],
     place: [f32; 2],
 }
 
-impl Noise {
+impl Texture {
     /// A window at a random place.
-    pub fn new(random: &mut Random) -> Self {
+    pub fn new(random: &mut SceneRandom) -> Self {
         static TILE: OnceLock<Vec<f32>> = OnceLock::new();
         Self { tile: TILE.get_or_init(tile), place: [random.unit(), random.unit()] }
     }
@@ -47,7 +48,7 @@ impl Noise {
 fn tile() -> Vec<f32> {
     let mut tile = vec![0.0; SIDE * SIDE];
     for (octave, weight) in [(8, 1.0), (16, 0.45)] {
-        let mut random = Random::new(2024, octave as u64);
+        let mut random = SceneRandom::new(2024, octave as u64);
         let lattice: Vec<f32> = (0..octave * octave).map(|_| random.range(-1.0, 1.0)).collect();
         let cell = SIDE / octave;
         let fade = |part: usize| {

@@ -8,19 +8,19 @@ use candle_core::Tensor;
 use instaflow_engine::Cancel;
 use instaflow_engine::vae::Autoencoder;
 
-use crate::classifier::{Classifier, likeliest};
-use crate::draw::{self, Contestant};
-use crate::flow::noise;
+use crate::attribute_classifier::{Classifier, likeliest};
+use crate::eval_target::{self, EvalTarget};
+use crate::flow_model::{flow_fingerprint, noise};
 use crate::frechet::Gaussian;
-use crate::parameters::Tensors;
+use crate::held_out_prompts;
+use crate::parameters::{Tensors, weights_fingerprint};
 use crate::pictures;
-use crate::run::{Run, fingerprint};
 use crate::scenes::Scene;
 use crate::scenes::attributes::HEADS;
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
 use crate::stage::Stage;
-use crate::stages::base::flow_fingerprint;
 use crate::stages::classifier::labels;
+use crate::training_run::Run;
 
 /// Pictures that one replica works on at once.
 pub const PART: usize = 16;
@@ -28,7 +28,7 @@ pub const PART: usize = 16;
 const STRAIGHTNESS: &str = "straightness";
 
 /// The networks that measure.
-pub struct Measure<'a> {
+pub struct Metrics<'a> {
     run: &'a Run,
     classifier: Classifier,
     decoder: Autoencoder,
@@ -37,18 +37,18 @@ pub struct Measure<'a> {
 
 /// What the classifier says of some pictures.
 #[derive(Default)]
-pub struct Seen {
+pub struct Predictions {
     /// A row for each picture.
     pub features: Vec<Vec<f32>>,
     /// The class that each head names, for each picture.
     pub classes: Vec<Vec<u32>>,
 }
 
-impl<'a> Measure<'a> {
+impl<'a> Metrics<'a> {
     /// With the run's classifier and decoder.
     pub fn open(run: &'a Run) -> Result<Self> {
         let weights = run.trained(Stage::Classifier)?;
-        let classifier = Classifier::new(&run.frozen(&weights, ""), &run.config.sizes)?;
+        let classifier = Classifier::new(&run.frozen_builder(&weights, ""), &run.config.sizes)?;
         Ok(Self { run, classifier, decoder: run.decoder()?, never: Cancel::default() })
     }
 
@@ -58,12 +58,12 @@ impl<'a> Measure<'a> {
     }
 
     /// Of rendered scenes.
-    pub fn renders(&self, scenes: Vec<Scene>) -> Result<Seen> {
+    pub fn renders(&self, scenes: Vec<Scene>) -> Result<Predictions> {
         self.of(scenes, |scenes| self.rendered(scenes))
     }
 
     /// Of rendered scenes that went through the autoencoder: the best that a flow can do.
-    pub fn round_trips(&self, scenes: Vec<Scene>) -> Result<Seen> {
+    pub fn round_trips(&self, scenes: Vec<Scene>) -> Result<Predictions> {
         self.of(scenes, |scenes| {
             let latents = self.decoder.encode(&self.rendered(scenes)?, &self.never)?;
             Ok(self.decoder.decode(&latents, &self.never)?)
@@ -71,7 +71,7 @@ impl<'a> Measure<'a> {
     }
 
     /// Of the latents at the first `count` places.
-    pub fn drawn(&self, rows: &Rows, count: usize) -> Result<Seen> {
+    pub fn drawn(&self, rows: &Rows, count: usize) -> Result<Predictions> {
         self.of((0..count).collect(), |places| {
             Ok(self.decoder.decode(&rows.latents(places, &self.run.device)?, &self.never)?)
         })
@@ -122,16 +122,20 @@ impl<'a> Measure<'a> {
         pictures::tensor(&slices, side, &self.run.device)
     }
 
-    fn of<T: Clone + Send + Sync>(&self, items: Vec<T>, make: impl Fn(&[T]) -> Result<Tensor> + Sync) -> Result<Seen> {
+    fn of<T: Clone + Send + Sync>(
+        &self,
+        items: Vec<T>,
+        make: impl Fn(&[T]) -> Result<Tensor> + Sync,
+    ) -> Result<Predictions> {
         let parts = items.chunks(PART).map(<[T]>::to_vec).collect();
         let seen = self.run.replicas().map(parts, |items: Vec<T>| {
             let pictures = make(&items)?.clamp(-1.0, 1.0)?;
-            let seen = self.classifier.look(&pictures)?;
+            let seen = self.classifier.forward(&pictures)?;
             let columns = seen.logits.iter().map(likeliest).collect::<Result<Vec<_>>>()?;
             let classes = (0..items.len()).map(|row| columns.iter().map(|column| column[row]).collect()).collect();
-            Ok(Seen { features: seen.features.to_vec2()?, classes })
+            Ok(Predictions { features: seen.features.to_vec2()?, classes })
         })?;
-        let mut all = Seen::default();
+        let mut all = Predictions::default();
         for part in seen {
             all.features.extend(part.features);
             all.classes.extend(part.classes);
@@ -140,7 +144,7 @@ impl<'a> Measure<'a> {
     }
 }
 
-impl Seen {
+impl Predictions {
     /// The features' distribution.
     pub fn gaussian(&self) -> Result<Gaussian> {
         Gaussian::of(&self.features)
@@ -148,10 +152,10 @@ impl Seen {
 
     /// For each head, the share of pictures that show what their prompt says; `None` where no prompt says anything of it.
     /// `told` is for each picture and head whether its prompt does.
-    pub fn accuracies(&self, scenes: &[Scene], told: &[Vec<bool>]) -> Vec<Option<f64>> {
+    pub fn accuracies(&self, scenes: &[Scene], mentioned: &[Vec<bool>]) -> Vec<Option<f64>> {
         let wanted: Vec<Vec<u32>> = scenes.iter().map(labels).collect();
         let right = |head: usize| {
-            let asked: Vec<usize> = (0..wanted.len()).filter(|&place| told[place][head]).collect();
+            let asked: Vec<usize> = (0..wanted.len()).filter(|&place| mentioned[place][head]).collect();
             let same = asked.iter().filter(|&&place| self.classes[place][head] == wanted[place][head]).count();
             (!asked.is_empty()).then(|| same as f64 / asked.len() as f64)
         };
@@ -173,30 +177,25 @@ impl Seen {
     }
 }
 
-/// The latents that a contestant draws of the first `count` prompts, each from `seeds` noises; made where they are
+/// The latents that a target draws of the first `count` prompts, each from `seeds` noises; made where they are
 /// missing. `None` where a limit ended it early.
-pub fn latents(
-    run: &Run,
-    contestant: &Contestant,
-    weights: &Tensors,
-    count: usize,
-    seeds: usize,
-) -> Result<Option<Rows>> {
-    let (flow, tokenizer) = (contestant.flow(run, weights)?, run.tokenizer()?);
+pub fn latents(run: &Run, target: &EvalTarget, weights: &Tensors, count: usize, seeds: usize) -> Result<Option<Rows>> {
+    let (flow, tokenizer) = (target.flow(run, weights)?, run.tokenizer()?);
     let empty = tokenizer.encode("");
     let origin = Origin::from([
         ("weights".to_owned(), flow_fingerprint(weights)?),
-        ("decoder".to_owned(), fingerprint(&run.trained(Stage::Decoder)?, "")?),
-        ("prompts".to_owned(), draw::fingerprint()),
+        ("decoder".to_owned(), weights_fingerprint(&run.trained(Stage::Decoder)?, "")?),
+        ("prompts".to_owned(), held_out_prompts::fingerprint()),
         ("seeds".to_owned(), seeds.to_string()),
     ]);
-    let folder = run.path("evaluate").join(if seeds == 1 { contestant.id() } else { contestant.id() + "-seeds" });
+    let folder = run.path("evaluate").join(if seeds == 1 { target.id() } else { target.id() + "-seeds" });
     let (replicas, limits) = (run.replicas(), &run.limits);
     let whole = shards::fill(&folder, count * seeds, Shard::WHOLE, PART, &origin, replicas, limits, |rows| {
         let places: Vec<(usize, usize)> = rows.map(|row| (row / seeds, row % seeds)).collect();
-        let ids: Vec<Vec<u32>> = places.iter().map(|(row, _)| tokenizer.encode(&draw::prompt(*row))).collect();
-        let noises: Vec<u64> = places.iter().map(|(row, index)| draw::seed(*row, *index)).collect();
-        let (latents, straightness) = draw::latents(run, contestant, &flow, &ids, &empty, &noises)?;
+        let ids: Vec<Vec<u32>> =
+            places.iter().map(|(row, _)| tokenizer.encode(&held_out_prompts::prompt(*row))).collect();
+        let noises: Vec<u64> = places.iter().map(|(row, index)| held_out_prompts::noise_seed(*row, *index)).collect();
+        let (latents, straightness) = eval_target::latents(run, target, &flow, &ids, &empty, &noises)?;
         // The path's mean over these prompts, for each of them: the mean over all is the same.
         let straightness = vec![straightness.unwrap_or_default() as f32; places.len()];
         let straightness = Tensor::from_vec(straightness, places.len(), &candle_core::Device::Cpu)?;
@@ -211,7 +210,7 @@ pub fn paths(run: &Run, rows: &Rows, count: usize) -> Result<(f64, f64)> {
     let parts: Vec<Vec<usize>> = (0..count).collect::<Vec<_>>().chunks(PART).map(<[usize]>::to_vec).collect();
     let sums = run.replicas().map(parts, |places| {
         let number = |tensor: Tensor| -> Result<f64> { Ok(f64::from(tensor.sum_all()?.to_scalar::<f32>()?)) };
-        let seeds: Vec<u64> = places.iter().map(|&place| draw::seed(rows.number(place), 0)).collect();
+        let seeds: Vec<u64> = places.iter().map(|&place| held_out_prompts::noise_seed(rows.number(place), 0)).collect();
         let way = (rows.latents(&places, &run.device)? - noise(run, &seeds)?)?;
         Ok((number(rows.tensor(STRAIGHTNESS, &places, &run.device)?)?, number(way.sqr()?)?))
     })?;
@@ -221,15 +220,15 @@ pub fn paths(run: &Run, rows: &Rows, count: usize) -> Result<(f64, f64)> {
 
 /// Median seconds from prompt to pixels, one picture at a time on one replica, out of `runs` after one that does not
 /// count.
-pub fn seconds(run: &Run, contestant: &Contestant, weights: &Tensors, runs: usize) -> Result<f64> {
-    let (flow, decoder, tokenizer) = (contestant.flow(run, weights)?, run.decoder()?, run.tokenizer()?);
+pub fn seconds(run: &Run, target: &EvalTarget, weights: &Tensors, runs: usize) -> Result<f64> {
+    let (flow, decoder, tokenizer) = (target.flow(run, weights)?, run.decoder()?, run.tokenizer()?);
     let empty = tokenizer.encode("");
     let time = |row: usize| -> Result<f64> {
-        let prompt = draw::prompt(row);
+        let prompt = held_out_prompts::prompt(row);
         let started = Instant::now();
         let ids = [tokenizer.encode(&prompt)];
-        let start = noise(run, &[draw::seed(row, 0)])?;
-        let path = flow.sample(&start, &ids, &empty, contestant.steps, contestant.guidance)?;
+        let start = noise(run, &[held_out_prompts::noise_seed(row, 0)])?;
+        let path = flow.sample(&start, &ids, &empty, target.steps, target.guidance)?;
         // Reading the pixels waits for a device that computes on its own.
         pictures::from_tensor(&decoder.decode(&path.latents, &Cancel::default())?)?;
         Ok(started.elapsed().as_secs_f64())
@@ -248,7 +247,7 @@ mod tests {
     #[test]
     fn diversity_is_between_pictures_of_one_prompt() {
         let features = vec![vec![0.0, 0.0], vec![3.0, 4.0], vec![100.0, 0.0], vec![100.0, 1.0]];
-        let seen = Seen { features, classes: Vec::new() };
+        let seen = Predictions { features, classes: Vec::new() };
         assert_close(seen.diversity(2), 3.0, Tolerance::absolute(1e-9));
         assert_close(seen.diversity(1), 0.0, Tolerance::absolute(1e-9));
     }

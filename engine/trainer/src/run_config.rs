@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::files;
+use crate::file_io;
 use crate::optimizer::Rule;
-use crate::times::Times;
+use crate::timestep_sampling::TimestepSampling;
 use crate::training::Schedule;
 
 /// The whole file.
@@ -85,7 +85,8 @@ pub struct Base {
     /// Different scenes to train on.
     pub pool: usize,
     /// Where on the way from noise to picture it learns.
-    pub times: Times,
+    #[serde(rename = "times")]
+    pub timestep_sampling: TimestepSampling,
     /// How it learns.
     pub schedule: Schedule,
 }
@@ -97,7 +98,8 @@ pub struct Reflow {
     /// What is minimised.
     pub loss: Loss,
     /// Where on the way from noise to picture it is minimised.
-    pub times: Times,
+    #[serde(rename = "times")]
+    pub timestep_sampling: TimestepSampling,
     /// How it learns.
     pub schedule: Schedule,
 }
@@ -178,9 +180,9 @@ impl Config {
             },
             autoencoder: FromScenes { pool: 12_000, schedule: pictures },
             decoder: FromScenes { pool: 12_000, schedule: decoder },
-            base: Base { pool: 30_000, times: Times::Early, schedule: flow },
+            base: Base { pool: 30_000, timestep_sampling: TimestepSampling::Early, schedule: flow },
             classifier: FromScenes { pool: 40_000, schedule: classifier },
-            reflow: Reflow { loss: Loss::Squared, times: Times::Uniform, schedule: reflow },
+            reflow: Reflow { loss: Loss::Squared, timestep_sampling: TimestepSampling::Uniform, schedule: reflow },
             distill: Distill {
                 loss: Loss::Squared,
                 second_loss: Loss::Perceptual,
@@ -225,13 +227,13 @@ impl Config {
 
     /// Reads a file. What it leaves out is Pocket's; a key that it has and no config knows is named.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read_text(path)?;
+        let text = file_io::read_text(path)?;
         Self::parse(&text).with_context(|| format!("{} is no configuration", path.display()))
     }
 
     /// Writes the file of a run.
     pub fn write(&self, path: &Path) -> Result<()> {
-        files::write(path, format!("{HEADER}{}", toml::to_string(self)?).as_bytes())
+        file_io::write(path, format!("{HEADER}{}", toml::to_string(self)?).as_bytes())
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -353,7 +355,7 @@ mod tests {
     fn what_is_left_out_is_pockets() -> Result<()> {
         let text = "[reflow]\ntimes = \"u-shaped\"\n[reflow.schedule]\nsteps = 7\nrate = 1\n";
         let mut expected = Config::pocket();
-        expected.reflow.times = Times::UShaped;
+        expected.reflow.timestep_sampling = TimestepSampling::UShaped;
         (expected.reflow.schedule.steps, expected.reflow.schedule.rate) = (7, 1.0);
         assert_eq!(Config::parse(text)?, expected);
         Ok(())

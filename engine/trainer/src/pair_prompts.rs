@@ -1,20 +1,20 @@
 //! The prompts that pairs are drawn for: captions of scenes that no other stage sees, some of them cut short, or the
-//! lines of a file. Change here where prompts come from, and what a flow is asked for where one leaves something open.
+//! lines of a file. Change here where prompts come from, and what a flow draws if one leaves a side open.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use crate::coupling;
-use crate::files;
-use crate::random::{self, Random, key};
+use crate::file_io;
 use crate::scenes;
+use crate::seeded_random::{self, Random, key};
 
-/// Scenes whose captions the pairs use begin here.
-const SCENES: u64 = 1 << 41;
+/// The seed of the first scene whose caption a pair uses.
+const FIRST_SEED: u64 = 1 << 41;
 
-/// One prompt in so many ends before its caption does: pictures follow every key, so that a student must know what to
-/// draw of what is only half typed, down to nothing at all.
+/// One prompt in this many ends before its caption does. The program draws after every key, so a student must know what
+/// to draw for a prompt that is only half typed, or empty.
 const HALF_TYPED: usize = 3;
 
 /// A prompt for every pair.
@@ -25,32 +25,32 @@ pub enum Prompts {
     Lines(Vec<String>),
 }
 
-/// What one pair is drawn for.
+/// The prompt of one pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prompt {
-    /// What reflow and distillation are told.
+    /// What reflow and distillation train on.
     pub text: String,
-    /// The same, telling what the text leaves open: a place in the noise that speaks for each way.
-    ways: Vec<([f32; 2], String)>,
+    /// If the text leaves the side of an object open: the text with each side, and the place of that side.
+    side_variants: Vec<([f32; 2], String)>,
 }
 
 impl Prompt {
-    /// What a flow is asked for, from noise whose first channel this is: where the prompt leaves the side of an object
-    /// open, its brightest patch decides, as in `coupling.rs`. So one border parts the noises of the sides, whatever the
-    /// prompt, where a flow has another one for each.
-    pub fn asked(&self, channel: &[f32], side: usize) -> &str {
-        let places: Vec<[f32; 2]> = self.ways.iter().map(|&(place, _)| place).collect();
-        coupling::brightest(channel, side, &places).map_or(&self.text, |way| &self.ways[way].1)
+    /// The prompt that the teacher draws from noise with this first channel. If the text leaves the side of an object
+    /// open, the brightest patch decides it, as in `coupling.rs`: students then learn one border between the sides for all
+    /// prompts, and not the teacher's, which differs from prompt to prompt.
+    pub fn teacher_prompt(&self, channel: &[f32], side: usize) -> &str {
+        let places: Vec<[f32; 2]> = self.side_variants.iter().map(|&(place, _)| place).collect();
+        coupling::brightest_patch(channel, side, &places).map_or(&self.text, |variant| &self.side_variants[variant].1)
     }
 }
 
 impl Prompts {
-    /// Lines of a file, empty ones left out; the scenes' captions where its name is empty.
+    /// The lines of a file, without empty ones; the scenes' captions if its name is empty.
     pub fn open(file: &str) -> Result<Self> {
         if file.is_empty() {
             return Ok(Self::Scenes);
         }
-        let text = files::read_text(Path::new(file))?;
+        let text = file_io::read_text(Path::new(file))?;
         let lines: Vec<String> =
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         ensure!(!lines.is_empty(), "{file} holds no prompt: write one a line");
@@ -61,27 +61,32 @@ impl Prompts {
     pub fn of(&self, seed: u64, row: usize) -> Prompt {
         match self {
             Self::Scenes => {
-                let number = SCENES + (seed << 32) + row as u64;
+                let number = FIRST_SEED + (seed << 32) + row as u64;
                 let scene = scenes::sample(number);
                 let caption = scene.describe(number);
                 let mut random = Random::new(key(&[number]));
                 let whole = caption.text.len();
-                // Each beginning is as likely, but for the whole: captions are ASCII.
+                // All lengths short of the whole are equally likely. Captions are ASCII.
                 let length = if random.below(HALF_TYPED) == 0 { random.below(whole) } else { whole };
-                Prompt { text: caption.text[..length].to_owned(), ways: scene.each_side(&caption, length) }
+                let side_variants = scene.side_variants(&caption, length);
+                Prompt { text: caption.text[..length].to_owned(), side_variants }
             }
-            Self::Lines(lines) => Prompt { text: lines[row % lines.len()].clone(), ways: Vec::new() },
+            Self::Lines(lines) => Prompt { text: lines[row % lines.len()].clone(), side_variants: Vec::new() },
         }
     }
 
     /// A short name for exactly these prompts: pairs and the training on them must mean the same ones.
     pub fn fingerprint(&self) -> String {
         let shown = match self {
-            // Enough of them to notice another grammar.
-            Self::Scenes => (0..64).map(|row| format!("{:?}", self.of(0, row))).collect::<Vec<_>>().concat(),
+            // Enough of them to notice another grammar. Pairs that exist were named by this text: it stays as it is.
+            Self::Scenes => {
+                let shown =
+                    |Prompt { text, side_variants }| format!("Prompt {{ text: {text:?}, ways: {side_variants:?} }}");
+                (0..64).map(|row| shown(self.of(0, row))).collect::<Vec<_>>().concat()
+            }
             Self::Lines(lines) => lines.join("\n"),
         };
-        random::fingerprint(shown.bytes())
+        seeded_random::fingerprint(shown.bytes())
     }
 }
 
@@ -106,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn some_captions_are_only_begun() {
+    fn some_captions_are_cut_short() {
         let whole = |row: usize| {
-            let scene = SCENES + row as u64;
+            let scene = FIRST_SEED + row as u64;
             scenes::sample(scene).caption(scene)
         };
         let (mut begun, mut empty) = (0, 0);
@@ -123,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_tells_the_side_that_a_prompt_leaves_open() {
+    fn the_noise_decides_the_side_that_a_prompt_leaves_open() {
         const SIDE: usize = 16;
         let bright = |column: usize| {
             let mut channel = vec![0.0; SIDE * SIDE];
@@ -132,8 +137,8 @@ mod tests {
         };
         let mut open = 0;
         for prompt in (0..200).map(|row| Prompts::Scenes.of(0, row)) {
-            let [left, right] = [3, 12].map(|column| prompt.asked(&bright(column), SIDE).to_owned());
-            if prompt.ways.is_empty() {
+            let [left, right] = [3, 12].map(|column| prompt.teacher_prompt(&bright(column), SIDE).to_owned());
+            if prompt.side_variants.is_empty() {
                 assert_eq!([left, right], [prompt.text.clone(), prompt.text]);
             } else {
                 assert_eq!(left.replace(" on the left", ""), prompt.text);

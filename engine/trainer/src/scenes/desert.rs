@@ -52,7 +52,11 @@ pub(super) fn canyon(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRan
     let line: Vec<f32> = canvas.centres().map(|x| floor - 0.04 + 0.016 * rise.at(x)).collect();
     canvas.below(&line, 1.0, |x, y, top| {
         let grain = layout.detail * layout.noise.slope(0.6 * x, 1.8 * y);
-        layout.surface(rgb(226, 158, 104), 0.84 + 0.2 * layout.light_side() * (x - 0.5) - 0.7 * (y - top) + 0.2 * grain, 0.0)
+        layout.surface(
+            rgb(226, 158, 104),
+            0.84 + 0.2 * layout.light_side() * (x - 0.5) - 0.7 * (y - top) + 0.2 * grain,
+            0.0,
+        )
     });
 }
 

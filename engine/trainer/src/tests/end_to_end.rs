@@ -82,7 +82,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     config.sizes.latent_channels += 2;
     let larger = run_of(&folder.path().join("larger"), config, None)?;
     copy_folder(&run.tokenizer_folder(), &larger.tokenizer_folder());
-    assert!(adopt::take(&larger, &pair).unwrap_err().to_string().contains("decoder_blocks"));
+    assert!(adopt::adopt(&larger, &pair).unwrap_err().to_string().contains("decoder_blocks"));
 
     // Pairs of a flow that has learned on are another flow's.
     let mut longer = run.config.reflow.clone();
@@ -173,7 +173,7 @@ fn an_evaluation_measures_everything_and_can_be_repeated() -> Result<()> {
     toy_run(&folder.path().join("words"))?;
     let run = run_of(folder.path(), config, None)?;
     copy_folder(&folder.path().join("words/run/tokenizer"), &run.tokenizer_folder());
-    let extent = Extent { count: 24, sweep: 0, varied: 2 };
+    let extent = EvalSize { count: 24, sweep: 0, varied: 2 };
     assert!(evaluate::write(&run, extent).is_err_and(|error| error.to_string().contains("classifier")));
     train_base(&run)?;
     distill::train(&run, &run.config.distill, SINGLE, 100)?;

@@ -1,11 +1,11 @@
-//! Where to compute, and in which arithmetic.
+//! Which device computes, and in which precision. Add another device here.
 
 use candle_core::{DType, Device};
 
 use crate::protocol::{DeviceChoice, Precision};
 use crate::{Error, Result};
 
-/// Opens the device and names it for people: "CPU, 2 threads" or "CUDA 0".
+/// Opens the device and gives its name: "CPU, 2 threads" or "CUDA 0".
 pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu()),
@@ -14,20 +14,20 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
     }
 }
 
-/// The type that the networks compute in: f32 on a CPU and bf16 on CUDA, unless asked otherwise.
+/// The type that the networks compute in: f32 on a CPU and bf16 on CUDA, unless `precision` says otherwise.
 pub fn dtype(device: &Device, precision: Option<Precision>) -> Result<DType> {
     match (precision, device.is_cuda()) {
         (Some(Precision::F32), _) | (None, false) => Ok(DType::F32),
         (Some(Precision::Bf16), _) | (None, true) => Ok(DType::BF16),
         (Some(Precision::F16), true) => Ok(DType::F16),
         (Some(Precision::F16), false) => {
-            let message = "the CPU does not compute in f16: choose f32 or bf16, or a CUDA device";
+            let message = "f16 is not available on the CPU: choose f32 or bf16, or a CUDA device";
             Err(Error::Setting(message.into()))
         }
     }
 }
 
-/// The arithmetic that [`dtype`] chose, as the protocol names it.
+/// The protocol's name for a type that [`dtype`] chose.
 pub fn precision(dtype: DType) -> Precision {
     match dtype {
         DType::F16 => Precision::F16,
@@ -44,13 +44,13 @@ fn cpu() -> (Device, String) {
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda() -> Result<(Device, String)> {
-    let message = "this build has no CUDA in it: choose the CPU, or build with `--features cuda`";
+    let message = "this build has no CUDA support: choose the CPU, or build with the feature `cuda`";
     Err(Error::Device(message.into()))
 }
 
 #[cfg(feature = "cuda")]
 fn open_cuda() -> Result<(Device, String)> {
-    // The binding panics where the driver's library is missing. That is an answer here, not a fault to print.
+    // The binding panics if the driver's library is missing. That is an ordinary answer here, so nothing is printed.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let opened = std::panic::catch_unwind(|| Device::new_cuda(0));
@@ -60,7 +60,7 @@ fn open_cuda() -> Result<(Device, String)> {
         Ok(Err(error)) => {
             let cause = crate::error::without_backtrace(&error);
             Err(Error::Device(format!(
-                "no CUDA device could be opened ({cause}): choose the CPU, or look at what nvidia-smi says"
+                "no CUDA device could be opened ({cause}): choose the CPU, or check what nvidia-smi says"
             )))
         }
         Err(_) => Err(Error::Device(
@@ -87,9 +87,9 @@ mod tests {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn cuda_is_refused_where_it_is_not_built_in() {
+    fn cuda_is_refused_if_it_is_not_built_in() {
         let message = open(DeviceChoice::Cuda).unwrap_err().to_string();
-        assert!(message.contains("--features cuda"), "{message}");
+        assert!(message.contains("feature `cuda`"), "{message}");
         assert!(open(DeviceChoice::Auto).unwrap().0.is_cpu());
     }
 }

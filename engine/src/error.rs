@@ -1,28 +1,28 @@
-//! The one error of this crate: each variant is a sentence that says what was wrong and what to do.
+//! The one error type of this crate. Each variant reads as a sentence: what is wrong and what to do about it.
 
 use std::path::PathBuf;
 
-/// What went wrong, as a sentence; [`std::error::Error::source`] gives the cause under it.
+/// What went wrong, as a sentence. [`std::error::Error::source`] gives the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder of a model is missing, malformed or contradicts its config.
+    /// A file or folder of a model is missing, malformed, or contradicts its config.
     #[error("{}: {message}", path.display())]
     Checkpoint {
-        /// The file or folder that is at fault.
+        /// The file or folder at fault.
         path: PathBuf,
         /// What is wrong with it and what to do, one sentence.
         message: String,
     },
 
-    /// A setting that cannot be drawn (a size, a step count, a precision the device lacks …).
+    /// A setting is not possible: a size, a step count, a precision that the device lacks …
     #[error("{0}")]
     Setting(String),
 
     /// A file could not be read or written.
     #[error("{action} {}", path.display())]
     File {
-        /// What was tried: "cannot read", "cannot write" …
+        /// What failed: "cannot read", "cannot write" …
         action: &'static str,
         /// Which file.
         path: PathBuf,
@@ -31,22 +31,22 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// The asked-for device is not there or has failed.
+    /// The device is missing or has failed.
     #[error("{0}")]
     Device(String),
 
-    /// The job does not fit into memory; drawn smaller it may.
+    /// The job does not fit into memory. A smaller picture may.
     #[error("{0}")]
     OutOfMemory(String),
 
-    /// The network gave a value that is no number.
+    /// A network gave a value that is not a finite number.
     #[error("the {part} gave values that are not numbers (NaN): try f32 precision, or check the weights")]
     NotANumber {
         /// Which network: "U-Net", "decoder" …
         part: &'static str,
     },
 
-    /// The job was stopped; nothing is wrong.
+    /// The job was stopped on purpose.
     #[error("stopped")]
     Cancelled,
 
@@ -64,16 +64,16 @@ impl Error {
         matches!(self, Self::Cancelled)
     }
 
-    /// Whether memory ran out, on the host or on the GPU: a smaller picture may work.
+    /// Whether memory ran out, on the host or on the GPU. A smaller picture may work.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory(_) => true,
-            Self::Tensor(error) => error.to_string().to_ascii_uppercase().contains("OUT_OF_MEMORY"),
+            Self::Tensor(error) => is_cuda_out_of_memory(error),
             _ => false,
         }
     }
 
-    /// The causes under this error, outermost first.
+    /// The causes of this error, outermost first.
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut next = std::error::Error::source(self);
@@ -85,11 +85,40 @@ impl Error {
     }
 }
 
-/// candle appends the stack where RUST_BACKTRACE is set, which makes no sentence.
+/// Whether an error of the tensor library is the CUDA driver's refusal of memory.
+fn is_cuda_out_of_memory(error: &candle_core::Error) -> bool {
+    use candle_core::Error::{Context, Cuda, WithBacktrace, WithPath};
+    match error {
+        WithBacktrace { inner, .. } | Context { inner, .. } | WithPath { inner, .. } => is_cuda_out_of_memory(inner),
+        // The driver's error type exists only in builds with CUDA. Its text names the driver's code.
+        Cuda(driver) => driver.to_string().contains("OUT_OF_MEMORY"),
+        _ => false,
+    }
+}
+
+/// The message without the stack trace that candle appends if `RUST_BACKTRACE` is set.
 pub(crate) fn without_backtrace(error: &candle_core::Error) -> String {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(inner),
         candle_core::Error::Context { inner, context } => format!("{context}: {}", without_backtrace(inner)),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_drivers_refusal_of_memory_is_out_of_memory() {
+        let driver = || candle_core::Error::Cuda("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+        assert!(Error::Tensor(driver()).is_out_of_memory());
+        assert!(Error::Tensor(driver().bt().context("in the U-Net")).is_out_of_memory());
+        let other = candle_core::Error::Cuda("DriverError(CUDA_ERROR_INVALID_VALUE, \"invalid argument\")".into());
+        assert!(!Error::Tensor(other).is_out_of_memory());
+        let named = candle_core::Error::msg("the tensor OUT_OF_MEMORY is missing");
+        assert!(!Error::Tensor(named).is_out_of_memory());
+        assert!(Error::OutOfMemory("too large".to_owned()).is_out_of_memory());
+        assert!(!Error::Cancelled.is_out_of_memory());
     }
 }

@@ -1,11 +1,15 @@
-//! How much memory can still be had. Each system is asked in its own way: add another one here.
+//! How much memory is still available. Each system is asked in its own way; add another system here.
+//!
+//! The crate `sysinfo` (0.40) answers this too. It counts the file cache of a control group as used, so in a container
+//! the mapped weights of one model would keep the next one from being opened. On Windows it brings `windows` and `winapi`
+//! for the one call that is made here.
 
-/// Bytes that can still be allocated without swapping. `None` where the system does not say.
+/// Bytes that can still be allocated without swapping; `None` if the system does not say.
 pub(crate) fn available() -> Option<u64> {
     system::available()
 }
 
-/// What the kernel calls available, or what this process's control group leaves, whichever is less.
+/// What the kernel calls available or what this process's control groups leave, whichever is less.
 #[cfg(target_os = "linux")]
 mod system {
     use std::fs;
@@ -23,8 +27,8 @@ mod system {
         value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     }
 
-    /// What a control group and the groups above it leave. `line` is one of /proc/self/cgroup: `0::/path` in version 2,
-    /// `4:memory:/path` in version 1. In a container the path may not exist; its mount's root then stands for it.
+    /// What a control group and the groups above it leave. `line` is a line of /proc/self/cgroup: `0::/path` in version
+    /// 2, `4:memory:/path` in version 1. In a container the path may not exist; then the root of the mount is used.
     fn group_leaves(line: &str) -> Option<u64> {
         let mut fields = line.splitn(3, ':');
         let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -40,7 +44,7 @@ mod system {
         let leaves = |folder: &Path| {
             let limit = number(folder, limit)?;
             let usage = number(folder, usage)?;
-            // Cached files, such as weights that were mapped, give way to allocations.
+            // Cached files, such as mapped weights, are dropped when memory is allocated.
             let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
             let field = |key: &&str| stat.lines().find_map(|line| line.strip_prefix(*key)?.trim().parse::<u64>().ok());
             let cached: u64 = cache.iter().filter_map(field).sum();
@@ -51,26 +55,26 @@ mod system {
     }
 }
 
-/// Memory that nothing uses, or what may still be promised of memory and page file, whichever is less.
+/// Unused memory or what can still be committed, whichever is less.
 #[cfg(windows)]
 mod system {
     use windows_sys::Win32::System::SystemInformation::{GlobalMemoryStatusEx, MEMORYSTATUSEX};
 
     pub fn available() -> Option<u64> {
         let mut status = MEMORYSTATUSEX { dwLength: size_of::<MEMORYSTATUSEX>() as u32, ..MEMORYSTATUSEX::default() };
-        // SAFETY: the structure is ours, and says how long it is.
+        // SAFETY: the structure lives on this stack frame and states its own size.
         #[expect(unsafe_code, reason = "the system's own call")]
         let known = unsafe { GlobalMemoryStatusEx(&raw mut status) } != 0;
         known.then(|| status.ullAvailPhys.min(status.ullAvailPageFile))
     }
 }
 
-/// All the machine's memory: an upper bound, as macOS compresses and swaps before it refuses.
+/// The machine's whole memory, an upper bound: macOS compresses and swaps before it refuses.
 #[cfg(target_os = "macos")]
 mod system {
     pub fn available() -> Option<u64> {
         let (mut bytes, mut length) = (0_u64, size_of::<u64>());
-        // SAFETY: the name ends in a zero, and the number is as long as it is said to be.
+        // SAFETY: the name ends in a zero, and `length` is the size of `bytes`.
         #[expect(unsafe_code, reason = "the system's own call")]
         let failed = unsafe {
             let value = (&raw mut bytes).cast();
@@ -94,7 +98,7 @@ mod tests {
     #[cfg(any(target_os = "linux", target_os = "macos", windows))]
     #[test]
     fn the_system_says_how_much_memory_is_left() {
-        let available = available().expect("it tells");
+        let available = available().expect("an answer");
         assert!((1 << 20..1 << 50).contains(&available), "{available}");
     }
 

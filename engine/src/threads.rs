@@ -1,23 +1,23 @@
-//! The threads that compute.
+//! The threads that compute: how many there are and how urgent they are.
 
 use rayon::ThreadPoolBuilder;
 
-/// Whether the threads that compute leave the others, such as a window's, a way in.
+/// How urgent the compute threads are compared with others, such as a window's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// As the system gives it.
+    /// The system's default.
     Normal,
-    /// After the window's threads, where the system allows it (Linux): what is drawn on screen comes first.
+    /// Below the window's threads, so that the window stays responsive. Linux only; elsewhere this is the default.
     BelowWindow,
 }
 
-/// Makes the calling thread the first of as many as there are cores, which share the arithmetic that it calls for: one
-/// that computes itself hands work over faster than one that waits for others to do it.
+/// Creates a pool of one thread per core and makes the calling thread the first of them. What this thread then computes
+/// is shared among all of them. A thread of the pool hands out work faster than a thread that only waits for the pool.
 pub fn compute_here(priority: Priority) {
     if priority == Priority::BelowWindow {
         lower_priority();
     }
-    // A thread that computes already stays where it is.
+    // This fails if the thread is in a pool already, which then stays as it is.
     let _ = ThreadPoolBuilder::new()
         .use_current_thread()
         .thread_name(|index| format!("compute {index}"))
@@ -31,12 +31,12 @@ pub fn compute_here(priority: Priority) {
         .map(std::mem::forget);
 }
 
-/// Lowers this thread's priority, by as little as lets another in at once: where the window is drawn in software, on the
-/// same cores, five such steps tripled the time from key to picture.
+/// Lowers this thread's priority by one step, which is enough for another thread to run at once. If the window is
+/// drawn in software on the same cores, five steps triple the time from key to picture.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     #[allow(unsafe_code)]
-    // SAFETY: takes plain numbers; on Linux the calling thread alone is meant. A refusal changes nothing.
+    // SAFETY: the call takes plain numbers. On Linux it concerns the calling thread only. A refusal changes nothing.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, 1);
     }

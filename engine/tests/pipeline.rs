@@ -139,7 +139,7 @@ fn the_tiny_decoder_draws_where_there_is_one() {
     let full = Settings::student(PROMPT);
     let tiny = Settings { decoder: Decoder::Tiny, ..full.clone() };
     let error = draw(&open(&request()), &tiny, None).unwrap_err().to_string();
-    assert!(error.contains("--tiny-decoder"), "{error}");
+    assert!(error.contains("AutoencoderTiny"), "{error}");
     let models = open(&OpenRequest { tiny_decoder: Some(fixture("vae_tiny")), ..request() });
     assert!(models.summary().student.unwrap().has_tiny_decoder);
     assert_ne!(draw(&models, &full, None).unwrap().0, draw(&models, &tiny, None).unwrap().0);

@@ -1,4 +1,4 @@
-//! One part of a model: its config and its tensors.
+//! One part of a model, such as the U-Net: its config and its tensors.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use crate::{Cancel, Error, Result};
 
 const CONFIG: &str = "config.json";
 
-/// A folder such as `unet/`: config.json and weights. Holds views of the files; memory is spent on what is asked of [`Self::builder`].
+/// A folder such as `unet/`: config.json and weights. It holds views of the files; only [`Self::builder`] spends memory.
 #[derive(Debug)]
 pub struct Component {
     files: Files,
@@ -30,7 +30,7 @@ impl Component {
     /// Reads the config and the headers of the weight files.
     pub fn open(files: &Files) -> Result<Self> {
         if !files.exists() {
-            return Err(files.fault("", "does not exist, and the model needs it: fetch the whole folder"));
+            return Err(files.fault("", "does not exist, but the model needs it: fetch the whole folder"));
         }
         let missing = || files.fault(CONFIG, "is missing: without it the network's shape is unknown");
         let config = read_json(files, CONFIG)?.ok_or_else(missing)?;
@@ -38,17 +38,17 @@ impl Component {
         Ok(Self { files: files.clone(), config, tensors, digest: OnceLock::new() })
     }
 
-    /// What config.json holds.
+    /// The contents of config.json.
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// The Python class that wrote it: `_class_name` with Diffusers, the first of `architectures` with Transformers.
+    /// The Python class that wrote it: `_class_name` in Diffusers, the first of `architectures` in Transformers.
     pub fn class(&self) -> Option<&str> {
         self.config["_class_name"].as_str().or_else(|| self.config["architectures"][0].as_str())
     }
 
-    /// The config as a network's own type. What does not fit gives an error that names config.json.
+    /// The config as a network's own type. If it does not fit, the error names config.json.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.config).map_err(|error| self.config_fault(format!("describes no such network: {error}")))
     }
@@ -58,28 +58,31 @@ impl Component {
         self.files.fault(CONFIG, message)
     }
 
-    /// A whole number of the config from 1 to 65,536; `None` where it is absent or null.
+    /// A whole number from the config, 1 to 65,536; `None` if it is absent or null.
     pub fn number(&self, key: &str) -> Result<Option<usize>> {
         match &self.config[key] {
             Value::Null => Ok(None),
-            value => match value.as_u64() {
-                Some(number @ 1..=65_536) => Ok(Some(number as usize)),
-                _ => Err(self.config_fault(format!("has {key} = {value}, where a whole number above 0 is expected"))),
-            },
+            value => {
+                match value.as_u64() {
+                    Some(number @ 1..=65_536) => Ok(Some(number as usize)),
+                    _ => Err(self
+                        .config_fault(format!("has {key} = {value}, but a whole number from 1 to 65536 is expected"))),
+                }
+            }
         }
     }
 
-    /// How many entries a list of the config has: the levels of a network, from 1 to 16. `None` where it is absent.
+    /// How many entries a list in the config has: a network's number of levels, 1 to 16. `None` if it is absent.
     pub fn levels(&self, key: &str) -> Result<Option<u32>> {
         match &self.config[key] {
             Value::Null => Ok(None),
             Value::Array(levels) if (1..=16).contains(&levels.len()) => Ok(Some(levels.len() as u32)),
-            value => Err(self.config_fault(format!("has {key} = {value}, where a list of 1 to 16 is expected"))),
+            value => Err(self.config_fault(format!("has {key} = {value}, but a list of 1 to 16 entries is expected"))),
         }
     }
 
-    /// Runs a network's constructor over the headers: the config is sound, and every tensor that it calls for is there
-    /// in the right shape. Costs no memory, as long as the constructor only takes tensors and does not compute.
+    /// Runs a network's constructor over the headers. It succeeds if the config is sound and every tensor that it calls
+    /// for exists in the right shape. It costs no memory as long as the constructor only takes tensors.
     pub fn check<T, E: Into<Error>>(
         &self,
         dtype: DType,
@@ -100,25 +103,25 @@ impl Component {
         }
     }
 
-    /// Its tensors, read and converted one at a time as they are asked for, until that is cancelled. [`Self::check`]
-    /// comes first.
+    /// Its tensors, each read and converted when a constructor asks for it, until `cancel` stops that. Call
+    /// [`Self::check`] first.
     pub fn builder(&self, dtype: DType, device: &Device, cancel: &Cancel) -> VarBuilder<'static> {
         let weights = WeightLoader { tensors: Arc::clone(&self.tensors), cancel: cancel.clone() };
         VarBuilder::from_backend(Box::new(weights), dtype, device.clone())
     }
 
-    /// 32 hex digits, equal for equal contents: parts that two models share are loaded once. Made of the config, the
-    /// tensors' names, types and shapes, and samples of their values; reads a few kilobytes of each tensor, once.
+    /// 32 hex digits that are equal for equal contents, so that parts that two models share are loaded once. They are
+    /// made of the config, of the tensors' names, types and shapes, and of a few kilobytes of each tensor's values.
     pub fn digest(&self) -> &str {
         self.digest.get_or_init(|| digest::component(&self.config, &self.tensors))
     }
 
-    /// Where it lies, for messages.
+    /// The folder, for messages.
     pub fn path(&self) -> PathBuf {
         self.files.path()
     }
 
-    /// The types that its tensors are stored in, and their bytes in all.
+    /// The types that its tensors are stored in, and their total size in bytes.
     pub(super) fn stored(&self) -> (Vec<String>, u64) {
         let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.dtype.to_string()).collect();
         types.sort();
@@ -127,11 +130,11 @@ impl Component {
     }
 }
 
-/// A JSON object, or `None` where there is no such file.
+/// A JSON object, or `None` if there is no such file.
 pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
     let Some(bytes) = files.read(name, CONFIG_LIMIT)? else { return Ok(None) };
     let read = serde_json::from_slice(&bytes).or_else(|error| {
-        // Python writes infinities in a way that JSON does not have: `"lambda_min_clipped": -Infinity` of a scheduler.
+        // Python writes infinities, which JSON does not have: a scheduler's `"lambda_min_clipped": -Infinity`.
         let text = String::from_utf8_lossy(&bytes);
         if !text.contains(": -Infinity") && !text.contains(": Infinity") {
             return Err(error);
@@ -140,7 +143,7 @@ pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
     });
     match read {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
-        Ok(_) => Err(files.fault(name, "holds JSON, but no object: fetch it again")),
+        Ok(_) => Err(files.fault(name, "holds JSON but no object: fetch it again")),
         Err(error) => Err(files.fault(name, format!("is not valid JSON ({error}): fetch it again"))),
     }
 }

@@ -1,4 +1,4 @@
-//! A model folder in words: its parts, their sizes, and what is wrong with them.
+//! A description of a model folder for people: its parts, their sizes, and what is wrong with them.
 
 use std::path::Path;
 
@@ -18,8 +18,8 @@ use crate::vae::Autoencoder;
 /// The parts that hold weights, in the order in which data passes through them.
 const PARTS: [&str; 4] = ["text_encoder", "unet", "vae", "vae_tiny"];
 
-/// Lines for a person: every part of a model folder, a pair or a single part, with class, parameters, stored type and
-/// bytes. A part that cannot be used has its problem in place of these; a folder that holds no model is an error.
+/// Describes a model folder, a pair or a single part in lines of text: class, parameters, stored type and bytes of every
+/// part, or what is wrong with it. A folder without a model is an error.
 pub fn describe(path: &Path) -> Result<Vec<String>> {
     let files = Files::open_folder(path)?;
     let mut lines = Vec::new();
@@ -28,13 +28,13 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
         lines.extend(vocabulary_in_words(&files));
         lines.push("teacher".into());
         describe_model(&teacher, None, &mut lines);
-        lines.push("student (what it lacks is the teacher's)".into());
+        lines.push("student (takes what it lacks from the teacher)".into());
         describe_model(&student, Some(&teacher), &mut lines);
     } else if files.folder("unet").exists() {
         lines.push("model folder".into());
         describe_model(&files, None, &mut lines);
     } else if files.names().iter().all(|name| name != "config.json") {
-        return Err(files.fault("", "holds neither a model (unet/, vae/ …), nor a pair, nor a part of one"));
+        return Err(files.fault("", "holds neither a model (unet/, vae/ …) nor a pair nor a part of a model"));
     } else {
         let component = Component::open(&files)?;
         let part = match component.class() {
@@ -61,7 +61,7 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
         lines.push(line("tokenizer", &tokenizer_in_words(&tokenizer, files)));
     }
     for part in PARTS {
-        // A tiny decoder is an extra: its absence is nothing to speak of.
+        // A tiny decoder is an extra, so its absence is not mentioned.
         let wanted = own_or_theirs(part).filter(|folder| part != "vae_tiny" || folder.exists());
         if let Some(folder) = wanted {
             lines.push(line(part, &part_in_words(part, &folder)));
@@ -81,13 +81,13 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
             lines.push(line("sampler", model.sampler().name()));
             lines.push(line("hash", &model.hash()));
         }
-        // What is wrong with one part was said there.
+        // The problem was reported with the part that has it.
         Err(_) if has_problem => {}
         Err(error) => lines.push(line("problem", &error.to_string())),
     }
 }
 
-/// What a vocabulary.json says that the model knows, where there is one.
+/// The size of vocabulary.json, if there is one.
 fn vocabulary_in_words(files: &Files) -> Option<String> {
     let words = match vocabulary::read(files) {
         Ok(words) => {
@@ -154,7 +154,7 @@ fn thousands(number: u64) -> String {
     out
 }
 
-/// Bytes in the decimal unit that leaves one to three digits before the point.
+/// Bytes in the decimal unit that gives one to three digits before the point.
 fn in_bytes(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {

@@ -1,4 +1,4 @@
-//! A short name for a component's contents: equal contents, equal name.
+//! A digest of a component's contents: equal contents give equal digests.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::tensors::Tensors;
 
-/// A tensor of at most this many bytes is taken whole.
+/// A tensor of at most this many bytes is hashed whole.
 const WHOLE: usize = SAMPLES * SAMPLE_BYTES;
 
 /// Of a larger tensor, this many pieces …
@@ -15,11 +15,11 @@ const SAMPLES: usize = 4;
 /// … of this many bytes each are taken, spread evenly from its first byte to its last.
 const SAMPLE_BYTES: usize = 1024;
 
-/// 32 hex digits that stand for a component: its config, and of every tensor the name, type, shape and a sample of the
-/// values. Training, even of a low-rank kind, changes a tensor all over, so a sample tells models apart; reading all
-/// of a U-Net would take as long as loading it. Not a protection against forgery.
+/// 32 hex digits for a component: its config, and the name, type, shape and some of the values of every tensor. Training,
+/// even of a low-rank kind, changes every part of a tensor, so a sample tells models apart; reading all of a U-Net would
+/// take as long as loading it. This is no protection against forgery.
 ///
-/// How the files are sharded and what they are called plays no part, nor do the config's notes about who wrote it.
+/// The digest does not depend on the files' names, on how they are sharded, or on the config's notes about who wrote it.
 pub(super) fn component(config: &Value, tensors: &Tensors) -> String {
     let mut digest = Fnv::new();
     let mut canonical = String::new();
@@ -40,7 +40,7 @@ pub(super) fn component(config: &Value, tensors: &Tensors) -> String {
     digest.hex()
 }
 
-/// One digest for several.
+/// One digest of several.
 pub(super) fn combine<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
     let mut digest = Fnv::new();
     for part in digests {
@@ -49,7 +49,7 @@ pub(super) fn combine<'a>(digests: impl IntoIterator<Item = &'a str>) -> String 
     digest.hex()
 }
 
-/// JSON with sorted keys, without the keys that say where a config came from (`_diffusers_version` and so on).
+/// Writes JSON with sorted keys and without those that say where a config came from (`_diffusers_version` and so on).
 fn write_sorted(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,5 @@
-//! A network's constructor run over headers alone: what it asks for is checked and counted, nothing is read.
+//! A dry run of a network's constructor over the headers alone: the tensors that it asks for are checked and counted, but
+//! not read.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -13,21 +14,21 @@ use super::tensors::{Stored, Tensors};
 /// What a network needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Numbers in its tensors.
+    /// How many numbers its tensors hold.
     pub parameters: u64,
-    /// Bytes of its tensors in the arithmetic that was asked for.
+    /// Their size in bytes in the type that they are loaded as.
     pub bytes: u64,
 }
 
-/// Answers with tensors of the right shape that share a single zero. The first tensor that is missing or does not fit
-/// ends the constructor, so that a hostile config cannot make it go on.
+/// Gives tensors of the right shape that all share a single zero. The constructor ends at the first tensor that is missing
+/// or does not fit, so a hostile config cannot keep it running.
 #[derive(Clone)]
 pub(super) struct DryRun {
     tensors: Arc<Tensors>,
     log: Arc<Mutex<Log>>,
 }
 
-/// What was asked for so far.
+/// What the constructor has asked for so far.
 #[derive(Default)]
 struct Log {
     asked: HashSet<String>,
@@ -40,12 +41,12 @@ impl DryRun {
         Self { tensors, log: Arc::default() }
     }
 
-    /// Everything that was asked for, a tensor asked for twice counted once.
+    /// The size of everything that was asked for. A tensor counts once, however often it is asked for.
     pub fn size(&self) -> Size {
         self.log().size
     }
 
-    /// The first tensor that did not fit: its file, and what is wrong.
+    /// The file of the first tensor that did not fit, and what is wrong.
     pub fn fault(&self) -> Option<(PathBuf, String)> {
         self.log().fault.clone()
     }
@@ -65,7 +66,7 @@ impl DryRun {
             return self.refuse(self.tensors.path(), &message);
         };
         if stored.candle_dtype().is_none() {
-            let message = format!("keeps {name} as {}, where F32, F16 or BF16 is expected", stored.dtype);
+            let message = format!("stores {name} as {}, but F32, F16 or BF16 is expected", stored.dtype);
             return self.refuse(self.tensors.path_of(stored), &message);
         }
         Ok(stored)

@@ -1,4 +1,4 @@
-//! Folders on disk and folders inside the binary, read alike.
+//! Reads folders on disk and folders inside the binary in the same way.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,10 +13,10 @@ use super::pocket;
 use crate::protocol::Source;
 use crate::{Error, Result};
 
-/// What a config.json may weigh; real ones have a few kilobytes.
+/// Largest config.json in bytes. Real ones have a few kilobytes.
 pub(super) const CONFIG_LIMIT: u64 = 1 << 20;
 
-/// What vocabularies and shard indexes may weigh; CLIP's vocabulary has one megabyte.
+/// Largest vocabulary or shard index in bytes. CLIP's vocabulary has one megabyte.
 pub(super) const TABLE_LIMIT: u64 = 64 << 20;
 
 /// A folder of files.
@@ -26,27 +26,27 @@ pub enum Files {
     Folder(PathBuf),
     /// Compiled into the binary.
     Embedded {
-        /// All files with their paths, `/` between the parts.
+        /// All files and their paths, with `/` between the parts.
         entries: &'static [(&'static str, &'static [u8])],
-        /// Which folder of them this is: empty, or a path that ends with `/`.
+        /// The path of this folder: empty, or ending with `/`.
         prefix: String,
     },
 }
 
 impl Files {
-    /// The folder that a source names. It exists, and it is a folder.
+    /// Opens the folder that a source names. It must exist.
     pub fn open(source: &Source) -> Result<Self> {
         match source {
             Source::Folder(path) => Self::open_folder(path),
             Source::Pocket if pocket::FILES.is_empty() => {
-                let message = "this build carries no Pocket pair; open a model folder with --model";
+                let message = "this build does not include the Pocket pair: open a model folder instead";
                 Err(Error::Setting(message.into()))
             }
             Source::Pocket => Ok(Self::embedded(pocket::FILES)),
         }
     }
 
-    /// A folder on disk.
+    /// Opens a folder on disk. It must exist.
     pub fn open_folder(path: &Path) -> Result<Self> {
         let fault = |message: &str| Error::Checkpoint { path: path.to_owned(), message: message.into() };
         let metadata = path.metadata().map_err(|source| match source.kind() {
@@ -64,7 +64,7 @@ impl Files {
         Self::Embedded { entries, prefix: String::new() }
     }
 
-    /// The folder's name for people.
+    /// The folder's name, or "Pocket".
     pub fn name(&self) -> String {
         match self {
             Self::Folder(path) => {
@@ -76,7 +76,7 @@ impl Files {
         }
     }
 
-    /// A folder in it, which need not exist.
+    /// A folder inside this one. It need not exist.
     #[must_use]
     pub fn folder(&self, name: &str) -> Self {
         match self {
@@ -124,7 +124,7 @@ impl Files {
         names
     }
 
-    /// A whole file, or `None` where there is none.
+    /// A whole file, or `None` if it does not exist.
     pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some((file, length)) = (match self {
             Self::Folder(_) => self.open_file(name)?,
@@ -133,23 +133,23 @@ impl Files {
             return Ok(None);
         };
         if length > limit {
-            return Err(self.fault(name, format!("has {length} bytes, far too many for what it should hold")));
+            return Err(self.fault(name, format!("has {length} bytes, which is too many for a file of this kind")));
         }
         let mut bytes = Vec::with_capacity(length as usize);
         file.take(limit).read_to_end(&mut bytes).map_err(|source| self.unreadable(name, source))?;
         Ok(Some(bytes))
     }
 
-    /// A whole file as a view that costs no memory, or `None` where there is none.
+    /// A whole file as a view that costs no memory, or `None` if it does not exist.
     pub(super) fn map(&self, name: &str) -> Result<Option<Bytes>> {
         match self {
             Self::Embedded { .. } => Ok(self.entry(name).map(Bytes::Embedded)),
             Self::Folder(_) => match self.open_file(name)? {
-                // An empty file cannot be mapped everywhere.
+                // Not every system can map an empty file.
                 Some((_, 0)) => Ok(Some(Bytes::Embedded(&[]))),
                 Some((file, _)) => {
-                    // SAFETY: sound as long as nobody shortens the file while it is mapped: readers of weights share
-                    // this condition with every program that maps them. The view is dropped once they are read.
+                    // SAFETY: sound as long as no other process shortens the file while it is mapped. Every program
+                    // that maps weights relies on this. The view is dropped once the weights are read.
                     #[expect(unsafe_code, reason = "mapping a file has no safe interface")]
                     let map = unsafe { Mmap::map(&file) };
                     Ok(Some(Bytes::Mapped(map.map_err(|source| self.unreadable(name, source))?)))
@@ -165,7 +165,7 @@ impl Files {
         entries.iter().find(|(path, _)| wanted(path)).map(|(_, bytes)| *bytes)
     }
 
-    /// Opens a regular file and tells its length. Anything else by that name (a pipe would block) is no file.
+    /// Opens a regular file and gives its length. Anything else by that name is refused: a pipe would block.
     fn open_file(&self, name: &str) -> Result<Option<(File, u64)>> {
         let path = self.path().join(name);
         let unreadable = |source| self.unreadable(name, source);
@@ -190,14 +190,14 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// What was read from this part need not stay in memory: it can be read from the file again.
-    pub fn let_go(&self, part: Range<usize>) {
+    /// Lets the system take back the memory of this part. It is read from the file again if it is touched.
+    pub fn release(&self, part: Range<usize>) {
         #[cfg(unix)]
         if let Self::Mapped(map) = self {
-            // SAFETY: the map's pages are the file's and never written: those that are let go come back when touched.
+            // SAFETY: the pages belong to a file and are never written, so the system can read them again when touched.
             #[expect(unsafe_code, reason = "the same advice would empty an anonymous map")]
             let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, part.start, part.len()) };
-            // Advice that is not taken costs memory, nothing else.
+            // If the system ignores the advice, memory is the only cost.
             let _ = advised;
         }
         #[cfg(not(unix))]

@@ -1,9 +1,9 @@
 //! From bytes on disk to named tensors, checked.
 //!
-//! A model folder is opened in two stages. [`open`] reads the configs and the headers of the weight files, and refuses
-//! what is missing, malformed or contradictory. [`Component::check`] then runs a network's own constructor over the
-//! headers alone, so that every tensor's name, shape and type is known to fit before memory is spent on one. Only
-//! [`Component::builder`] reads weights.
+//! A model folder is opened in three stages. [`open`] reads the configs and the headers of the weight files and refuses
+//! whatever is missing, malformed or contradictory. [`Component::check`] runs a network's own constructor over the
+//! headers alone, so every tensor's name, shape and type is known to fit before any memory is spent.
+//! [`Component::builder`] reads the weights.
 //!
 //! ```text
 //! Files ── config.json ──────────────┐

@@ -1,4 +1,5 @@
-//! A model folder in Diffusers layout.
+//! A model folder in Diffusers layout: which parts it has, and whether they belong together. Add another pipeline class
+//! to [`PIPELINES`].
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ const INDEX: &str = "model_index.json";
 
 const SCHEDULER: &str = "scheduler_config.json";
 
-/// The pipelines that this engine draws, and the sampler of each: the authors' own name, the one of Diffusers'
-/// community pipeline, and Stable Diffusion.
+/// The supported pipelines and their samplers: the InstaFlow authors' own, the one in Diffusers' community folder, and
+/// Stable Diffusion.
 const PIPELINES: [(&str, Sampler); 3] = [
     ("RectifiedFlowPipeline", Sampler::Flow),
     ("InstaFlowPipeline", Sampler::Flow),
@@ -30,13 +31,13 @@ const PIPELINES: [(&str, Sampler); 3] = [
 const KL: &str = "AutoencoderKL";
 const TINY: &str = "AutoencoderTiny";
 
-/// The parts of one model, opened and consistent with each other, not loaded.
+/// The parts of one model, opened and consistent with each other but not loaded.
 #[derive(Debug)]
 pub struct ModelFolder {
     name: String,
     sampler: Sampler,
     scheduler: Files,
-    /// Where its vocabulary.json is, if it has one.
+    /// The folder that holds its vocabulary.json, if it has one.
     vocabulary: Files,
     tokenizer: Files,
     text_encoder: Arc<Component>,
@@ -49,7 +50,7 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Opens the parts of a folder; those that it lacks are `fallback`'s. Checks that they belong together.
+    /// Opens the parts of a folder, taking those that it lacks from `fallback`, and checks that they belong together.
     pub fn open(files: &Files, fallback: Option<&Self>) -> Result<Self> {
         let sampler = pipeline(files)?;
         if !files.folder("unet").exists() && fallback.is_none() {
@@ -99,7 +100,7 @@ impl ModelFolder {
         if tiny.exists() {
             model.set_vae_tiny(Arc::new(Self::open_tiny(&tiny)?))?;
         } else if let Some(theirs) = fallback.and_then(|it| it.vae_tiny.clone()) {
-            // The teacher's tiny decoder may belong to latents that a student with a `vae/` of its own does not have.
+            // A student with a `vae/` of its own may have other latents than the teacher's tiny decoder.
             let _ = model.set_vae_tiny(theirs);
         }
         Ok(model)
@@ -110,13 +111,13 @@ impl ModelFolder {
         open_part(files, &[TINY])
     }
 
-    /// Takes this tiny decoder in place of the folder's own, if its latents are the model's.
+    /// Uses this tiny decoder in place of the folder's own. Its latents must be the model's.
     pub fn set_vae_tiny(&mut self, tiny: Arc<Component>) -> Result<()> {
         let (channels, factor) = (latent_channels(&tiny)?, latent_factor(&tiny)?);
         if (channels, factor) != (self.latent_channels, self.latent_factor) {
             let message = format!(
-                "decodes {channels} latent channels enlarged {factor} times, where this model has {} and {}: \
-                 take the tiny decoder that was made for it",
+                "decodes {channels} latent channels enlarged {factor} times, but this model has {} and {}: \
+                 use the tiny decoder that was made for it",
                 self.latent_channels, self.latent_factor
             );
             return Err(tiny.config_fault(message));
@@ -125,26 +126,26 @@ impl ModelFolder {
         Ok(())
     }
 
-    /// Reads the tokenizer and checks that the text encoder knows all of its ids.
+    /// Reads the tokenizer and checks that the text encoder knows all its ids.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         read_tokenizer(&self.tokenizer, Some(self.text_encoder.config()))
     }
 
-    /// How the folder says that it is drawn.
+    /// The sampler that the folder asks for.
     pub fn sampler(&self) -> Sampler {
         self.sampler
     }
 
-    /// Reads what the samplers of Stable Diffusion step on. Folders of flows have one, too, and are not drawn with it.
+    /// Reads the noise schedule for Stable Diffusion's samplers. Folders of flows have one too, but it is not used.
     pub fn schedule(&self) -> Result<Schedule> {
         let config = read_json(&self.scheduler, SCHEDULER)?.ok_or_else(|| {
-            let message = "does not exist, and Stable Diffusion's samplers need it: fetch the whole folder";
+            let message = "does not exist, but Stable Diffusion's samplers need it: fetch the whole folder";
             self.scheduler.fault(SCHEDULER, message)
         })?;
         Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))
     }
 
-    /// What its vocabulary.json says that it knows; `None` where there is none.
+    /// The contents of its vocabulary.json; `None` if it has none.
     pub fn words(&self) -> Result<Option<Words>> {
         vocabulary::read(&self.vocabulary)
     }
@@ -179,14 +180,14 @@ impl ModelFolder {
         self.name = name;
     }
 
-    /// Takes the vocabulary.json of its pair, if there is one.
+    /// Uses the vocabulary.json of its pair, if there is one.
     pub(super) fn set_vocabulary(&mut self, pair: &Files) {
         if vocabulary::is_in(pair) {
             self.vocabulary = pair.clone();
         }
     }
 
-    /// First ten hex digits of the digest of everything that decides a picture: text encoder, U-Net and full decoder.
+    /// The first ten hex digits of the digest of everything that affects a picture: text encoder, U-Net and full decoder.
     pub fn hash(&self) -> String {
         let parts = [&self.text_encoder, &self.unet, &self.vae];
         let mut hash = digest::combine(parts.map(|part| part.digest()));
@@ -194,12 +195,12 @@ impl ModelFolder {
         hash
     }
 
-    /// Channels of a latent: 4 with Stable Diffusion.
+    /// Channels of a latent: 4 in Stable Diffusion.
     pub fn latent_channels(&self) -> usize {
         self.latent_channels
     }
 
-    /// Pixels to a side of one latent: 8 with Stable Diffusion.
+    /// Pixels along each side of one latent: 8 in Stable Diffusion.
     pub fn latent_factor(&self) -> usize {
         self.latent_factor
     }
@@ -210,9 +211,9 @@ impl ModelFolder {
         ((width * self.latent_factor) as u32, (height * self.latent_factor) as u32)
     }
 
-    /// A velocity has its latent's channels, and the text embedding its text encoder's width.
+    /// Checks that the U-Net takes and gives latents of this decoder and embeddings of this text encoder.
     fn check_channels(&self) -> Result<()> {
-        // What a config leaves out is the networks' default.
+        // Anything that a config omits has the network's default.
         let (text, unet) = (TextConfig::default(), UNetConfig::default());
         let width = self.text_encoder.number("hidden_size")?.unwrap_or(text.hidden_size);
         let expected = [
@@ -221,7 +222,7 @@ impl ModelFolder {
             ("cross_attention_dim", unet.cross_attention_dim, width, "hidden_size of text_encoder/"),
         ];
         for (key, default, theirs, what) in expected {
-            // One number for each level is the constructor's to check.
+            // The constructor checks lists with one number per level.
             if self.unet.config()[key].is_array() {
                 continue;
             }
@@ -236,32 +237,32 @@ impl ModelFolder {
     }
 }
 
-/// The sampler of the pipeline that model_index.json names. Without the file, a folder is taken for a flow.
+/// The sampler of the pipeline that model_index.json names. A folder without the file is assumed to be a flow.
 pub(super) fn pipeline(files: &Files) -> Result<Sampler> {
     let index = read_json(files, INDEX)?.unwrap_or_default();
     let Some(class) = index["_class_name"].as_str() else { return Ok(Sampler::Flow) };
     let known = PIPELINES.iter().find(|(name, _)| *name == class);
     known.map(|(_, sampler)| *sampler).ok_or_else(|| {
         let names = PIPELINES.map(|(name, _)| name).join(", ");
-        files.fault(INDEX, format!("is of a {class}, which is not drawn here: known are {names}"))
+        files.fault(INDEX, format!("names the unsupported pipeline {class}: supported are {names}"))
     })
 }
 
-/// Opens a component of one of these classes. A config that names none is left to the network's constructor.
+/// Opens a component of one of these classes. If its config names no class, the network's constructor checks the rest.
 pub(super) fn open_part(files: &Files, classes: &[&str]) -> Result<Component> {
     let component = Component::open(files)?;
     match component.class() {
         Some(class) if !classes.contains(&class) => {
-            Err(component.config_fault(format!("is of a {class}, where {} is expected", classes.join(" or "))))
+            Err(component.config_fault(format!("is for the class {class}, but {} is expected", classes.join(" or "))))
         }
         _ => Ok(component),
     }
 }
 
-/// Reads a `tokenizer/` folder. `text_config` is the text encoder's: how many tokens it takes, and how many it knows.
+/// Reads a `tokenizer/` folder. `text_config` is the text encoder's config, which says how many tokens it takes and knows.
 pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Result<Tokenizer> {
     if !files.exists() {
-        return Err(files.fault("", "does not exist, and the model needs it: fetch the whole folder"));
+        return Err(files.fault("", "does not exist, but the model needs it: fetch the whole folder"));
     }
     let read = |name: &str| files.read(name, TABLE_LIMIT);
     let contents = TokenizerFiles {
@@ -294,19 +295,18 @@ fn latent_channels(vae: &Component) -> Result<usize> {
     Ok(vae.number("latent_channels")?.unwrap_or(4))
 }
 
-/// By how much a decoder enlarges each side: it does so between every two of its levels.
+/// By how much a decoder enlarges each side. It doubles them between every two levels, or enlarges them as its config says.
 fn latent_factor(vae: &Component) -> Result<usize> {
     let tiny = vae.class() == Some(TINY);
     let key = if tiny { "num_decoder_blocks" } else { "block_out_channels" };
     let levels = vae.levels(key)?.unwrap_or(4);
     let step = if tiny { vae.number("upsampling_scaling_factor")?.unwrap_or(2) } else { 2 };
     let factor = step.checked_pow(levels - 1).filter(|&factor| factor <= 1024);
-    factor
-        .ok_or_else(|| vae.config_fault(format!("enlarges {step} times on each of {levels} levels, which is too much")))
+    factor.ok_or_else(|| vae.config_fault(format!("enlarges {step} times between {levels} levels, which is too much")))
 }
 
-/// Width and height of the latents that the U-Net was trained on; config.json gives one number, or height and width.
-/// Where it gives none, Diffusers takes Stable Diffusion's 64, too.
+/// Width and height of the latents that the U-Net was trained on. config.json gives one number, or height and width. If
+/// it gives none, the size is Stable Diffusion's 64, as in Diffusers.
 fn sample_size(unet: &Component) -> Result<(usize, usize)> {
     let side = |value: &Value| value.as_u64().filter(|side| (1..=1024).contains(side)).map(|side| side as usize);
     let value = &unet.config()["sample_size"];
@@ -315,6 +315,6 @@ fn sample_size(unet: &Component) -> Result<(usize, usize)> {
         Value::Array(sides) if sides.len() == 2 => side(&sides[1]).zip(side(&sides[0])),
         one => side(one).map(|side| [meant_side(side, unet.config()["_diffusers_version"].as_str()); 2].into()),
     };
-    let fault = || -> Error { unet.config_fault(format!("has sample_size = {value}, where 1 to 1024 is expected")) };
+    let fault = || -> Error { unet.config_fault(format!("has sample_size = {value}, but 1 to 1024 is expected")) };
     size.ok_or_else(fault)
 }

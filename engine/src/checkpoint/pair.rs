@@ -1,4 +1,4 @@
-//! Students, teachers and baselines: which folder plays which part.
+//! Students, teachers and baselines: which folder is which.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Result;
 use crate::protocol::{OpenRequest, Source};
 use crate::text::Tokenizer;
 
-/// What a request opens; at least student or teacher.
+/// The models that a request opens: a student, a teacher or both, and perhaps a baseline.
 #[derive(Debug)]
 pub struct Opened {
     /// The one-step model.
@@ -20,17 +20,18 @@ pub struct Opened {
     pub baseline: Option<ModelFolder>,
 }
 
-/// Opens what a request names: configs and headers, no weights. A pair is a folder with `student/` and `teacher/`,
-/// and what `student/` lacks is the teacher's. A single folder of a flow cannot say which it is: it is the student, or
-/// the teacher where `as_teacher` says so and no other teacher is named. One of Stable Diffusion says that it is no
-/// student: it draws in many steps, and is the teacher.
+/// Opens the configs and headers that a request names, but no weights.
+///
+/// A pair is a folder with `student/` and `teacher/`. The student takes the parts that it lacks from the teacher. Nothing
+/// in a single folder of a flow says which of the two it is: it is the student, unless `as_teacher` is set and no other
+/// teacher is named. A folder of Stable Diffusion is always the teacher, because it needs many steps.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
     let files = Files::open(&request.model)?;
     let mut opened = if let Some((student, teacher)) = halves(&files)? {
         let mut teacher = ModelFolder::open(&teacher, None)?;
         let mut student = ModelFolder::open(&student, Some(&teacher))?;
         if student.sampler().is_diffusion() {
-            let message = "holds Stable Diffusion in student/, which draws in many steps: give a one-step flow there";
+            let message = "holds Stable Diffusion in student/, but it needs many steps: put a one-step flow there";
             return Err(files.fault("", message));
         }
         for model in [&mut teacher, &mut student] {
@@ -44,7 +45,7 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
         match (no_student, &request.teacher) {
             (true, None) => Opened { student: None, teacher: Some(model), baseline: None },
             (true, Some(_)) if model.sampler().is_diffusion() => {
-                let message = "is of Stable Diffusion, which is no student: open it as the teacher, or as the baseline";
+                let message = "is Stable Diffusion, which is no student: open it as the teacher or as the baseline";
                 return Err(files.fault("", message));
             }
             _ => Opened { student: Some(model), teacher: None, baseline: None },
@@ -58,14 +59,14 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
             model.set_vae_tiny(Arc::clone(&tiny))?;
         }
         if let Some(baseline) = &mut opened.baseline {
-            // The baseline may have latents of its own; then it keeps its own decoders.
+            // A baseline with other latents keeps its own decoders.
             let _ = baseline.set_vae_tiny(tiny);
         }
     }
     Ok(opened)
 }
 
-/// A single folder, or a pair's teacher, under the folder's own name.
+/// Opens a single folder, or the teacher of a pair, under the name of the whole folder.
 fn open_many_steps(source: &Source) -> Result<ModelFolder> {
     let files = Files::open(source)?;
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
@@ -75,7 +76,7 @@ fn open_many_steps(source: &Source) -> Result<ModelFolder> {
     Ok(model)
 }
 
-/// The tokenizer of a model, or of a pair's student, without a look at any weights.
+/// Opens the tokenizer of a model or of a pair's student, without reading any weights.
 pub fn open_tokenizer(source: &Source) -> Result<Tokenizer> {
     let files = Files::open(source)?;
     let folders = match halves(&files)? {
@@ -90,13 +91,17 @@ pub fn open_tokenizer(source: &Source) -> Result<Tokenizer> {
     read_tokenizer(&first("tokenizer"), text_config.as_ref())
 }
 
-/// The student's and the teacher's folder, where this is a pair.
+/// The student's and the teacher's folder, if this is a pair.
 pub(super) fn halves(files: &Files) -> Result<Option<(Files, Files)>> {
     let (student, teacher) = (files.folder("student"), files.folder("teacher"));
     match (student.exists(), teacher.exists()) {
         (true, true) => Ok(Some((student, teacher))),
         (false, false) => Ok(None),
-        (true, false) => Err(files.fault("", "holds student/ but no teacher/: give the model folder inside, or both")),
-        (false, true) => Err(files.fault("", "holds teacher/ but no student/: give the model folder inside, or both")),
+        (true, false) => {
+            Err(files.fault("", "holds student/ but no teacher/: open student/ itself, or add the teacher"))
+        }
+        (false, true) => {
+            Err(files.fault("", "holds teacher/ but no student/: open teacher/ itself, or add the student"))
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! The Pocket pair inside the binary.
+//! The Pocket pair inside the binary. List new files of `assets/pocket` here.
 
-/// A file of `assets/pocket` with its path there.
+/// A file of `assets/pocket` and its path there.
 #[cfg(feature = "embed-pocket")]
 macro_rules! embedded {
     ($path:literal) => {
@@ -8,7 +8,7 @@ macro_rules! embedded {
     };
 }
 
-/// Every file of the pair by its path.
+/// Every file of the pair and its path.
 #[cfg(feature = "embed-pocket")]
 pub const FILES: &[(&str, &[u8])] = &[
     embedded!("vocabulary.json"),
@@ -29,6 +29,6 @@ pub const FILES: &[(&str, &[u8])] = &[
     embedded!("student/unet/diffusion_pytorch_model.safetensors"),
 ];
 
-/// This build was asked to carry no pair.
+/// This build does not include the pair.
 #[cfg(not(feature = "embed-pocket"))]
 pub const FILES: &[(&str, &[u8])] = &[];

@@ -1,13 +1,13 @@
-//! Weights made on the spot, for timing a network whose weights are not at hand.
+//! Random weights, for timing a network without its real weights.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
-/// Tensors of any name and shape: biases 0, vectors 1 (the weights of norms), everything else uniform with variance
-/// `1 / fan_in`, so that values neither vanish nor grow on their way through a deep network. The same seed gives the
-/// same weights, in whatever order they are asked for.
+/// Gives tensors of any name and shape. Biases are 0, vectors (the weights of norms) are 1, and everything else is uniform
+/// with variance `1 / fan_in`, so that values neither vanish nor grow in a deep network. The same seed gives the same
+/// weights in any order.
 pub fn random_weights(seed: u64, dtype: DType, device: &Device) -> VarBuilder<'static> {
     VarBuilder::from_backend(Box::new(RandomWeights { seed }), dtype, device.clone())
 }
@@ -37,7 +37,7 @@ impl SimpleBackend for RandomWeights {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        bail!("random weights have no shape of their own, and {name} was asked for without one")
+        bail!("random weights need a shape, but {name} was asked for without one")
     }
 
     fn contains_tensor(&self, _: &str) -> bool {

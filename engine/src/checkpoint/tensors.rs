@@ -12,13 +12,13 @@ use serde::Deserialize;
 use super::files::{Bytes, Files, TABLE_LIMIT};
 use crate::Result;
 
-/// What a header may weigh. That of Stable Diffusion's U-Net has about 80 kilobytes.
+/// Largest header in bytes. That of Stable Diffusion's U-Net has about 80 kilobytes.
 const HEADER_LIMIT: u64 = 16 << 20;
 
-/// The length of the header comes first, as a little-endian u64.
+/// A file begins with the length of its header, a little-endian u64.
 const LENGTH_BYTES: usize = 8;
 
-/// All tensors of a component by name. Holds views of the files, no copies.
+/// All tensors of a component by name. Holds views of the files, not copies.
 #[derive(Debug)]
 pub(super) struct Tensors {
     files: Vec<(PathBuf, Bytes)>,
@@ -30,7 +30,7 @@ pub(super) struct Tensors {
 pub(super) struct Stored {
     file: usize,
     range: Range<usize>,
-    /// As the file names it.
+    /// The type in the file.
     pub dtype: Dtype,
     /// Row-major.
     pub shape: Vec<usize>,
@@ -54,7 +54,7 @@ impl Tensors {
         Ok(tensors)
     }
 
-    /// One tensor's place, shape and type.
+    /// Place, shape and type of one tensor.
     pub fn get(&self, name: &str) -> Option<&Stored> {
         self.table.get(name)
     }
@@ -64,14 +64,14 @@ impl Tensors {
         self.table.iter().map(|(name, stored)| (name.as_str(), stored))
     }
 
-    /// The bytes of one tensor; their address is aligned to nothing.
+    /// The bytes of one tensor. Their address may have any alignment.
     pub fn bytes(&self, stored: &Stored) -> &[u8] {
         &self.files[stored.file].1[stored.range.clone()]
     }
 
-    /// The same need not stay in memory any longer.
-    pub fn let_go(&self, stored: &Stored) {
-        self.files[stored.file].1.let_go(stored.range.clone());
+    /// Lets the system take back the memory of these bytes.
+    pub fn release(&self, stored: &Stored) {
+        self.files[stored.file].1.release(stored.range.clone());
     }
 
     /// The file that holds a tensor.
@@ -79,12 +79,12 @@ impl Tensors {
         self.files[stored.file].0.clone()
     }
 
-    /// The first file: where a tensor that is nowhere should have been.
+    /// The first file, for errors about tensors that are missing.
     pub fn path(&self) -> PathBuf {
         self.files.first().map(|(path, _)| path.clone()).unwrap_or_default()
     }
 
-    /// Reads one file's header. Of a shard, only the tensors that the index ascribes to it are taken.
+    /// Reads the header of one file. From a shard, it takes only the tensors that the index lists for it.
     fn add(&mut self, folder: &Files, name: &str, from_index: Option<(&str, HashSet<String>)>) -> Result<()> {
         let Some(bytes) = folder.map(name)? else {
             let index = from_index.map_or("the folder", |(index, _)| index);
@@ -107,8 +107,8 @@ impl Tensors {
         Ok(())
     }
 
-    /// Diffusers before 0.18 wrote the attention of autoencoders under other names, and the published folders still
-    /// have them; it renames them while it reads, too.
+    /// Gives the attention of autoencoders its present names. Diffusers before 0.18 wrote others, which published folders
+    /// still have; it renames them on reading as well.
     fn rename_old_attention(&mut self) {
         let renames = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
         let old: Vec<(String, String)> = (self.table.keys())
@@ -130,7 +130,7 @@ impl Tensors {
 }
 
 impl Stored {
-    /// The same type in candle; `None` for what weights are not kept in.
+    /// The same type in candle; `None` for a type that weights do not have.
     pub fn candle_dtype(&self) -> Option<DType> {
         match self.dtype {
             Dtype::F32 => Some(DType::F32),
@@ -140,27 +140,27 @@ impl Stored {
         }
     }
 
-    /// How many bytes the file spends on it.
+    /// Its size in the file.
     pub fn byte_count(&self) -> u64 {
         self.range.len() as u64
     }
 }
 
-/// How a folder keeps its weights.
+/// How the weights of a folder are stored.
 enum Layout<'a> {
     Single(&'a str),
-    /// Several files; this is the index that lists them.
+    /// Several files; this is the name of the index that lists them.
     Sharded(&'a str),
 }
 
-/// The weights among a folder's files. Full precision goes before the `fp16` and `bf16` variants, since it serves
-/// every arithmetic; one file goes before shards.
+/// Finds the weights among a folder's files. Full precision is preferred to the `fp16` and `bf16` variants because it
+/// serves every precision, and a single file to shards.
 fn find(names: &[String]) -> Option<Layout<'_>> {
     let present = |wanted: String| names.iter().find(|name| **name == wanted).map(String::as_str);
     for variant in ["", ".fp16", ".bf16"] {
         for stem in ["diffusion_pytorch_model", "model"] {
             let single = present(format!("{stem}{variant}.safetensors")).map(Layout::Single);
-            // Diffusers puts the variant last, Transformers first.
+            // Diffusers puts the variant last in the name, Transformers first.
             let index = present(format!("{stem}.safetensors.index{variant}.json"))
                 .or_else(|| present(format!("{stem}{variant}.safetensors.index.json")));
             if let Some(found) = single.or(index.map(Layout::Sharded)) {
@@ -171,7 +171,7 @@ fn find(names: &[String]) -> Option<Layout<'_>> {
     None
 }
 
-/// What to say where [`find`] finds nothing.
+/// The error message if [`find`] finds nothing.
 fn nothing_found(names: &[String]) -> String {
     let with = |endings: &[&str]| names.iter().find(|name| endings.iter().any(|ending| name.ends_with(ending)));
     if let Some(part) = names.iter().find(|name| name.contains("-of-") && name.ends_with(".safetensors")) {
@@ -185,7 +185,7 @@ fn nothing_found(names: &[String]) -> String {
     }
 }
 
-/// The shards that an index lists, each with the names of its tensors.
+/// The shards that an index lists, and the names of the tensors in each.
 fn read_index(folder: &Files, index: &str) -> Result<BTreeMap<String, HashSet<String>>> {
     #[derive(Deserialize)]
     struct Index {
@@ -208,8 +208,9 @@ fn read_index(folder: &Files, index: &str) -> Result<BTreeMap<String, HashSet<St
     Ok(shards)
 }
 
-/// Checks a file's header and gives the offset at which its tensors begin. The crate's own validation sees to it that
-/// the tensors lie without gaps and that their shapes fit their bytes; here the file's length is compared.
+/// Checks a file's header and gives the offset at which its tensors begin. Deserializing [`Metadata`] checks that the
+/// tensors leave no gaps and that their shapes fit their bytes; this function checks the lengths. The crate's
+/// `read_metadata` does so too, but it allows a header of 100 MB and its errors do not say how many bytes are missing.
 fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
     if bytes.starts_with(b"version https://git-lfs") {
         return Err("is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`".into());
@@ -219,7 +220,7 @@ fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
     };
     let length = u64::from_le_bytes(*length);
     if length > HEADER_LIMIT {
-        return Err(format!("is no safetensors file, or a damaged one: it announces a header of {length} bytes"));
+        return Err(format!("is damaged or no safetensors file: it announces a header of {length} bytes"));
     }
     let length = length as usize;
     let Some((header, data)) = rest.split_at_checked(length) else {

@@ -1,5 +1,5 @@
-//! `vocabulary.json`: what a pair was trained to draw, in words. The trainer writes it beside a pair (`instaflow-trainer
-//! export`); a model folder may carry one, too. It decides no picture, so that a bad one costs only itself.
+//! `vocabulary.json`: the words that a small model was trained on. `instaflow-trainer export` writes it beside a pair; a
+//! model folder may have one too. It does not affect any picture, so a model opens even if the file is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::text::words_of;
 /// The file's name.
 pub(super) const FILE: &str = "vocabulary.json";
 
-/// Words and phrases that a file may hold; Pocket has some hundreds.
+/// Most words and phrases in a file. Pocket has some hundreds.
 const MOST: usize = 10_000;
-/// Letters of a word, a name or a phrase.
+/// Most letters of a word, a name or a phrase.
 const LONGEST: usize = 80;
-/// Letters of an example.
+/// Most letters of an example.
 const LONGEST_EXAMPLE: usize = 400;
 
 #[derive(Deserialize)]
 struct Vocabulary {
     groups: Vec<Group>,
-    /// For each known word what it speaks of.
+    /// Every known word, and the groups that it belongs to.
     words: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     examples: Vec<String>,
@@ -46,13 +46,13 @@ pub(super) fn is_in(files: &Files) -> bool {
     files.names().iter().any(|name| name == FILE)
 }
 
-/// What a folder's `vocabulary.json` says; `None` where there is none. Every phrase in what this returns is of known words.
+/// Reads a folder's `vocabulary.json`; `None` if there is none. All phrases in the result consist of known words.
 pub(super) fn read(files: &Files) -> Result<Option<Words>> {
     let Some(bytes) = files.read(FILE, CONFIG_LIMIT)? else { return Ok(None) };
-    let advice = "the model is used without it; have `instaflow-trainer export` write it again, or delete it";
+    let advice = "the model is used without it; write it again with `instaflow-trainer export`, or delete it";
     let fault = |what: String| files.fault(FILE, format!("{what}: {advice}"));
-    let vocabulary: Vocabulary = serde_json::from_slice(&bytes)
-        .map_err(|error| fault(format!("is no list of what the model knows ({error})")))?;
+    let vocabulary: Vocabulary =
+        serde_json::from_slice(&bytes).map_err(|error| fault(format!("is no list of words ({error})")))?;
     check(&vocabulary).map_err(fault)?;
     let classes = |classes: Vec<Class>| classes.into_iter().map(|Class { name, phrases }| WordClass { name, phrases });
     let groups = vocabulary.groups.into_iter();
@@ -63,11 +63,11 @@ pub(super) fn read(files: &Files) -> Result<Option<Words>> {
     }))
 }
 
-/// What is wrong, as the middle of a sentence.
+/// What is wrong, as part of a sentence.
 fn check(vocabulary: &Vocabulary) -> Result<(), String> {
     let known: BTreeSet<&str> = vocabulary.words.keys().map(String::as_str).collect();
     if known.is_empty() {
-        return Err("names no word".to_owned());
+        return Err("lists no words".to_owned());
     }
     let classes = || vocabulary.groups.iter().flat_map(|group| &group.classes);
     let phrases = || classes().flat_map(|class| &class.phrases);
@@ -78,7 +78,10 @@ fn check(vocabulary: &Vocabulary) -> Result<(), String> {
     for word in &known {
         let mut parts = words_of(word);
         if parts.next() != Some(0..word.len()) || parts.next().is_some() || *word != word.to_lowercase() {
-            return Err(format!("lists \"{}\" as a word, which must be letters in lower case", shown(word)));
+            return Err(format!(
+                "lists \"{}\" as a word, but a word must be lower-case letters or digits",
+                shown(word)
+            ));
         }
     }
     let groups = vocabulary.groups.iter().map(|group| &group.name);
@@ -96,12 +99,12 @@ fn check(vocabulary: &Vocabulary) -> Result<(), String> {
 
 fn one_line(text: &str, longest: usize) -> Result<(), String> {
     if text.trim().is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
-        return Err(format!("holds \"{}\", where one line of 1 to {longest} letters is expected", shown(text)));
+        return Err(format!("holds \"{}\", but one line of 1 to {longest} letters is expected", shown(text)));
     }
     Ok(())
 }
 
-/// The beginning of a text, fit for a message.
+/// The beginning of a text, for a message.
 fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }
@@ -156,6 +159,6 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
         }
         let (_folder, files) = folder(r#"{ "groups": [], "words": {} }"#);
-        assert!(read(&files).expect_err("no word").to_string().contains("names no word"));
+        assert!(read(&files).expect_err("no word").to_string().contains("lists no words"));
     }
 }

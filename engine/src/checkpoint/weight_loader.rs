@@ -1,4 +1,4 @@
-//! The tensors of a component as a network's constructor asks for them, read from the files one at a time.
+//! Gives a network's constructor the tensors that it asks for, read from the files one at a time.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use candle_nn::var_builder::SimpleBackend;
 use super::tensors::Tensors;
 use crate::Cancel;
 
-/// Reads every tensor in its stored type and converts it on the device: beside the network itself, memory holds one
-/// tensor at a time.
+/// Reads every tensor in its stored type and converts it on the device. Memory holds the network and one more tensor.
 pub(super) struct WeightLoader {
     pub tensors: Arc<Tensors>,
-    /// Asked before every tensor, and told after it.
+    /// Checked before every tensor; counts the bytes read.
     pub cancel: Cancel,
 }
 
@@ -31,7 +30,7 @@ impl SimpleBackend for WeightLoader {
         let Some(stored) = self.tensors.get(name) else { bail!("tensor {name} is missing") };
         let Some(stored_as) = stored.candle_dtype() else { bail!("tensor {name} is stored as {}", stored.dtype) };
         let tensor = Tensor::from_raw_buffer(self.tensors.bytes(stored), stored_as, &stored.shape, device)?;
-        self.tensors.let_go(stored);
+        self.tensors.release(stored);
         let tensor = tensor.to_dtype(dtype)?;
         self.cancel.add_bytes_read(tensor.elem_count() * dtype.size_in_bytes());
         Ok(tensor)

@@ -1,12 +1,12 @@
-//! DDIM (Song, Meng & Ermon, 2020, arXiv 2010.02502, equation 12 with η = 0): each step takes the predicted image and
-//! the predicted noise, and mixes them anew at the next level.
+//! DDIM (Song, Meng & Ermon, 2020, arXiv 2010.02502, equation 12 with η = 0): each step mixes the predicted image and the
+//! predicted noise again at the next noise level.
 
 use candle_core::Tensor;
 
 use super::{Epsilon, Observe, Timesteps};
 use crate::Result;
 
-/// Steps from `noise` (B, C, h, w) over all timesteps; gives the last x.
+/// Steps from `noise` (B, C, h, w) through all timesteps and returns the last x.
 pub fn sample(
     noise: &Tensor,
     timesteps: &Timesteps,

@@ -1,5 +1,5 @@
-//! Stable Diffusion's baselines: DPM-Solver++ 2M and DDIM as pure functions, with noise and noise prediction passed in,
-//! the schedule that they step on, and their path in the coordinates of a rectified flow. Add a sampler as a file.
+//! Samplers for Stable Diffusion: DPM-Solver++ 2M and DDIM as pure functions that take the noise and the noise prediction;
+//! their noise schedule; and their path in the coordinates of a rectified flow. Add a sampler as a new file.
 
 pub mod schedule;
 
@@ -15,13 +15,14 @@ pub use schedule::{NoiseLevel, Schedule, Timesteps};
 
 use crate::Result;
 
-/// `epsilon(x, step)` gives the noise in x (B, C, h, w) at the time `timesteps.times[step]`, guided where that is wanted.
+/// `epsilon(x, step)` gives the noise in x (B, C, h, w) at the time `timesteps.times[step]`, with guidance if that is
+/// wanted.
 pub type Epsilon<'a> = dyn FnMut(&Tensor, usize) -> Result<Tensor> + 'a;
 
-/// Sees every step.
+/// Called after every step.
 pub type Observe<'a> = dyn FnMut(Step<'_>) -> Result<()> + 'a;
 
-/// One step, seen when the network has answered.
+/// One step, after the network's prediction and before x moves on.
 #[derive(Clone, Copy)]
 pub struct Step<'a> {
     /// Steps done with this one, from 1.
@@ -30,16 +31,16 @@ pub struct Step<'a> {
     pub total: usize,
     /// How much image and noise `x` holds.
     pub level: NoiseLevel,
-    /// Where the run stood.
+    /// The sample before the step.
     pub x: &'a Tensor,
-    /// The noise that the network sees in `x`, guided where that is wanted.
+    /// The predicted noise in `x`, with guidance if that is wanted.
     pub epsilon: &'a Tensor,
-    /// The image that is left of `x` without that noise.
+    /// The predicted image: `x` without that noise.
     pub estimate: &'a Tensor,
 }
 
-/// Steps from `noise` over all timesteps and gives the last x; `advance` makes each x of the step before and of the level
-/// that it is for.
+/// Steps from `noise` through all timesteps and returns the last x. `advance` computes the next x from a step and the noise
+/// level that it leads to.
 fn sample(
     noise: &Tensor,
     timesteps: &Timesteps,

@@ -1,34 +1,34 @@
-//! A diffusion's path in the coordinates of a rectified flow, so that both can be laid beside each other.
+//! The path of a diffusion in the coordinates of a rectified flow, so that the two can be compared.
 //!
-//! Stable Diffusion's x = α·image + σ·noise keeps its variance, and so bends even between one image and one noise.
-//! Divided by α + σ it is the rectified flow's interpolation,
+//! Stable Diffusion's x = α·image + σ·noise keeps its variance, so its path is curved even between one image and one noise.
+//! Divided by α + σ it becomes the rectified flow's interpolation,
 //!
 //! ```text
 //! z = x / (α + σ) = t·image + (1 − t)·noise,   t = α / (α + σ),
 //! ```
 //!
-//! and the diffusion's probability flow becomes the rectified flow's own ODE `dz/dt = E[image − noise | z]`, which is
-//! `image(x) − ε(x)` in the network's predictions: the same trajectories from the same noise to the same image, with
+//! and the diffusion's probability flow becomes the rectified flow's ODE `dz/dt = E[image − noise | z]`, which is
+//! `image(x) − ε(x)` in the network's predictions. The trajectories lead from the same noise to the same image, with
 //! another time and scale (Liu et al., 2022, arXiv 2209.03003, on its nonlinear extension; Lipman et al., 2022, arXiv
-//! 2210.02747, section 4.1). One step of DDIM is exactly one Euler step of it, of length t' − t. Where no noise is left
-//! of x, z = x.
+//! 2210.02747, section 4.1). One step of DDIM is exactly one Euler step of this ODE, of length t' − t. At the image,
+//! where no noise is left, z = x.
 
 use candle_core::Tensor;
 
 use super::NoiseLevel;
 use crate::Result;
 
-/// The rectified flow's time at a level: 0 is noise, 1 an image without noise.
+/// The rectified flow's time at a noise level: 0 is noise, 1 is an image without noise.
 pub fn time(level: NoiseLevel) -> f64 {
     level.alpha / (level.alpha + level.sigma)
 }
 
-/// Where x stands in the rectified flow's coordinates.
+/// x in the rectified flow's coordinates.
 pub fn position(x: &Tensor, level: NoiseLevel) -> Result<Tensor> {
     Ok((x / (level.alpha + level.sigma))?)
 }
 
-/// The velocity there, of the predicted image and noise.
+/// The velocity there, from the predicted image and noise.
 pub fn velocity(image: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
     Ok((image - epsilon)?)
 }

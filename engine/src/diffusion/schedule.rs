@@ -1,16 +1,16 @@
-//! How much noise an x of Stable Diffusion holds at which time, and at which times a run of N steps stops: what
-//! `scheduler/scheduler_config.json` says, in the arithmetic of Diffusers. Read another key here; whatever would change
-//! the steps and is not known is refused.
+//! The noise schedule of Stable Diffusion, from `scheduler/scheduler_config.json`: how much noise x holds at each time, and
+//! the times of a run of N steps, computed as in Diffusers. Read another key here. A key that would change the steps and
+//! is not supported must be refused.
 
 use candle_core::Tensor;
 use serde_json::Value;
 
 use crate::Result;
 
-/// Times that the network was trained at: 0 is nearly an image, the last nearly noise.
+/// Number of times that the network was trained at. Time 0 is nearly an image and the last is nearly noise.
 const TIMES: usize = 1000;
 
-/// The schedulers of Diffusers whose configs mean the same here.
+/// Schedulers of Diffusers whose configs are supported.
 const CLASSES: [&str; 12] = [
     "PNDMScheduler",
     "DDIMScheduler",
@@ -26,8 +26,8 @@ const CLASSES: [&str; 12] = [
     "KDPM2DiscreteScheduler",
 ];
 
-/// Switches of theirs that change the steps in ways that are not followed here. `clip_sample` is none of them: Diffusers'
-/// pipeline of Stable Diffusion switches it off.
+/// Their options that change the steps and are not supported. `clip_sample` is not among them because Diffusers' pipeline
+/// for Stable Diffusion switches it off.
 const REFUSED: [&str; 8] = [
     "thresholding",
     "rescale_betas_zero_snr",
@@ -39,7 +39,7 @@ const REFUSED: [&str; 8] = [
     "euler_at_final",
 ];
 
-/// What DPM-Solver++ may be told of its own steps; the names of other solvers' ways mean midpoint to it in Diffusers.
+/// Supported options of DPM-Solver++. In Diffusers it treats the names from other solvers as midpoint.
 const SOLVERS: [(&str, &[&str]); 2] =
     [("algorithm_type", &["dpmsolver++", "deis"]), ("solver_type", &["midpoint", "logrho", "bh1", "bh2"])];
 
@@ -52,9 +52,9 @@ pub struct Schedule {
     ddim_spacing: Spacing,
     dpm_spacing: Spacing,
     steps_offset: usize,
-    /// Whether DDIM ends at an image without noise, not at time 0.
+    /// Whether DDIM ends at an image without noise and not at time 0.
     set_alpha_to_one: bool,
-    /// Whether DPM-Solver++ ends at time 0, not at an image without noise.
+    /// Whether DPM-Solver++ ends at time 0 and not at an image without noise.
     ends_at_least_sigma: bool,
 }
 
@@ -67,7 +67,7 @@ enum Prediction {
     V,
 }
 
-/// Which of the trained times a run stops at ("Common Diffusion Noise Schedules …", arXiv 2305.08891, table 2).
+/// Which of the trained times a run uses ("Common Diffusion Noise Schedules …", arXiv 2305.08891, table 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Spacing {
     Linspace,
@@ -75,7 +75,7 @@ enum Spacing {
     Trailing,
 }
 
-/// How much image and noise an x holds.
+/// How much image and how much noise x holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseLevel {
     /// The image's factor α.
@@ -84,31 +84,29 @@ pub struct NoiseLevel {
     pub sigma: f64,
 }
 
-/// Where a run stops.
+/// The times of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timesteps {
     /// The time that the network is given before each step.
     pub times: Vec<f64>,
-    /// The level at each of these times, and at the end: one more.
+    /// The noise level at each of these times and at the end: one more than `times`.
     pub levels: Vec<NoiseLevel>,
 }
 
 impl Schedule {
-    /// Reads a `scheduler_config.json`. The error is a sentence without its subject, the file.
+    /// Reads a `scheduler_config.json`. The error is a sentence whose subject, the file, is left out.
     pub fn from_json(config: &Value) -> Result<Self, String> {
         if let Some(class) = config["_class_name"].as_str().filter(|class| !CLASSES.contains(class)) {
-            return Err(format!(
-                "is of a {class}, whose steps are not known here: give Stable Diffusion's PNDMScheduler"
-            ));
+            return Err(format!("names the unsupported scheduler {class}: use Stable Diffusion's PNDMScheduler"));
         }
         for key in REFUSED {
             if config[key].as_bool() == Some(true) {
-                return Err(format!("has {key} = true, which is not followed here: set it to false to draw without"));
+                return Err(format!("has {key} = true, which is not supported: set it to false to draw without it"));
             }
         }
         if !config["trained_betas"].is_null() {
             return Err(
-                "has trained_betas, which are not read here: give beta_start, beta_end and beta_schedule".into()
+                "has trained_betas, which are not supported: give beta_start, beta_end and beta_schedule".into()
             );
         }
         let times = whole(config, "num_train_timesteps", TIMES as u64)?;
@@ -124,10 +122,10 @@ impl Schedule {
         }
         if let Some(least) = config["lambda_min_clipped"].as_f64() {
             return Err(format!(
-                "has lambda_min_clipped = {least}, which is not followed here: remove it to draw without"
+                "has lambda_min_clipped = {least}, which is not supported: remove it to draw without it"
             ));
         }
-        // Diffusers' pipeline puts 1 in the place of any other number that a config gives, or that DDIM takes of itself.
+        // Diffusers' pipeline replaces any other number in a config, and DDIM's own default, with 1.
         whole(config, "steps_offset", 1)?;
         let outdated = !config["steps_offset"].is_null() || config["_class_name"].as_str() == Some("DDIMScheduler");
         let spacing = one_of(config, "timestep_spacing", &SPACINGS)?;
@@ -143,8 +141,8 @@ impl Schedule {
         })
     }
 
-    /// Where `steps` steps of DDIM stop. Each leads to the next of these times; Diffusers' goes 1000/`steps` down instead,
-    /// which is the same but with times of linspace, or of trailing where 1000 does not divide.
+    /// The times of `steps` steps of DDIM. Each step leads to the next of these times. Diffusers goes down by 1000/`steps`
+    /// instead, which differs only for linspace, and for trailing if `steps` does not divide 1000.
     pub fn ddim(&self, steps: usize) -> Timesteps {
         let times = match self.ddim_spacing {
             Spacing::Leading => backwards(steps, |step| step * (TIMES / steps) + self.steps_offset),
@@ -155,9 +153,9 @@ impl Schedule {
         self.timesteps(times, NoiseLevel::of(end))
     }
 
-    /// Where `steps` steps of DPM-Solver++ stop.
+    /// The times of `steps` steps of DPM-Solver++.
     pub fn dpm(&self, steps: usize) -> Timesteps {
-        // One more than there are steps, and the least of them left out.
+        // One more time than there are steps; the smallest is left out.
         let mut times = match self.dpm_spacing {
             Spacing::Leading => backwards(steps + 1, |step| step * (TIMES / (steps + 1)) + self.steps_offset),
             Spacing::Linspace => backwards(steps + 1, |step| linspace(step, steps + 1)),
@@ -168,7 +166,7 @@ impl Schedule {
         self.timesteps(times, NoiseLevel::of(end))
     }
 
-    /// The noise in x (B, C, h, w) at this level, of what the network predicts there.
+    /// The noise in x (B, C, h, w) at this level, from the network's prediction there.
     pub fn epsilon(&self, x: &Tensor, prediction: &Tensor, level: NoiseLevel) -> Result<Tensor> {
         match self.prediction {
             Prediction::Epsilon => Ok(prediction.clone()),
@@ -183,17 +181,17 @@ impl Schedule {
 }
 
 impl NoiseLevel {
-    /// The level where the image has this share of the variance.
+    /// The level at which the image has this share of the variance.
     pub fn of(alpha_cumprod: f64) -> Self {
         Self { alpha: alpha_cumprod.sqrt(), sigma: (1.0 - alpha_cumprod).sqrt() }
     }
 
-    /// λ = ln(α/σ), half the logarithm of the signal-to-noise ratio; infinite where no noise is left.
+    /// λ = ln(α/σ), half the logarithm of the signal-to-noise ratio; infinite if no noise is left.
     pub fn lambda(self) -> f64 {
         (self.alpha / self.sigma).ln()
     }
 
-    /// The image that is left of x without the noise ε: (x − σ·ε)/α.
+    /// The image in x without the noise ε: (x − σ·ε)/α.
     pub fn image(self, x: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
         Ok(((x - (epsilon * self.sigma)?)? / self.alpha)?)
     }
@@ -204,12 +202,14 @@ const PREDICTIONS: [(&str, Prediction); 2] = [("epsilon", Prediction::Epsilon), 
 const SPACINGS: [(&str, Spacing); 3] =
     [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
 
-/// ᾱ_t = ∏(1 − β), where β or its root grows evenly with time.
+/// ᾱ_t = ∏(1 − β). Either β or its square root grows linearly with time.
 fn alphas_cumprod(config: &Value) -> Result<Vec<f64>, String> {
-    // What a config leaves out is Diffusers' default.
+    // Anything that a config omits has Diffusers' default.
     let (start, end) = (number(config, "beta_start", 0.0001)?, number(config, "beta_end", 0.02)?);
     if !(0.0 < start && start <= end && end < 1.0) {
-        return Err(format!("has beta_start = {start} and beta_end = {end}: both lie between 0 and 1, in this order"));
+        return Err(format!(
+            "has beta_start = {start} and beta_end = {end}: both must lie between 0 and 1, in this order"
+        ));
     }
     let rooted = one_of(config, "beta_schedule", &[("linear", false), ("scaled_linear", true)])?.unwrap_or(false);
     let beta = |time: usize| {
@@ -224,7 +224,7 @@ fn alphas_cumprod(config: &Value) -> Result<Vec<f64>, String> {
     Ok((0..TIMES).scan(1.0, product).collect())
 }
 
-/// Times of ascending steps, the noisiest first.
+/// The times of ascending steps, the noisiest first.
 fn backwards(steps: usize, time: impl Fn(usize) -> usize) -> Vec<usize> {
     (0..steps).rev().map(time).collect()
 }
@@ -235,7 +235,7 @@ fn linspace(step: usize, count: usize) -> usize {
     (step as f64 * apart).round_ties_even() as usize
 }
 
-/// From the last time down, evenly, with 0 left out.
+/// Evenly from the last time down, without 0.
 fn trailing(steps: usize) -> Vec<usize> {
     let apart = TIMES as f64 / steps as f64;
     (0..steps).map(|step| (TIMES as f64 - step as f64 * apart).round_ties_even() as usize - 1).collect()
@@ -244,18 +244,18 @@ fn trailing(steps: usize) -> Vec<usize> {
 fn number(config: &Value, key: &str, default: f64) -> Result<f64, String> {
     match &config[key] {
         Value::Null => Ok(default),
-        value => value.as_f64().ok_or_else(|| format!("has {key} = {value}, where a number is expected")),
+        value => value.as_f64().ok_or_else(|| format!("has {key} = {value}, but a number is expected")),
     }
 }
 
 fn whole(config: &Value, key: &str, default: u64) -> Result<u64, String> {
     match &config[key] {
         Value::Null => Ok(default),
-        value => value.as_u64().ok_or_else(|| format!("has {key} = {value}, where a whole number is expected")),
+        value => value.as_u64().ok_or_else(|| format!("has {key} = {value}, but a whole number is expected")),
     }
 }
 
-/// The value that goes by this name; `None` where the config says nothing.
+/// The value that belongs to the name in the config; `None` if the config does not say.
 fn one_of<T: Copy>(config: &Value, key: &str, known: &[(&str, T)]) -> Result<Option<T>, String> {
     if config[key].is_null() {
         return Ok(None);

@@ -1,35 +1,35 @@
-//! Euler steps along a velocity, from noise at t = 0 to an image at t = 1, as the InstaFlow authors' pipeline takes
-//! them. Pure functions: the noise and the velocity are passed in.
+//! Euler steps along a velocity, from noise at t = 0 to an image at t = 1, as in the InstaFlow authors' pipeline. The
+//! functions are pure: the noise and the velocity are passed in.
 
 use candle_core::{DType, Tensor};
 
 use crate::Result;
 
-/// The time that the networks are given at noise; `(1 − t)` times this on the way to the image.
+/// The time that the networks are given at noise. At time t of the flow they are given `(1 − t)` times this.
 pub const NETWORK_TIME: f64 = 1000.0;
 
-/// Where a run has arrived after a step.
+/// The state of a run after a step.
 pub struct Progress<'a> {
     /// Steps done, from 1.
     pub done: usize,
     /// Steps in all.
     pub total: usize,
-    /// The flow's own prediction of the end point, `x + (1 − t)·v` with the x, t and v of this step.
+    /// The flow's prediction of the end point, `x + (1 − t)·v` with the x, t and v of this step.
     pub estimate: &'a Tensor,
 }
 
-/// The end of a run.
+/// The result of a run.
 pub struct Path {
     /// The sampler's last x, shaped as the noise.
     pub latents: Tensor,
-    /// Σ dt·‖(z_N − z_0) − v_i‖², summed over the latent's values and meaned over the batch: the estimate of S(Z)
-    /// (paper, section 3) that one run of several steps gives. `None` for one step, where it is 0 by definition.
+    /// Σ dt·‖(z_N − z_0) − v_i‖², summed over the latent's values and averaged over the batch: the estimate of S(Z)
+    /// (paper, section 3) from one run of several steps. `None` for one step, for which it is 0 by definition.
     pub straightness: Option<f64>,
 }
 
 /// `steps` Euler steps of size 1/`steps` from `noise` (B, C, h, w).
 ///
-/// `velocity(x, t)` gives v, guided where that is wanted, at t = i/steps; `observer` sees every step.
+/// `velocity(x, t)` gives v at t = i/steps, with guidance if that is wanted. `observer` is called after every step.
 pub fn sample(
     noise: &Tensor,
     steps: usize,

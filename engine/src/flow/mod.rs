@@ -1,4 +1,4 @@
-//! Rectified flow: the noise that a picture starts from, and Euler steps along a velocity.
+//! Rectified flow: the noise that a picture starts from, and Euler steps along the velocity.
 
 pub mod noise;
 

@@ -1,29 +1,31 @@
 //! The noise that a picture starts from: the numbers that PyTorch's CPU generator gives for the same seed.
 //!
-//! `torch.randn` draws from MT19937 (Matsumoto & Nishimura, 1998) and turns uniform numbers into normal ones by the
-//! Box-Muller transform, in one of two ways: below 16 values one at a time in double precision (ATen
-//! `normal_distribution`), from 16 values on in blocks of 16 in single precision (ATen `normal_fill`). Both are
-//! followed here, so that a seed means the same picture here and in Diffusers.
+//! `torch.randn` draws from MT19937 (Matsumoto & Nishimura, 1998) and turns uniform numbers into normal ones with the
+//! Box-Muller transform. Fewer than 16 values are made one at a time in double precision (ATen `normal_distribution`);
+//! 16 or more are made in blocks of 16 in single precision (ATen `normal_fill`). This file follows both, so that a seed
+//! gives the same picture here and in Diffusers.
 
 use std::f64::consts::TAU;
+
+use rand_mt::Mt;
 
 /// Values per block of the vectorised path: eight cosines, then the eight sines that belong to them.
 const BLOCK: usize = 16;
 
 /// Standard normal values for `shape`, row-major: `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`
-/// on a CPU, in f32, to 1e-6. Like PyTorch's, the generator uses the low 32 bits of the seed alone.
+/// on a CPU, in f32, to 1e-6. Like PyTorch's generator, this one uses only the low 32 bits of the seed.
 pub fn randn(seed: u64, shape: &[usize]) -> Vec<f32> {
     let count = shape.iter().product();
-    let mut generator = Mt19937::new(seed as u32);
+    let mut generator = Mt::new(seed as u32);
     if count < BLOCK { one_by_one(&mut generator, count) } else { in_blocks(&mut generator, count) }
 }
 
-/// Double precision; every second value is the sine that belongs to the cosine before it.
-fn one_by_one(generator: &mut Mt19937, count: usize) -> Vec<f32> {
+/// Double precision. Every second value is the sine that belongs to the cosine before it.
+fn one_by_one(generator: &mut Mt, count: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(count + 1);
     while values.len() < count {
-        let angle = TAU * generator.uniform_f64();
-        let radius = (-2.0 * (-generator.uniform_f64()).ln_1p()).sqrt();
+        let angle = TAU * uniform_f64(generator);
+        let radius = (-2.0 * (-uniform_f64(generator)).ln_1p()).sqrt();
         values.push((radius * angle.cos()) as f32);
         values.push((radius * angle.sin()) as f32);
     }
@@ -31,15 +33,15 @@ fn one_by_one(generator: &mut Mt19937, count: usize) -> Vec<f32> {
     values
 }
 
-/// Single precision, 16 at a time. Where the count is no multiple of 16, the last 16 values are drawn again, whole.
-fn in_blocks(generator: &mut Mt19937, count: usize) -> Vec<f32> {
-    let mut values: Vec<f32> = (0..count).map(|_| generator.uniform_f32()).collect();
+/// Single precision, 16 at a time. If the count is not a multiple of 16, the last 16 values are all drawn again.
+fn in_blocks(generator: &mut Mt, count: usize) -> Vec<f32> {
+    let mut values: Vec<f32> = (0..count).map(|_| uniform_f32(generator)).collect();
     for block in values.chunks_exact_mut(BLOCK) {
         uniform_to_normal(block);
     }
     if !count.is_multiple_of(BLOCK) {
         let last = &mut values[count - BLOCK..];
-        last.fill_with(|| generator.uniform_f32());
+        last.fill_with(|| uniform_f32(generator));
         uniform_to_normal(last);
     }
     values
@@ -58,66 +60,25 @@ fn uniform_to_normal(block: &mut [f32]) {
     }
 }
 
-/// The Mersenne Twister with 32-bit output.
-struct Mt19937 {
-    state: [u32; Self::N],
-    next: usize,
+/// 24 random bits over [0, 1).
+fn uniform_f32(generator: &mut Mt) -> f32 {
+    (generator.next_u32() & 0x00ff_ffff) as f32 / (1u32 << 24) as f32
 }
 
-impl Mt19937 {
-    const N: usize = 624;
-    const M: usize = 397;
-
-    fn new(seed: u32) -> Self {
-        let mut state = [seed; Self::N];
-        for i in 1..Self::N {
-            let previous = state[i - 1];
-            state[i] = 1_812_433_253u32.wrapping_mul(previous ^ (previous >> 30)).wrapping_add(i as u32);
-        }
-        Self { state, next: Self::N }
-    }
-
-    fn next_u32(&mut self) -> u32 {
-        if self.next == Self::N {
-            self.twist();
-        }
-        let mut y = self.state[self.next];
-        self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
-    }
-
-    fn twist(&mut self) {
-        for i in 0..Self::N {
-            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % Self::N] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + Self::M) % Self::N] ^ (y >> 1) ^ odd;
-        }
-        self.next = 0;
-    }
-
-    /// 24 random bits over [0, 1).
-    fn uniform_f32(&mut self) -> f32 {
-        (self.next_u32() & 0x00ff_ffff) as f32 / (1u32 << 24) as f32
-    }
-
-    /// 53 random bits over [0, 1); the high word is drawn first.
-    fn uniform_f64(&mut self) -> f64 {
-        let bits = (u64::from(self.next_u32()) << 32) | u64::from(self.next_u32());
-        (bits & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
-    }
+/// 53 random bits over [0, 1). The high word is drawn first.
+fn uniform_f64(generator: &mut Mt) -> f64 {
+    let bits = (u64::from(generator.next_u32()) << 32) | u64::from(generator.next_u32());
+    (bits & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The 10,000th output of the default seed, as the C++ standard prescribes it for `std::mt19937`.
+    /// The 10,000th output of the default seed, as the C++ standard prescribes it for `std::mt19937`. The crate must keep these bits: seeds stand for pictures.
     #[test]
     fn the_generator_is_the_standard_one() {
-        let mut generator = Mt19937::new(5489);
+        let mut generator = Mt::new(5489);
         let last = (0..10_000).map(|_| generator.next_u32()).last();
         assert_eq!(last, Some(4_123_659_995));
     }

@@ -1,5 +1,5 @@
-//! The layers that all networks here are made of, on the operations of `instaflow-kernels`. Fresh parameters (for
-//! training) start as PyTorch's do.
+//! The layers that all networks here are made of, on top of the operations of `instaflow-kernels`. Parameters that are
+//! created for training start as PyTorch's do.
 
 mod resnet;
 pub(crate) use resnet::Resnet;
@@ -10,23 +10,23 @@ use candle_core::{Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 use instaflow_kernels::{self as kernels, Extras};
 
-/// Most levels of a network that halves its feature maps between them.
+/// Most levels of a network that halves its feature maps from level to level.
 const MOST_LEVELS: usize = 16;
 
-/// Most that a config may ask for of anything else: far above any network of this kind, and small enough that no
+/// The largest value of any other number in a config: far above any network of this kind, and small enough that no
 /// product of such numbers overflows.
 const MOST: usize = 1 << 20;
 
-/// Holds a config's `levels`, and its other sizes by name, to what a network can have; else one sentence.
+/// Checks a config's number of levels and its other sizes, given by name. The error is one sentence.
 pub(crate) fn check_sizes(
     levels: usize,
     sizes: impl IntoIterator<Item = (&'static str, usize)>,
 ) -> std::result::Result<(), String> {
     if !(1..=MOST_LEVELS).contains(&levels) {
-        return Err(format!("the network has {levels} levels, where 1 to {MOST_LEVELS} are expected"));
+        return Err(format!("the network has {levels} levels, but must have 1 to {MOST_LEVELS}"));
     }
     match sizes.into_iter().find(|(_, size)| !(1..=MOST).contains(size)) {
-        Some((name, size)) => Err(format!("{name} holds {size}, where 1 to {MOST} is expected")),
+        Some((name, size)) => Err(format!("{name} holds {size}, but 1 to {MOST} is expected")),
         None => Ok(()),
     }
 }
@@ -59,7 +59,7 @@ impl Conv2d {
         Ok(Self(kernels::Conv2d::new(weight, bias)?))
     }
 
-    /// The same layer with stride 2, and that many zeros before the first and after the last row and column.
+    /// The same layer with stride 2 and this many zeros before the first and after the last row and column.
     #[must_use]
     pub fn strided(self, padding: (usize, usize)) -> Self {
         Self(self.0.strided(2, padding))
@@ -76,7 +76,7 @@ impl Conv2d {
         self.0.forward(x, Extras::default())
     }
 
-    /// With more done in the same pass.
+    /// [`Self::forward`] with more work in the same pass.
     pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
         self.0.forward(x, extras)
     }
@@ -149,10 +149,10 @@ impl Linear {
         Ok(Self(kernels::Linear::new(vb.get_with_hints((output, input), "weight", fan_in_init(input))?, None)?))
     }
 
-    /// Like [`Self::new`] over a weight that may be stored as a 1×1 convolution.
+    /// Like [`Self::new`], for a weight that is stored as a 1×1 convolution.
     pub fn pointwise(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
         let init = fan_in_init(input);
-        // Squeezed rather than reshaped: a view, whatever the strides, so that checking a folder spends no memory here.
+        // Squeezed, not reshaped: a squeeze is a view whatever the strides, so the dry run spends no memory here.
         let weight = vb.get_with_hints((output, input, 1, 1), "weight", init)?.squeeze(3)?.squeeze(2)?;
         Ok(Self(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?))
     }
@@ -162,7 +162,7 @@ impl Linear {
         self.0.forward(x, Extras::default())
     }
 
-    /// With more done in the same pass. The activation must be the same at every call.
+    /// [`Self::forward`] with more work in the same pass. The activation must be the same at every call.
     pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
         self.0.forward(x, extras)
     }
@@ -176,7 +176,7 @@ pub struct Attention {
     value: Linear,
     out: Linear,
     heads: usize,
-    /// Keys and values of the last context: a prompt's stay the same for all steps of a run.
+    /// Keys and values of the last context. They stay the same for all steps of a run.
     last: Arc<Mutex<Option<Projected>>>,
 }
 
@@ -188,7 +188,7 @@ struct Projected {
 }
 
 impl Attention {
-    /// From projections; `heads` must divide their width.
+    /// From its projections. `heads` must divide their width.
     pub fn new(query: Linear, key: Linear, value: Linear, out: Linear, heads: usize) -> Result<Self> {
         let width = query.0.outputs();
         if heads == 0 || !width.is_multiple_of(heads) {
@@ -197,13 +197,13 @@ impl Attention {
         Ok(Self { query, key, value, out, heads, last: Arc::default() })
     }
 
-    /// `x` (B, N, C) attends to itself, `residual` is added; (B, N, C). With `causal`, no token sees those after it.
+    /// Self-attention over `x` (B, N, C), plus `residual`; (B, N, C). With `causal`, no token sees those after it.
     pub fn self_attend(&self, x: &Tensor, residual: Option<&Tensor>, causal: bool) -> Result<Tensor> {
         let (key, value) = (self.key.forward(x)?, self.value.forward(x)?);
         self.attend(x, &key, &value, residual, causal)
     }
 
-    /// `x` (B, N, C) attends to `context` (B, M, D), `residual` is added; (B, N, C).
+    /// Cross-attention of `x` (B, N, C) to `context` (B, M, D), plus `residual`; (B, N, C).
     pub fn cross_attend(&self, x: &Tensor, context: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let projected = self.project(context)?;
         self.attend(x, &projected.key, &projected.value, residual, false)
@@ -216,7 +216,7 @@ impl Attention {
         }
         let (key, value) = (self.key.forward(context)?, self.value.forward(context)?);
         let projected = Projected { context: context.id(), key, value };
-        // What a gradient may be asked of belongs to one training step.
+        // Tensors with a gradient belong to one training step and are not kept.
         let learns = projected.key.track_op() || projected.value.track_op();
         *last = (!learns).then(|| projected.clone());
         Ok(projected)
@@ -237,7 +237,7 @@ impl Attention {
     }
 }
 
-/// (B, C, H, W), as the rest of the world keeps images, to (B, H, W, C).
+/// (B, C, H, W), the usual layout of images, to (B, H, W, C).
 pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 2, 3, 1))?.contiguous()
 }

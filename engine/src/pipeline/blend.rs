@@ -1,24 +1,27 @@
-//! Between two seeds and between two prompts: what [`Blend`] asks for. Change how noise is interpolated here.
+//! Interpolation between two seeds, as [`Blend`] asks for it. Change here how noise is interpolated; the interpolation
+//! between two prompts is in `draw.rs`.
 
 use crate::flow::noise;
 use crate::protocol::{Blend, Settings};
 use crate::{Error, Result};
 
-/// Refuses a blend that cannot be drawn. `noise_given` says that the noise comes from a file.
+/// Refuses a blend that is not possible. `noise_given` says that the noise comes from a file.
 pub(super) fn validate(blend: &Blend, noise_given: bool) -> Result<()> {
     let ways = [blend.prompt.as_ref().map(|toward| toward.by), blend.seed.as_ref().map(|toward| toward.by)];
     for by in ways.into_iter().flatten() {
         if !(0.0..=1.0).contains(&by) {
-            return Err(Error::Setting(format!("{by} of the way cannot be drawn: choose 0 to 1")));
+            return Err(Error::Setting(format!("a blend of {by} is not possible: choose 0 to 1")));
         }
     }
     if noise_given && blend.seed.is_some() {
-        return Err(Error::Setting("noise from a file has no second seed: leave one of the two out".to_owned()));
+        return Err(Error::Setting(
+            "noise from a file cannot be blended with a second seed: leave one of the two out".to_owned(),
+        ));
     }
     Ok(())
 }
 
-/// The noise that the settings start from: the seed's, or a point on the way to the second seed's.
+/// The noise that the settings start from: the seed's, or a point between the seed's and the second seed's.
 pub(super) fn noise(settings: &Settings, shape: &[usize]) -> Vec<f32> {
     let from = noise::randn(u64::from(settings.seed), shape);
     match &settings.blend.seed {
@@ -27,8 +30,8 @@ pub(super) fn noise(settings: &Settings, shape: &[usize]) -> Vec<f32> {
     }
 }
 
-/// Spherical linear interpolation (Shoemake, "Animating rotation with quaternion curves", 1985) of two vectors taken
-/// whole: between two draws of noise it keeps the length that noise has, which the straight line between them does not.
+/// Spherical linear interpolation (Shoemake, "Animating rotation with quaternion curves", 1985) of two whole vectors.
+/// Between two draws of noise it keeps the length that noise has; linear interpolation does not.
 fn slerp(from: Vec<f32>, to: Vec<f32>, by: f32) -> Vec<f32> {
     if by <= 0.0 {
         return from;
@@ -40,7 +43,7 @@ fn slerp(from: Vec<f32>, to: Vec<f32>, by: f32) -> Vec<f32> {
     let cosine = dot(&from, &to) / (dot(&from, &from) * dot(&to, &to)).sqrt();
     let angle = cosine.clamp(-1.0, 1.0).acos();
     let by = f64::from(by);
-    // Vectors of one direction (the same seed twice) have no arc between them; opposite ones have no single one.
+    // Vectors of the same direction (a seed and itself) have no arc between them, and opposite ones have many.
     let (a, b) = if angle.sin() < 1e-6 || !angle.is_finite() {
         (1.0 - by, by)
     } else {

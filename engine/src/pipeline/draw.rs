@@ -1,4 +1,4 @@
-//! One picture: prompt → embedding, seed → noise, a sampler's steps over the U-Net's predictions, latents → pixels.
+//! Draws one picture: prompt → embedding, seed → noise, sampler steps over the U-Net's predictions, latents → pixels.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Timings};
 use crate::{Cancel, Error, Result};
 
-/// Latent channels of Stable Diffusion, whose preview needs no decoder.
+/// Latent channels of Stable Diffusion, whose latents can be previewed without a decoder.
 const SD_CHANNELS: usize = 4;
 
 /// Draws one picture with one model. See [`Models::draw`].
@@ -80,7 +80,7 @@ pub(super) fn draw(
     Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
 }
 
-/// Decodes one picture's latents (1, C, h, w) that were drawn before. See [`Models::decode`].
+/// Decodes the latents (1, C, h, w) of a picture that was drawn before. See [`Models::decode`].
 pub(super) fn decode_again(
     models: &Models,
     settings: &Settings,
@@ -119,8 +119,8 @@ pub(super) fn decode_again(
     })
 }
 
-/// The text embedding (B, L, D): the prompt's, on its way to a second one's where there is one, after the negative
-/// prompt's where guidance applies.
+/// The text embedding (B, L, D): the prompt's, interpolated towards a second prompt's if there is one. With guidance, the
+/// negative prompt's comes before it.
 fn context(
     models: &Models,
     model: &LoadedModel,
@@ -140,7 +140,7 @@ fn context(
     Ok(Tensor::cat(&[&negative, &text], 0)?)
 }
 
-/// One prompt's embedding (1, L, D), from the cache where it is there.
+/// The embedding (1, L, D) of one prompt, from the cache if it has it.
 fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
     let begun = Instant::now();
     let ids = model.tokenizer.encode(prompt);
@@ -157,8 +157,8 @@ fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timin
     Ok(embedding)
 }
 
-/// The network's prediction (a velocity, or a noise) at x (1, C, h, w) and one of its times (1000 = noise, 0 = image), in
-/// f32; guided where there is a scale.
+/// The network's prediction in f32 (a velocity or a noise) at x (1, C, h, w) and a network time (1000 = noise, 0 =
+/// image), with guidance if a scale is given.
 fn predict(
     models: &Models,
     model: &LoadedModel,
@@ -176,10 +176,10 @@ fn predict(
     let prediction = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
     let prediction = match guidance {
         None => prediction,
-        // The negative prompt comes first.
+        // The negative prompt comes first in the batch.
         Some(scale) => euler::guided(&prediction.narrow(0, 1, 1)?, &prediction.narrow(0, 0, 1)?, scale)?,
     };
-    // Copying to the host also waits for a GPU: the time until here is the network's own.
+    // This copies to the host and so waits for a GPU. The time measured for the network thus includes all its work.
     finite(&prediction, "U-Net")?;
     Ok(prediction)
 }
@@ -190,8 +190,8 @@ fn decode(models: &Models, vae: &Vae, latents: &Tensor, cancel: &Cancel) -> Resu
     pixels::rgb(&vae.decode(&latents.to_dtype(models.dtype)?, cancel)?)
 }
 
-/// RGB bytes of an estimate: through a tiny decoder where there is one, by a linear map of Stable Diffusion's latents
-/// where there is none, and not at all where the latents are of another kind.
+/// RGB bytes of an estimate: from a tiny decoder if there is one, else by a linear map if the latents are Stable
+/// Diffusion's, else `None`.
 fn preview(models: &Models, model: &LoadedModel, estimate: &Tensor, cancel: &Cancel) -> Result<Option<Arc<[u8]>>> {
     let _span = info_span!("estimate").entered();
     match model.tiny_decoder() {
@@ -209,14 +209,14 @@ fn finite(tensor: &Tensor, part: &'static str) -> Result<()> {
 }
 
 impl LoadedModel {
-    /// The decoder that was asked for.
+    /// The decoder that the settings ask for.
     fn decoder(&self, decoder: Decoder) -> Result<&Vae> {
         match decoder {
             Decoder::Full => Ok(&self.vae),
             Decoder::Tiny => self.tiny_decoder().ok_or_else(|| {
                 let name = &self.card.name;
                 Error::Setting(format!(
-                    "{name} has no tiny decoder: name an AutoencoderTiny folder with --tiny-decoder, or take the full one"
+                    "{name} has no tiny decoder: open it with an AutoencoderTiny folder, or choose the full decoder"
                 ))
             }),
         }

@@ -1,20 +1,20 @@
-//! The text embeddings drawn with last, so that a new seed, size or step count does not encode the prompt again.
+//! A cache of recent text embeddings, so that a prompt is not encoded again for a new seed, size or step count.
 
 use std::collections::VecDeque;
 
 use candle_core::Tensor;
 
-/// Embeddings kept: 0.2 MiB each with CLIP ViT-L in f32. Enough for both models' prompt and negative prompt and for
-/// the words deleted and typed again.
+/// How many embeddings are kept. Each takes 0.2 MiB with CLIP ViT-L in f32. This is enough for the prompt and the negative
+/// prompt of every model, and for words that are deleted and typed again.
 const CAPACITY: usize = 32;
 
 #[derive(Default)]
 pub(super) struct EmbeddingCache {
-    /// Latest use last.
+    /// The most recently used one is last.
     entries: VecDeque<(Key, Tensor)>,
 }
 
-/// Which text encoder (its digest) and which token ids.
+/// The digest of a text encoder, and the token ids that it encoded.
 #[derive(PartialEq)]
 pub(super) struct Key {
     pub(super) encoder: String,
@@ -22,7 +22,7 @@ pub(super) struct Key {
 }
 
 impl EmbeddingCache {
-    /// The embedding (1, L, D), which becomes the latest used.
+    /// The embedding (1, L, D), which becomes the most recently used one.
     pub(super) fn get(&mut self, key: &Key) -> Option<Tensor> {
         let at = self.entries.iter().position(|(other, _)| other == key)?;
         let entry = self.entries.remove(at)?;

@@ -1,4 +1,4 @@
-//! Latents in files: the noise a picture starts from, and what the sampler leaves. Add another form of file here.
+//! Latents in files: the noise that a picture starts from, and the sampler's result. Add another file format here.
 
 use std::borrow::Cow;
 use std::fs;
@@ -11,16 +11,16 @@ pub use crate::protocol::Latents;
 
 use crate::{Error, Result, atomic};
 
-/// What a file with noise may weigh, read whole: that of 16,000 pictures of 512².
+/// Largest file in bytes, as it is read whole. This is the noise of 16,000 pictures of 512².
 const FILE_LIMIT: u64 = 1 << 30;
 
 impl Latents {
-    /// Reads the tensor `noise` (f32, f16 or bf16) of a safetensors file: what a picture starts from.
+    /// Reads the tensor `noise` (f32, f16 or bf16) of a safetensors file, from which a picture starts.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_tensor(path, "noise")
     }
 
-    /// Reads the tensor `latents` of a safetensors file: what [`Latents::write`] wrote.
+    /// Reads the tensor `latents` of a safetensors file, as [`Latents::write`] wrote it.
     pub fn read_latents(path: &Path) -> Result<Self> {
         Self::read_tensor(path, "latents")
     }
@@ -30,7 +30,7 @@ impl Latents {
         let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
         let metadata = path.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(wrong(format!("this is no regular file: give a safetensors file with the tensor `{name}`")));
+            return Err(wrong(format!("not a regular file: give a safetensors file with the tensor `{name}`")));
         }
         if metadata.len() > FILE_LIMIT {
             let gib = FILE_LIMIT >> 30;
@@ -38,10 +38,10 @@ impl Latents {
         }
         let bytes = fs::read(path).map_err(unreadable)?;
         let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| wrong(format!("this is no safetensors file ({error}): write the {name} as one")))?;
+            .map_err(|error| wrong(format!("not a safetensors file ({error}): write the {name} as one")))?;
         let view = file
             .tensor(name)
-            .map_err(|_| wrong(format!("the file has no tensor `{name}`: name it so when writing it")))?;
+            .map_err(|_| wrong(format!("the file has no tensor `{name}`: write the tensor under this name")))?;
         let shape: [usize; 4] = view.shape().try_into().map_err(|_| {
             wrong(format!("`{name}` has shape {:?}: it must be (N, channels, rows, columns)", view.shape()))
         })?;
@@ -52,7 +52,7 @@ impl Latents {
             other => return Err(wrong(format!("`{name}` holds {other:?} values: write it as F32"))),
         };
         if view.data().is_empty() {
-            return Err(wrong(format!("`{name}` is empty: it needs at least one picture's values")));
+            return Err(wrong(format!("`{name}` is empty: it must hold at least one picture's values")));
         }
         let values = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?
             .to_dtype(DType::F32)?
@@ -64,14 +64,15 @@ impl Latents {
         Ok(Self { shape, values })
     }
 
-    /// Writes the values as the f32 tensor `latents` of a safetensors file, whole or not at all. An existing file is replaced only where `overwrite` says so.
+    /// Writes the values as the f32 tensor `latents` of a safetensors file, whole or not at all. An existing file is
+    /// replaced only with `overwrite`.
     pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
         let bytes = safetensors::serialize([("latents", self)], None)
             .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))?;
         atomic::write(path, &bytes, overwrite)
     }
 
-    /// One picture's values, (1, C, h, w); `None` past the last.
+    /// The values (1, C, h, w) of one picture; `None` past the last.
     pub fn picture(&self, index: usize) -> Option<Self> {
         let [count, channels, rows, columns] = self.shape;
         let values = self.values.len() / count.max(1);

@@ -1,4 +1,4 @@
-//! One model: its networks, shared with the other model of a pair where their contents are equal.
+//! A loaded model. Two models share the networks whose contents are equal.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{Cancel, Result};
 
 pub(super) struct LoadedModel {
     pub(super) card: ModelCard,
-    /// Whether the card's words are those of a vocabulary.json: all of them, where the tokenizer can name but some.
+    /// Whether the card's words come from a vocabulary.json, which lists all of them. The tokenizer knows only some.
     listed: bool,
     pub(super) tokenizer: Tokenizer,
     pub(super) text: Arc<Text>,
@@ -21,13 +21,13 @@ pub(super) struct LoadedModel {
     pub(super) vae: Arc<Vae>,
     /// An AutoencoderTiny beside `vae`.
     pub(super) tiny: Option<Arc<Vae>>,
-    /// What the samplers of Stable Diffusion step on, or why they cannot.
+    /// The noise schedule for Stable Diffusion's samplers, or why there is none.
     pub(super) schedule: Result<Schedule, String>,
 }
 
 /// A loaded network with the config that made it.
 pub(super) struct Part<N, C> {
-    /// Equal for equal contents.
+    /// Equal for equal contents; see [`crate::checkpoint::Component::digest`].
     pub(super) digest: String,
     pub(super) network: N,
     pub(super) config: C,
@@ -39,7 +39,7 @@ pub(super) type Denoiser = Part<UNet, UNetConfig>;
 pub(super) type Vae = Part<Autoencoder, AutoencoderConfig>;
 
 impl LoadedModel {
-    /// Puts loaded parts together under a name and the ten hex digits that stand for their weights.
+    /// A model of loaded parts, with its name and the ten hex digits of its weights' digest.
     pub(super) fn new(
         name: String,
         hash: String,
@@ -67,7 +67,7 @@ impl LoadedModel {
         Self { card, listed: false, tokenizer, text, unet, vae, tiny, schedule }
     }
 
-    /// Takes the words of its vocabulary.json, which know more than the tokenizer's.
+    /// Uses the words of its vocabulary.json in place of the tokenizer's, which are fewer.
     pub(super) fn with_words(mut self, words: Option<Words>) -> Self {
         if let Some(words) = words {
             self.listed = true;
@@ -76,18 +76,18 @@ impl LoadedModel {
         self
     }
 
-    /// How many of a prompt's tokens are seen, and which of its words are unknown.
+    /// Counts a prompt's tokens and finds its unknown words.
     pub(super) fn count_tokens(&self, prompt: &str) -> TokenCount {
         let mut count = self.tokenizer.count(prompt);
         if let Some(words) = self.card.words.as_ref().filter(|_| self.listed) {
             count.unknown = unknown_words(prompt, &words.known);
         }
-        // What does not reach the text encoder is neither known nor unknown.
+        // Words that do not reach the text encoder are neither known nor unknown.
         count.unknown.retain(|word| word.start < count.cut_at);
         count
     }
 
-    /// The decoder that is cheap enough for every step: the one beside the VAE, or the VAE where it is tiny itself.
+    /// The decoder that is cheap enough for every step: the tiny one beside the VAE, or the VAE if it is tiny itself.
     pub(super) fn tiny_decoder(&self) -> Option<&Vae> {
         self.tiny.as_deref().or_else(|| self.vae.is_tiny().then_some(&*self.vae))
     }

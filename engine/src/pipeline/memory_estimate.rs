@@ -1,5 +1,5 @@
-//! Whether a job fits into memory, estimated before it starts: on a CPU an allocation that fails ends the process, so
-//! it must not be tried. A GPU's failure can be caught; there nothing is estimated.
+//! Estimates before a job starts whether it fits into memory. On a CPU an allocation that fails ends the process, so it
+//! must not be tried. On a GPU the failure can be caught, so nothing is estimated.
 
 use candle_core::DType;
 
@@ -9,32 +9,32 @@ use crate::unet::UNetConfig;
 use crate::vae::AutoencoderConfig;
 use crate::{Error, Result, free_memory};
 
-/// Feature maps that one resnet holds at once: its input, the normalised input, the convolution's result, the shortcut
-/// and the sum.
+/// Feature maps that a residual block holds at once: its input, the normalized input, the convolution's result, the
+/// shortcut and the sum.
 const RESNET_MAPS: f64 = 5.0;
-/// Copies of a feature map that one transformer block holds at once, mostly its feed-forward layer: 8 before the gate,
-/// 4 after it, the input, its norm, and the two residuals. Attention adds no N × N matrix: it works in blocks.
+/// Copies of a feature map that a transformer block holds at once, mostly in its feed-forward layer: 8 before the gate, 4
+/// after it, the input, its norm, and two residuals. Attention works in blocks and needs no N × N matrix.
 const TRANSFORMER_MAPS: f64 = 16.0;
 
-/// Refuses a picture of this size (pixels) that would not fit.
+/// Refuses a picture of this size in pixels if it does not fit.
 pub(super) fn check(models: &Models, model: &LoadedModel, decoder: &Vae, size: (u32, u32), batch: usize) -> Result<()> {
     let factor = model.vae.factor() as f64;
     let latents = f64::from(size.0) / factor * (f64::from(size.1) / factor);
     let unet = unet_values(&model.unet.config, latents) * batch as f64;
     let decoder = decoder_values(&decoder.config, latents);
-    // They run one after the other.
+    // The two run one after the other.
     let bytes = unet.max(decoder) * models.dtype.size_in_bytes() as f64;
     let (width, height) = size;
     fits(models, bytes, &format!("a picture of {width}x{height} pixels"), "choose a smaller size")
 }
 
-/// What packed weights take, to those of the file: the transformed ones of some convolutions are larger. Of Stable
-/// Diffusion 1.5's networks.
+/// Size of the packed weights relative to the weights in the file, in f32, for Stable Diffusion 1.5. The transformed
+/// weights of some convolutions are larger.
 const PACKED_F32: f64 = 1.5;
-/// The same with 16 bits.
+/// The same for 16-bit types.
 const PACKED_BF16: f64 = 1.35;
 
-/// Refuses parameters that would not fit.
+/// Refuses parameters that do not fit.
 pub(super) fn check_parameters(models: &Models, bytes: u64, what: &str) -> Result<()> {
     let packed = if models.dtype == DType::F32 { PACKED_F32 } else { PACKED_BF16 };
     fits(models, bytes as f64 * packed, what, "close other programs, or open a smaller model")
@@ -54,7 +54,7 @@ fn fits(models: &Models, bytes: f64, what: &str, advice: &str) -> Result<()> {
     )))
 }
 
-/// Values alive at once in a U-Net: the skips of the way down, and the largest block.
+/// Values alive at once in a U-Net: the skips of the way down and the largest block.
 fn unet_values(config: &UNetConfig, latents: f64) -> f64 {
     let channels = &config.block_out_channels;
     let mut skips = 0.0;
@@ -62,16 +62,16 @@ fn unet_values(config: &UNetConfig, latents: f64) -> f64 {
     for (level, &width) in channels.iter().enumerate() {
         let area = latents / 4f64.powi(level as i32);
         skips += (config.layers_per_block + 1) as f64 * width as f64 * area;
-        // On the way up the features of the level below meet the skip.
+        // On the way up, the features of the level below are concatenated with the skip.
         let joined = width + channels.get(level + 1).unwrap_or(&width);
         largest = largest.max(area * (RESNET_MAPS * joined as f64).max(TRANSFORMER_MAPS * width as f64));
     }
     skips + largest
 }
 
-/// Values alive at once in a decoder: its largest resnet.
+/// Values alive at once in a decoder: those of its largest residual block.
 fn decoder_values(config: &AutoencoderConfig, latents: f64) -> f64 {
-    // From the latent to the picture; AutoencoderKL lists its widths the other way round.
+    // From the latent to the picture. AutoencoderKL lists its widths in the opposite order.
     let widths: Vec<usize> = match config {
         AutoencoderConfig::Kl(config) => config.block_out_channels.iter().rev().copied().collect(),
         AutoencoderConfig::Tiny(config) => config.decoder_block_out_channels.clone(),

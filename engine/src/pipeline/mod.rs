@@ -1,7 +1,7 @@
-//! A prompt in, a picture out, on the calling thread: what the worker and the command line are built on.
+//! A prompt in, a picture out, on the calling thread. The worker and the command line are built on this.
 //!
-//! [`Models`] holds what is open: a student, a teacher, or both, and perhaps a baseline; parts with equal content are in
-//! memory once.
+//! [`Models`] holds the open models: a student, a teacher or both, and perhaps a baseline. Parts with equal contents are
+//! in memory only once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,41 +30,41 @@ mod random_models;
 mod sampling;
 mod validate;
 
-/// A student, a teacher, or both, and perhaps a baseline, loaded and ready to draw.
+/// A student, a teacher or both, and perhaps a baseline, loaded and ready to draw.
 pub struct Models {
     student: Option<LoadedModel>,
     teacher: Option<LoadedModel>,
     baseline: Option<LoadedModel>,
     choice: DeviceChoice,
     device: Device,
-    /// For people: "CPU, 2 threads".
+    /// For example "CPU, 2 threads".
     device_name: String,
     dtype: DType,
     embeddings: Mutex<EmbeddingCache>,
     remarks: Vec<Failure>,
 }
 
-/// Networks whose shapes were published.
+/// Published network shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shapes {
-    /// Stable Diffusion 1.5, which InstaFlow-0.9B and the 2-rectified flow share.
+    /// Stable Diffusion 1.5, and also InstaFlow-0.9B and the 2-rectified flow.
     Sd15,
     /// InstaFlow-1.7B: the stacked U-Net.
     InstaFlow17b,
 }
 
-/// One step is done.
+/// A finished step.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Steps done.
     pub done: u32,
     /// Steps in all.
     pub total: u32,
-    /// The model's prediction of the final picture; `None` in a run of one step, or where no preview can be made.
+    /// The model's prediction of the final picture; `None` in a run of one step, or if no preview can be made.
     pub estimate: Option<Picture>,
 }
 
-/// A picture and the latents it was decoded from.
+/// A picture and the latents that it was decoded from.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     /// The picture.
@@ -79,7 +79,7 @@ impl Models {
         Self::open_reusing(None, request, progress, &Cancel::default())
     }
 
-    /// Like [`Models::open`], taking parts with equal content over from `previous` and stopping between two tensors once
+    /// Like [`Models::open`], but reuses parts of `previous` that have equal contents, and stops between two tensors once
     /// cancelled.
     pub fn open_reusing(
         previous: Option<&Self>,
@@ -92,13 +92,13 @@ impl Models {
         })
     }
 
-    /// A student of published shapes with random weights and a tiny decoder of TAESD's: for timing, not for looking at.
+    /// A student of a published shape with random weights and a tiny decoder of TAESD's shape, for timing.
     pub fn random(shapes: Shapes, device: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
         random_models::open(shapes, device, precision)
             .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
     }
 
-    /// What is open, for people.
+    /// Describes what is open.
     pub fn summary(&self) -> ModelSummary {
         ModelSummary {
             student: self.student.as_ref().map(|model| model.card.clone()),
@@ -110,7 +110,7 @@ impl Models {
         }
     }
 
-    /// How many of a prompt's tokens are seen: by the student, or where there is none by the teacher.
+    /// Counts a prompt's tokens for the student, or for the teacher if no student is open.
     pub fn count_tokens(&self, prompt: &str) -> TokenCount {
         match self.student.as_ref().or(self.teacher.as_ref()) {
             Some(model) => model.count_tokens(prompt),
@@ -118,8 +118,8 @@ impl Models {
         }
     }
 
-    /// Draws one picture. `noise` (1, C, h, w) takes the place of the seed's and decides the size. `observer` is told
-    /// after every step. Once cancelled, this ends with [`Error::Cancelled`] at the next network block.
+    /// Draws one picture. If `noise` (1, C, h, w) is given, it replaces the seed's noise and determines the size. `observer`
+    /// is called after every step. Once cancelled, this ends with [`Error::Cancelled`] at the next network block.
     pub fn draw(
         &self,
         settings: &Settings,
@@ -132,8 +132,8 @@ impl Models {
         })
     }
 
-    /// Decodes one picture's latents (1, C, h, w), as a sampler left them, with the decoder that the settings name; the
-    /// other settings say what was drawn then, and by which half of a pair.
+    /// Decodes the latents (1, C, h, w) of one picture, as a sampler left them, with the decoder that the settings name. The
+    /// other settings say what was drawn, and by which model.
     pub fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture> {
         draw::decode_again(self, settings, latents, cancel)
             .map_err(|error| name_out_of_memory(error, "close other programs that use the GPU"))
@@ -144,7 +144,7 @@ impl Models {
         self.embeddings().clear();
     }
 
-    /// No model yet, on a device.
+    /// On a device, without a model.
     fn empty(choice: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = device::open(choice)?;
         let dtype = device::dtype(&device, precision)?;
@@ -153,7 +153,7 @@ impl Models {
         Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
     }
 
-    /// No model yet, on the same device.
+    /// On the same device, without a model.
     fn emptied(&self, precision: Option<Precision>) -> Result<Self> {
         let (device, device_name) = (self.device.clone(), self.device_name.clone());
         let dtype = device::dtype(&device, precision)?;
@@ -178,11 +178,11 @@ impl Models {
     }
 }
 
-/// A GPU's refusal of memory, which reaches us as an error of the tensor library, as a sentence.
+/// Puts a GPU's refusal of memory, which arrives as an error of the tensor library, into a sentence.
 fn name_out_of_memory(error: Error, advice: &str) -> Error {
     match error {
         Error::Tensor(_) if error.is_out_of_memory() => {
-            Error::OutOfMemory(format!("the GPU's memory is used up: {advice}"))
+            Error::OutOfMemory(format!("the GPU is out of memory: {advice}"))
         }
         error => error,
     }

@@ -1,4 +1,4 @@
-//! From folders to loaded models: everything is checked, then the memory, and only then are weights read.
+//! From folders to loaded models: all configs and headers are checked first, then the free memory, then weights are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(super) fn open(
     Ok(models)
 }
 
-/// The parts that are in memory, by kind.
+/// The parts that are already in memory, by kind.
 #[derive(Default)]
 struct PartCache {
     texts: Vec<Arc<Text>>,
@@ -68,7 +68,7 @@ struct PartCache {
 }
 
 impl PartCache {
-    /// The parts of `previous` that `models` can use: those of its device and arithmetic.
+    /// The parts of `previous` that `models` can use: those on the same device and of the same type.
     fn of(previous: &Models, models: &Models) -> Self {
         let mut cache = Self::default();
         if previous.dtype != models.dtype || !previous.device.same_device(&models.device) {
@@ -90,7 +90,7 @@ impl PartCache {
     }
 }
 
-/// Holds every part of a folder against its config, and notes its size under its digest.
+/// Checks every part of a folder against its config and records its size under its digest.
 fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size>) -> Result<()> {
     let component = folder.text_encoder();
     let config = text_config(component)?;
@@ -102,7 +102,7 @@ fn check(folder: &ModelFolder, models: &Models, sizes: &mut HashMap<String, Size
         vae_config(component)?;
         record_size(sizes, component, || {
             component.check(models.dtype, |vb| Autoencoder::new(vb, component.config()))?;
-            // All of it must be sound, and the decoder alone takes memory.
+            // All of it must be sound, but only the decoder is loaded.
             component.check(models.dtype, |vb| Autoencoder::decoder(vb, component.config()))
         })?;
     }
@@ -147,12 +147,12 @@ fn load(
     let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
     let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
     let model = LoadedModel::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
-    // What is wrong with them was noted before.
+    // If they cannot be read, `open` has added a remark.
     Ok(model.with_words(folder.words().unwrap_or_default()))
 }
 
-/// A part from the cache, or a newly loaded one, which is put there. `begin` is told before anything is loaded, and says
-/// what may stop it.
+/// A part from the cache, or a newly loaded one, which is added to the cache. `begin` is called before anything is loaded
+/// and gives the flag that stops it.
 fn load_part<N, C>(
     cache: &mut Vec<Arc<Part<N, C>>>,
     component: &Component,
@@ -169,7 +169,7 @@ fn load_part<N, C>(
     let cancel = begin()?;
     let _span = tracing::info_span!("load", part = %component.path().display()).entered();
     let network = build(component.builder(models.dtype, &models.device, &cancel), &config);
-    // Being stopped reaches us as an error of the tensor library.
+    // A cancellation arrives as an error of the tensor library.
     cancel.check()?;
     let network = network?;
     let parameters = sizes.get(digest).map_or(0, |size| size.parameters);

@@ -1,4 +1,4 @@
-//! A run of several steps as numbers to plot. Change what is told about a path here.
+//! Measures of the path that a run of several steps took, for plots. Add another measure here.
 
 use std::sync::Arc;
 
@@ -7,18 +7,17 @@ use candle_core::{DType, Tensor};
 use crate::Result;
 use crate::protocol::PathPoint;
 
-/// What a run leaves behind, in the coordinates of a rectified flow.
+/// The velocities of a run, in the coordinates of a rectified flow.
 #[derive(Default)]
 pub(super) struct Trace {
     /// The velocity (1, C, h, w) of each step, and the time at its beginning.
     pub velocities: Vec<(f64, Tensor)>,
 }
 
-/// One point for each step of the run from `start` to `end`, where it arrives at the time `arrival`; none for a run
-/// without.
+/// One point for each step of the run from `start` to `end`, which it reaches at the time `arrival`.
 pub(super) fn points(start: &Tensor, end: &Tensor, arrival: f64, trace: &Trace) -> Result<Arc<[PathPoint]>> {
     let Some((departure, _)) = trace.velocities.first() else { return Ok([].into()) };
-    // The one velocity that leads straight from start to end.
+    // The velocity of the straight line from start to end.
     let chord = ((end.to_dtype(DType::F32)? - start.to_dtype(DType::F32)?)? / (arrival - departure))?;
     let square = |tensor: &Tensor| -> Result<f32> { Ok(tensor.sqr()?.sum_all()?.to_scalar()?) };
     let values = chord.elem_count() as f32;
@@ -31,9 +30,8 @@ pub(super) fn points(start: &Tensor, end: &Tensor, arrival: f64, trace: &Trace) 
     Ok(points.into())
 }
 
-/// S = 1/(T − t_0) · Σ (t_{i+1} − t_i)·‖(z_T − z_0)/(T − t_0) − v_i‖² for steps of any length that arrive at T; `None`
-/// for a run without points. Where the run covers all of [0, 1] in equal steps, that is the paper's estimate (section
-/// 3).
+/// S = 1/(T − t_0) · Σ (t_{i+1} − t_i)·‖(z_T − z_0)/(T − t_0) − v_i‖² for steps of any length that end at T; `None` for a
+/// run without points. For equal steps over all of [0, 1] this is the paper's estimate (section 3).
 pub(super) fn straightness(points: &[PathPoint], arrival: f64) -> Option<f64> {
     let departure = f64::from(points.first()?.t);
     let ends = points.iter().skip(1).map(|point| f64::from(point.t)).chain([arrival]);

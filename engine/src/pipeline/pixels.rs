@@ -1,4 +1,4 @@
-//! From decoded tensors to RGB bytes, and from latents straight to a rough preview.
+//! From decoded tensors to RGB bytes, and from latents directly to a rough preview.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use candle_core::{DType, Tensor};
 
 use crate::{Error, Result};
 
-/// How much red, green and blue one unit of each scaled latent channel of Stable Diffusion 1.x stands for, in
-/// [−1, 1]: a regression published at discuss.huggingface.co/t/23204, in common use for previews.
+/// Red, green and blue in [−1, 1] for one unit of each scaled latent channel of Stable Diffusion 1.x: a regression
+/// published at discuss.huggingface.co/t/23204 that is in common use for previews.
 const SD_LATENT_RGB: [[f32; 3]; 4] =
     [[0.298, 0.207, 0.208], [0.187, 0.286, 0.173], [-0.158, 0.189, 0.264], [-0.184, -0.271, -0.473]];
 

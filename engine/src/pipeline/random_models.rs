@@ -1,4 +1,4 @@
-//! Networks of the published shapes with random weights, to time the real shapes where the weights are not at hand.
+//! Models of published shapes with random weights, to time these shapes without the real weights.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig, KlConfig, TinyConfig};
 
-/// Seed of the weights: timings do not depend on it.
+/// Seed of the weights. Timings do not depend on it.
 const SEED: u64 = 0;
 const UNET_PARAMETERS: u64 = 859_520_964;
 /// Two U-Nets without the layers between them (InstaFlow, appendix B).

@@ -1,5 +1,4 @@
-//! From noise to latents with the sampler that is asked for, and the path that led there. Give a new sampler its turn
-//! here.
+//! From noise to latents with the chosen sampler, and the path that it took. Call a new sampler from here.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::flow::euler;
 use crate::protocol::{PathPoint, Sampler};
 use crate::{Error, Result};
 
-/// The end of a run.
+/// The result of a run.
 pub(super) struct Run {
     /// The sampler's last x, shaped as the noise.
     pub latents: Tensor,
@@ -21,13 +20,13 @@ pub(super) struct Run {
     pub path: Arc<[PathPoint]>,
 }
 
-/// What the network says of x (1, C, h, w) at one of its own times, guided where that is wanted.
+/// The network's prediction at x (1, C, h, w) and a network time, with guidance if that is wanted.
 pub(super) type Predict<'a> = dyn FnMut(&Tensor, f64) -> Result<Tensor> + 'a;
 
-/// Told after each step: steps done, steps in all, and what the final latents would be.
+/// Called after each step with the steps done, all steps, and the estimate of the final latents.
 pub(super) type Observe<'a> = dyn FnMut(usize, usize, &Tensor) -> Result<()> + 'a;
 
-/// Goes `steps` steps from `noise` (1, C, h, w).
+/// Takes `steps` steps from `noise` (1, C, h, w).
 pub(super) fn run(
     model: &LoadedModel,
     sampler: Sampler,

@@ -1,19 +1,19 @@
-//! What can be drawn: settings held against the model before any work.
+//! Checks settings against a model before any work is done. Change the limits here.
 
 use super::Latents;
 use crate::protocol::{ModelCard, Settings};
 use crate::{Error, Result};
 
-/// Most steps of one picture.
+/// Most steps for one picture.
 const MAX_STEPS: u32 = 50;
 
-/// Longest side of a picture, in pixels. Noise is drawn in the host's memory whatever the device is, and not every
-/// system says how much of that is free.
+/// Longest side of a picture in pixels. Noise is drawn in the host's memory whatever the device is, and not every system
+/// says how much of it is free.
 const MAX_SIDE: u32 = 16_384;
 
-/// Holds settings against the model that shall draw. Returns the picture's width and height in pixels.
+/// Checks settings against the model that is to draw. Returns the picture's width and height in pixels.
 ///
-/// `noise`, where it is given, decides the size: (1, `channels`, height / `factor`, width / `factor`).
+/// If `noise` is given, its shape (1, `channels`, height / `factor`, width / `factor`) determines the size.
 pub(super) fn settings(
     settings: &Settings,
     card: &ModelCard,
@@ -23,10 +23,10 @@ pub(super) fn settings(
 ) -> Result<(u32, u32)> {
     let wrong = |message: String| Err(Error::Setting(message));
     if !(1..=MAX_STEPS).contains(&settings.steps) {
-        return wrong(format!("{} steps cannot be drawn: choose 1 to {MAX_STEPS}", settings.steps));
+        return wrong(format!("{} steps are not possible: choose 1 to {MAX_STEPS}", settings.steps));
     }
     if !settings.guidance.is_finite() || settings.guidance < 0.0 {
-        return wrong(format!("a guidance scale of {} cannot be applied: choose 0 or more", settings.guidance));
+        return wrong(format!("a guidance scale of {} is not possible: choose 0 or more", settings.guidance));
     }
     let size = match noise {
         None => settings.size.unwrap_or(card.size),
@@ -36,12 +36,12 @@ pub(super) fn settings(
     let multiple = card.size_multiple;
     if width == 0 || height == 0 || !width.is_multiple_of(multiple) || !height.is_multiple_of(multiple) {
         return wrong(format!(
-            "{width}x{height} pixels cannot be drawn with {}: both sides must be multiples of {multiple}",
+            "{} cannot draw {width}x{height} pixels: both sides must be multiples of {multiple}",
             card.name
         ));
     }
     if width.max(height) > MAX_SIDE {
-        return wrong(format!("{width}x{height} pixels cannot be drawn: no side may be longer than {MAX_SIDE}"));
+        return wrong(format!("{width}x{height} pixels are not possible: no side may be longer than {MAX_SIDE}"));
     }
     Ok(size)
 }
@@ -50,11 +50,11 @@ fn noise_size(settings: &Settings, noise: &Latents, channels: usize, factor: u32
     let wrong = |message: String| Err(Error::Setting(message));
     let [count, noise_channels, rows, columns] = noise.shape;
     if count != 1 {
-        return wrong(format!("the noise holds {count} pictures: one picture is drawn at a time"));
+        return wrong(format!("the noise holds {count} pictures: give the noise of one"));
     }
     if noise_channels != channels {
         return wrong(format!(
-            "the noise has {noise_channels} channels, the model has {channels}: give noise that was made for this model"
+            "the noise has {noise_channels} channels, but the model has {channels}: give noise that was made for this model"
         ));
     }
     let pixels = |latents: usize| u32::try_from(latents).ok().and_then(|latents| latents.checked_mul(factor));

@@ -1,8 +1,8 @@
-//! The text that AUTOMATIC1111's program began to put under `parameters`, and most programs of the field read:
-//! the prompt, a line `Negative prompt: …`, and a last line of `Key: value` pairs that starts with `Steps`.
+//! The text of the `parameters` chunk, in the format of AUTOMATIC1111's program that most others read: the prompt, a line
+//! `Negative prompt: …`, and a last line of `Key: value` pairs that starts with `Steps`.
 //!
-//! The form has no escapes for prompts, so a prompt with a line like those two cannot be told from them. The
-//! `instaflow` chunk has no such limit; this one is for other programs and their pictures.
+//! The format has no escapes, so a prompt may contain a line that looks like one of these. The `instaflow` chunk has no such
+//! limit; this one is for other programs and their pictures.
 
 use super::Restored;
 use crate::protocol::{Blend, Decoder, Picture, Role, Sampler, Settings};
@@ -10,7 +10,7 @@ use crate::protocol::{Blend, Decoder, Picture, Role, Sampler, Settings};
 const NEGATIVE: &str = "Negative prompt: ";
 const STEPS: &str = "Steps: ";
 
-/// What the picture's `parameters` chunk says.
+/// The text of a picture's `parameters` chunk.
 pub(super) fn format(picture: &Picture) -> String {
     let Settings { prompt, negative_prompt, seed, steps, guidance, .. } = &picture.settings;
     let (width, height) = picture.settings.size.unwrap_or((picture.width, picture.height));
@@ -27,7 +27,7 @@ pub(super) fn format(picture: &Picture) -> String {
     )
 }
 
-/// The settings in the text of a `parameters` chunk; `None` where it is empty.
+/// The settings in the text of a `parameters` chunk; `None` if it is empty.
 pub(super) fn parse(text: &str) -> Option<Restored> {
     let text = text.trim();
     if text.is_empty() {
@@ -45,11 +45,11 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
 
     let fields = fields(last);
     let field = |key: &str| fields.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
-    // A size or scale that cannot be meant is left at its default, as an absent one is.
+    // An impossible size or scale has the default, like an absent one.
     let steps = field("Steps").and_then(|value| value.parse().ok()).unwrap_or(1_u32).clamp(1, 50);
     let guidance = field("CFG scale").and_then(|value| value.parse().ok()).filter(|g: &f32| g.is_finite() && *g >= 0.0);
     let guidance = guidance.unwrap_or(1.0);
-    // Some programs draw 64-bit seeds; torch's CPU generator starts from the low 32 bits alone.
+    // Some programs use 64-bit seeds. Torch's CPU generator uses only the low 32 bits.
     let seed = field("Seed").and_then(|value| value.parse::<u64>().ok()).unwrap_or(0) as u32;
     let size = field("Size").and_then(parse_size);
     let settings = Settings {
@@ -60,7 +60,7 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         size,
         steps,
         guidance,
-        // One that is not there is left to the model.
+        // An unknown sampler is left to the model.
         sampler: Sampler::ALL.into_iter().find(|sampler| field("Sampler") == Some(sampler.name())),
         decoder: Decoder::Full,
         blend: Blend::default(),
@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
     Some(Restored { settings, model: named("Model"), model_hash: named("Model hash") })
 }
 
-/// A value that would not end where it should goes in quotes, as JSON.
+/// Quotes a value as JSON if it contains a separator.
 fn quoted(value: &str) -> String {
     if value.contains([',', ':', '\n', '\r', '"']) { serde_json::Value::from(value).to_string() } else { value.into() }
 }

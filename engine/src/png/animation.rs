@@ -1,5 +1,5 @@
-//! From pictures to the bytes of an animated PNG (PNG specification, third edition: acTL, fcTL, fdAT). A reader that
-//! knows no animation shows the first picture. Change how frames are packed here.
+//! From pictures to the bytes of an animated PNG (PNG specification, third edition: acTL, fcTL, fdAT). Readers without
+//! support for animations show the first picture. Change here how frames are packed.
 
 use ::png::{BitDepth, ColorType, Encoder, EncodingError};
 
@@ -7,8 +7,8 @@ use super::encode::write_metadata;
 use crate::protocol::Picture;
 use crate::{Error, Result};
 
-/// The pictures as an animated PNG that runs for ever, `rate` frames a second; `metadata` adds the chunks that say what
-/// made the first of them. All pictures must have one size.
+/// Encodes the pictures as an animated PNG that loops for ever at `rate` frames per second. `metadata` adds the chunks that
+/// say how the first picture was made. All pictures must have the same size.
 pub fn encode_animation(frames: &[&Picture], rate: u32, metadata: bool) -> Result<Vec<u8>> {
     let Some(first) = frames.first() else {
         return Err(Error::Setting("an animation needs at least one picture: draw some first".to_owned()));
@@ -31,7 +31,7 @@ fn write(bytes: &mut Vec<u8>, frames: &[&Picture], rate: u16, metadata: bool) ->
     let mut encoder = Encoder::new(bytes, frames[0].width, frames[0].height);
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
-    // 0 plays are plays without end.
+    // 0 plays mean an endless loop.
     encoder.set_animated(frames.len() as u32, 0)?;
     encoder.set_frame_delay(1, rate)?;
     let mut writer = encoder.write_header()?;

@@ -6,11 +6,11 @@ use ::png::{BitDepth, ColorType, Encoder, EncodingError, Writer};
 use super::{PARAMETERS_KEYWORD, RECORD_KEYWORD, Record, XMP_KEYWORD, a1111};
 use crate::protocol::Picture;
 
-/// The picture as a PNG, 8-bit RGB; `metadata` adds the chunks that say what made it.
+/// Encodes the picture as an 8-bit RGB PNG. `metadata` adds the chunks that say how it was made.
 ///
 /// # Panics
 ///
-/// Where `rgb` does not hold `width * height * 3` bytes, which is a mistake in the program.
+/// If `rgb` does not hold `width * height * 3` bytes.
 pub fn encode(picture: &Picture, metadata: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(&mut bytes, picture, metadata).expect("a picture has at least one pixel, three bytes each");
@@ -23,21 +23,21 @@ fn write(bytes: &mut Vec<u8>, picture: &Picture, metadata: bool) -> Result<(), E
     encoder.set_depth(BitDepth::Eight);
     let mut writer = encoder.write_header()?;
     if metadata {
-        // Before the pixels, where every reader looks and where a file that was cut short still has them.
+        // Before the pixels: every reader looks there, and a file that is cut short still has them.
         write_metadata(&mut writer, picture)?;
     }
     writer.write_image_data(&picture.rgb)?;
     writer.finish()
 }
 
-/// The three chunks that say what made a picture.
+/// Writes the three chunks that say how a picture was made.
 pub(super) fn write_metadata(writer: &mut Writer<&mut Vec<u8>>, picture: &Picture) -> Result<(), EncodingError> {
     write_text(writer, PARAMETERS_KEYWORD, a1111::format(picture))?;
     write_text(writer, RECORD_KEYWORD, record(picture))?;
     writer.write_text_chunk(&ITXtChunk::new(XMP_KEYWORD, xmp()))
 }
 
-/// A `tEXt` chunk, which every reader knows, where Latin-1 can say it; else `iTXt`, which is UTF-8.
+/// Writes a `tEXt` chunk, which every reader knows, if the text is Latin-1, else `iTXt`, which is UTF-8.
 fn write_text(writer: &mut Writer<&mut Vec<u8>>, keyword: &str, text: String) -> Result<(), EncodingError> {
     // Neither kind of chunk may hold a NUL (PNG specification, 11.3.3).
     let text = if text.contains('\0') { text.replace('\0', "") } else { text };
@@ -55,7 +55,7 @@ fn record(picture: &Picture) -> String {
         model_hash: picture.model_hash.clone(),
         settings: picture.settings.clone(),
     };
-    // A NUL in the prompt becomes `\u0000` here and so survives.
+    // A NUL in the prompt survives as `\u0000`.
     serde_json::to_string(&record).expect("plain data with string keys is always JSON")
 }
 

@@ -1,6 +1,5 @@
-//! How pictures that are saved without being asked for a name get one: a pattern of words and tokens. Whatever stands
-//! in a prompt or a model's name, the file lies under the folder it was meant for. Add a token to [`TOKENS`] and
-//! [`Token`].
+//! Names for pictures that are saved without asking for one, from a pattern of text and tokens. Whatever a prompt or a
+//! model's name contains, the file stays in the folder it was meant for. Add a token to [`TOKENS`] and [`Token`].
 
 use std::path::PathBuf;
 
@@ -8,36 +7,35 @@ use jiff::Zoned;
 
 use crate::protocol::Settings;
 
-/// The pattern of those who have not chosen another.
+/// The default pattern.
 pub const DEFAULT_PATTERN: &str = "{date}/{time}_{seed}_{prompt}";
 
-/// Every token with what takes its place.
+/// Every token, and what replaces it.
 pub const TOKENS: [(&str, &str); 9] = [
     ("date", "the day: 2026-03-01"),
     ("time", "the time: 14-05-59"),
     ("seed", "the seed"),
     ("prompt", "the prompt's first words"),
     ("model", "the model's name"),
-    ("steps", "the Euler steps"),
+    ("steps", "the number of steps"),
     ("guidance", "the guidance scale"),
     ("size", "width and height: 512x512"),
     ("n", "the first free number: 001, 002 …"),
 ];
 
-/// Bytes of a prompt or a model's name that go into a file's name: enough to know it by, well under what file systems
-/// allow.
+/// Most bytes of a prompt or a model's name in a file's name: enough to recognize it, and far below what file systems allow.
 const WORDS: usize = 60;
 
-/// Bytes of one name, its ending and what tells two apart not counted; file systems allow 255.
+/// Most bytes of one name, without its extension and the number that makes it unique. File systems allow 255.
 const LONGEST: usize = 200;
 
-/// Folders in each other.
+/// Most nested folders.
 const DEEPEST: usize = 8;
 
-/// Stands for `{n}` until it is known; no pattern and no token's value holds it.
+/// Stands for `{n}` until the number is known. It is in no pattern and in no token's value.
 const NUMBER: char = '\0';
 
-/// A pattern that was understood.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// Folders, then the file's name.
@@ -72,7 +70,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The whole of it as a pattern is written, whatever parts folders on this system.
+    /// The whole path with `/` between its parts, whatever this system uses.
     fn shown(&self) -> String {
         let folders = self.folder.iter().map(|part| part.to_string_lossy().into_owned());
         folders.chain([self.file(1)]).collect::<Vec<_>>().join("/")
@@ -86,7 +84,7 @@ impl Default for Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern; what is wrong with it is one sentence. `.png` at its end may be left out.
+    /// Parses a pattern. `.png` at the end may be left out. The error is one sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let text = text.strip_suffix(".png").unwrap_or(text);
@@ -96,15 +94,15 @@ impl Pattern {
         };
         let (name, folders) = parts.split_last().expect("splitting gives at least one part");
         if count(folders) > 0 || count(std::slice::from_ref(name)) > 1 {
-            return Err("{n} can stand once, in the file's name: after the last '/'.".to_owned());
+            return Err("{n} can appear once, in the file's name after the last '/'.".to_owned());
         }
         if folders.len() > DEEPEST {
-            return Err(format!("There can be {DEEPEST} folders in each other at most: leave some '/' out."));
+            return Err(format!("At most {DEEPEST} folders can be nested: remove some '/'."));
         }
         Ok(Self { parts })
     }
 
-    /// The name that a picture with these settings would get now, if no file had it.
+    /// The name that a picture with these settings would get now, if it is free.
     pub fn example(&self, settings: &Settings, model: &str) -> String {
         self.name(settings, model, &Zoned::now()).shown()
     }
@@ -117,12 +115,12 @@ impl Pattern {
 }
 
 impl Name {
-    /// Whether names of one picture after the other differ by `{n}`.
+    /// Whether the name contains `{n}`.
     pub fn is_numbered(&self) -> bool {
         self.stem.contains(NUMBER)
     }
 
-    /// The file's name: `{n}`'s number, or where there is none `-2`, `-3` … from the second on.
+    /// The file's name with this number in place of `{n}`. Without `{n}`, the name ends with `-2`, `-3` … from 2 on.
     pub fn file(&self, number: u32) -> String {
         if self.is_numbered() {
             return format!("{}.png", self.stem.replace(NUMBER, &format!("{number:03}")));
@@ -133,10 +131,10 @@ impl Name {
 
 fn parse_part(part: &str) -> Result<Vec<Piece>, String> {
     if part.trim().is_empty() {
-        return Err("A '/' parts folders: it needs a name before it and after it.".to_owned());
+        return Err("A '/' separates folders: it needs a name before it and after it.".to_owned());
     }
     if part.chars().all(|c| c == '.' || c == ' ') {
-        return Err(format!("'{part}' would leave the output folder, or stay where it is: name a folder."));
+        return Err(format!("'{part}' is not a folder inside the output folder: give a folder's name."));
     }
     let mut pieces = Vec::new();
     let mut rest = part;
@@ -157,7 +155,7 @@ fn parse_part(part: &str) -> Result<Vec<Piece>, String> {
 fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), String> {
     if let Some(c) = text.chars().find(|c| c.is_control() || r#"\:*?"<>|"#.contains(*c)) {
         let c = c.escape_default();
-        return Err(format!("'{c}' cannot stand in a file's name on every system: leave it out."));
+        return Err(format!("Not every system allows '{c}' in a file's name: leave it out."));
     }
     if !text.is_empty() {
         pieces.push(Piece::Text(text.to_owned()));
@@ -179,7 +177,7 @@ impl Token {
             "n" => Self::Number,
             _ => {
                 let known: Vec<_> = TOKENS.iter().map(|(name, _)| format!("{{{name}}}")).collect();
-                return Err(format!("There is no {{{name}}}: take one of {}.", known.join(" ")));
+                return Err(format!("There is no {{{name}}}: use one of {}.", known.join(" ")));
             }
         })
     }
@@ -199,7 +197,7 @@ impl Token {
     }
 }
 
-/// One folder's or file's name, as every system takes it; empty where nothing is left of it.
+/// The name of a folder or file in a form that every system accepts; empty if nothing is left of it.
 fn fill(part: &[Piece], settings: &Settings, model: &str, now: &Zoned) -> String {
     const PARTING: [char; 4] = ['_', '-', ' ', '.'];
     let mut name = String::new();
@@ -207,7 +205,7 @@ fn fill(part: &[Piece], settings: &Settings, model: &str, now: &Zoned) -> String
         match piece {
             Piece::Text(text) => name.push_str(text),
             Piece::Token(token) => match token.value(settings, model, now) {
-                // What parted a value from the one before it goes where there is none.
+                // An empty value takes the separator before it along.
                 value if value.is_empty() => name.truncate(name.trim_end_matches(PARTING).len()),
                 value => name.push_str(&value),
             },
@@ -218,7 +216,7 @@ fn fill(part: &[Piece], settings: &Settings, model: &str, now: &Zoned) -> String
         end -= 1;
     }
     name.truncate(end);
-    // Windows drops dots and spaces at the end, and names devices in every folder.
+    // Windows drops dots and spaces at the end, and device names are reserved in every folder.
     let name = name.trim_start_matches(' ').trim_end_matches(['.', ' ']);
     let device = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let is_number = |n: &str| matches!(n.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&n);
@@ -227,7 +225,7 @@ fn fill(part: &[Piece], settings: &Settings, model: &str, now: &Zoned) -> String
     if is_device { format!("_{name}") } else { name.to_owned() }
 }
 
-/// Letters and digits of a text's beginning, all else as single underscores: a name on every file system.
+/// The letters and digits at the beginning of a text, with everything else as single underscores.
 fn words(text: &str) -> String {
     let mut words = String::new();
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! The pictures of an animation as a folder of numbered PNGs, each with its settings, for programs that cut films. Change
-//! here how the files are called.
+//! Saves the frames of an animation as a folder of numbered PNGs, each with its settings, for video editors. Change the
+//! files' names here.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,35 +10,35 @@ use crate::atomic::{cannot_write, name_taken, temporary_folder};
 use crate::protocol::Picture;
 use crate::{Error, Result};
 
-/// Folders of one name that get numbers of their own.
+/// How many folders of the same name get numbers of their own.
 const SAME_NAMES: u32 = 9999;
 
-/// Saves pictures as `frame-0001.png`, `frame-0002.png` … in a new folder `name` in `folder` (made as needed) and
-/// returns where; a name that is taken gets `-2`, `-3` …. All of them are written, or none: they are put together in a
-/// folder beside, which gets its name when it is whole.
+/// Saves pictures as `frame-0001.png`, `frame-0002.png` … in a new folder `name` in `folder` and returns its path. If the
+/// name is taken, the new folder's name ends with `-2`, `-3` …. Either all files are written or none: they are written
+/// into a temporary folder, which is renamed at the end.
 pub fn save_frames(folder: &Path, name: &str, frames: &[Picture], metadata: bool) -> Result<PathBuf> {
     if frames.is_empty() {
         return Err(Error::Setting("an animation needs at least one picture: draw some first".to_owned()));
     }
     fs::create_dir_all(folder).map_err(|source| cannot_write(folder, source))?;
     let beside = temporary_folder(folder).map_err(|source| cannot_write(folder, source))?;
-    // Four digits, and more where there are more frames, so that names sort as the frames follow.
+    // At least four digits, and more if there are more frames, so that the names sort in the order of the frames.
     let digits = frames.len().to_string().len().max(4);
     for (number, frame) in (1..).zip(frames) {
         let path = beside.path().join(format!("frame-{number:0digits$}.png"));
         write(&path, &encode(frame, metadata)).map_err(|source| {
-            // The folder beside is gone when the person reads this.
+            // The temporary folder is gone by the time someone reads this.
             let name = path.file_name().unwrap_or(path.as_os_str());
             cannot_write(&folder.join(name), source)
         })?;
     }
     let mut target = folder.join(name);
     for number in 2..=SAME_NAMES {
-        // A folder can be renamed over an empty one: it is asked for first, and where one comes between, nothing is lost.
+        // Renaming replaces an empty folder, so the name is checked first. If one appears in between, nothing is lost.
         let taken = target.symlink_metadata().is_ok();
         match if taken { Err(io::ErrorKind::AlreadyExists.into()) } else { fs::rename(beside.path(), &target) } {
             Ok(()) => {
-                // Its old name is free: there is nothing to delete there.
+                // It has been renamed, so there is nothing to delete.
                 let _ = beside.keep();
                 return Ok(target);
             }

@@ -1,8 +1,8 @@
-//! Pictures out, settings back in.
+//! Writes pictures as PNG files with their settings, and reads the settings back.
 //!
-//! A saved picture carries what made it, three times over: a `parameters` chunk in the form that AUTOMATIC1111's
-//! program began and others read, an `instaflow` chunk from which this program restores every setting exactly, and an
-//! XMP packet that names the picture as the work of a trained model. One switch leaves all three out.
+//! A saved picture has three chunks that say how it was made: `parameters`, in the format of AUTOMATIC1111's program, which
+//! others read; `instaflow`, from which this program restores every setting exactly; and an XMP packet that marks the
+//! picture as made by a trained model. The argument `metadata` leaves out all three.
 
 mod encode;
 
@@ -35,13 +35,13 @@ const PARAMETERS_KEYWORD: &str = "parameters";
 /// Keyword of the chunk that holds a [`Record`] as JSON.
 const RECORD_KEYWORD: &str = "instaflow";
 
-/// Keyword under which XMP stands in a PNG (XMP Specification, part 3, 1.1.5).
+/// Keyword of the XMP chunk in a PNG (XMP Specification, part 3, 1.1.5).
 const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// What the `instaflow` chunk holds.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// Of the program that wrote it.
+    /// The version of the program that wrote it.
     version: String,
     model: String,
     model_hash: String,

@@ -1,4 +1,4 @@
-//! From a PNG's text chunks back to settings; the file may come from anywhere and is trusted in nothing.
+//! Reads settings back from the text chunks of a PNG. The file may come from anywhere, so nothing in it is trusted.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -10,31 +10,31 @@ use super::{PARAMETERS_KEYWORD, RECORD_KEYWORD, Record, a1111};
 use crate::protocol::Settings;
 use crate::{Error, Result};
 
-/// Bytes that reading may allocate for the file's chunks, and for the text of one chunk once inflated: prompts are a
+/// Most bytes that reading may allocate for the file's chunks and for the inflated text of one chunk. Prompts take a
 /// thousandth of this.
 const LIMIT: usize = 8 << 20;
 
-/// What a PNG says about its making.
+/// What a PNG says about how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
     /// Ready to draw with.
     pub settings: Settings,
-    /// The model's name, where the file gives it.
+    /// The model's name, if the file gives it.
     pub model: Option<String>,
-    /// First ten hex digits of its weights' digest, where the file gives them.
+    /// The first ten hex digits of its weights' digest, if the file gives them.
     pub model_hash: Option<String>,
 }
 
-/// Reads the settings that a PNG carries: exactly those of a picture of this program; of another program's picture
-/// those that its `parameters` chunk (A1111's form) names and that mean something here.
+/// Reads the settings in a PNG. A picture of this program gives exactly the settings that made it. Another program's picture
+/// gives those of its `parameters` chunk (A1111's format) that this program has, too.
 pub fn read_settings(path: &Path) -> Result<Restored> {
     read(path).map_err(|source| Error::File { action: "cannot read the settings of", path: path.to_owned(), source })
 }
 
 fn read(path: &Path) -> io::Result<Restored> {
-    // A pipe would make opening wait for its other end.
+    // Opening a pipe would wait for its other end.
     if !path.metadata()?.is_file() {
-        return Err(invalid("it is no file"));
+        return Err(invalid("it is not a file"));
     }
     let mut decoder = Decoder::new_with_limits(BufReader::new(File::open(path)?), Limits { bytes: LIMIT });
     decoder.set_ignore_iccp_chunk(true);
@@ -42,15 +42,17 @@ fn read(path: &Path) -> io::Result<Restored> {
     if let Some(restored) = find(reader.info()) {
         return Ok(restored);
     }
-    // Text may also stand behind the pixels.
+    // Text may also come after the pixels.
     reader.finish().map_err(unreadable)?;
     find(reader.info()).ok_or_else(|| {
-        invalid("it carries none; only pictures saved with their settings by InstaFlow or a program like it can be restored")
+        invalid(
+            "it has none; only pictures that InstaFlow or a similar program saved with their settings can be restored",
+        )
     })
 }
 
 fn find(info: &Info) -> Option<Restored> {
-    // A record of this program that is damaged is passed over: the other chunk may still be whole.
+    // A damaged record of this program is ignored: the other chunk may be whole.
     let record = text(info, RECORD_KEYWORD).and_then(|json| serde_json::from_str::<Record>(&json).ok());
     if let Some(record) = record.filter(|record| drawable(&record.settings)) {
         let model = Some(record.model).filter(|model| !model.is_empty());
@@ -60,12 +62,12 @@ fn find(info: &Info) -> Option<Restored> {
     a1111::parse(&text(info, PARAMETERS_KEYWORD)?)
 }
 
-/// Whether the numbers are such as this program writes; sizes are the model's business.
+/// Whether this program could have written these numbers. Sizes are checked against the model later.
 fn drawable(settings: &Settings) -> bool {
     (1..=50).contains(&settings.steps) && settings.guidance.is_finite() && settings.guidance >= 0.0
 }
 
-/// The first readable text under `keyword`, in any of the three kinds of chunk.
+/// The first readable text with this keyword, in any of the three kinds of chunk.
 fn text(info: &Info, keyword: &str) -> Option<String> {
     let plain = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword).map(|c| c.text.clone());
     plain
@@ -87,8 +89,8 @@ fn unreadable(error: DecodingError) -> io::Error {
             invalid("it is cut short: fetch or save it again")
         }
         DecodingError::IoError(error) => error,
-        DecodingError::LimitsExceeded => invalid("its chunks are larger than those of any picture with settings"),
-        _ => invalid("it is no PNG, or a damaged one"),
+        DecodingError::LimitsExceeded => invalid("its chunks are too large for a picture with settings"),
+        _ => invalid("it is damaged or no PNG"),
     }
 }
 

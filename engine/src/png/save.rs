@@ -1,4 +1,4 @@
-//! PNGs on disk, and the names of those that are saved without being asked for one.
+//! Saves PNG files, under a given name or under one from a filename pattern.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use crate::Result;
 use crate::atomic::{self, cannot_write, name_taken, temporary};
 use crate::protocol::Picture;
 
-/// Pictures of the same second, seed and prompt that get names of their own.
+/// How many pictures with the same second, seed and prompt get names of their own.
 const SAME_NAMES: u32 = 9999;
 
 /// Saves the picture at `path`, whole or not at all; an existing file is replaced only with `overwrite`.
@@ -27,13 +27,13 @@ pub fn save_animation(path: &Path, frames: &[&Picture], rate: u32, metadata: boo
     atomic::write(path, &encode_animation(frames, rate, metadata)?, overwrite)
 }
 
-/// Saves the picture under `folder` with the name that the pattern gives it (local time, folders made as needed), and
-/// returns where. A name that is taken gets another number, or `-2`, `-3` … before `.png`.
+/// Saves the picture in `folder` under the name that the pattern gives it (in local time), and returns the path. Creates
+/// folders as needed. If the name is taken, the picture gets the next number, or `-2`, `-3` … before `.png`.
 pub fn save_quick(folder: &Path, pattern: &Pattern, picture: &Picture, metadata: bool) -> Result<PathBuf> {
     save_new(folder, pattern, picture, &encode(picture, metadata))
 }
 
-/// Saves pictures as one animation under `folder`; see [`encode_animation`] and [`save_quick`].
+/// Saves pictures as one animation in `folder`; see [`encode_animation`] and [`save_quick`].
 pub fn save_animation_quick(
     folder: &Path,
     pattern: &Pattern,
@@ -42,7 +42,7 @@ pub fn save_animation_quick(
     metadata: bool,
 ) -> Result<PathBuf> {
     let bytes = encode_animation(frames, rate, metadata)?;
-    // An animation without a frame has no bytes.
+    // `encode_animation` has refused an animation without frames.
     save_new(folder, pattern, frames[0], &bytes)
 }
 
@@ -68,7 +68,7 @@ fn save_new(folder: &Path, pattern: &Pattern, picture: &Picture, bytes: &[u8]) -
     Err(cannot_write(&path, name_taken(io::ErrorKind::AlreadyExists.into())))
 }
 
-/// The first number that no file of the folder has, so that thousands need not be tried one by one.
+/// The first number that no file in the folder has, found in one pass over the folder's names.
 fn first_free(folder: &Path, name: &Name) -> u32 {
     let names: HashSet<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name()).collect();
     (1..u32::MAX - SAME_NAMES).find(|number| !names.contains(OsStr::new(&name.file(*number)))).unwrap_or(1)

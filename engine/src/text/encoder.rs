@@ -1,6 +1,5 @@
 //! CLIP's text encoder (Radford et al. 2021), as Transformers' `CLIPTextModel` computes it: the last hidden state after
-//! the final layer norm. Ours rather than candle-transformers' because it must be trainable and take its sizes from the
-//! folder.
+//! the final layer norm. Unlike candle-transformers' encoder it can be trained and takes its sizes from the folder.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::{Attention, LayerNorm, Linear, check_sizes};
 
-/// `text_encoder/config.json`; what is absent is CLIP ViT-L/14's.
+/// `text_encoder/config.json`. Anything absent has CLIP ViT-L/14's value.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub struct TextConfig {
@@ -47,7 +46,7 @@ impl Default for TextConfig {
 }
 
 impl TextConfig {
-    /// One sentence where these settings describe no network that this program knows.
+    /// The error is one sentence that says why this network is not supported.
     pub fn validate(&self) -> std::result::Result<(), String> {
         if !matches!(self.hidden_act.as_str(), "quick_gelu" | "gelu") {
             return Err(format!("the activation \"{}\" is unknown (known: quick_gelu, gelu)", self.hidden_act));
@@ -90,7 +89,7 @@ struct Layer {
 }
 
 impl TextEncoder {
-    /// Tensors named `text_model.*` under `vb`, or without that prefix, as Transformers 5 saves them.
+    /// The tensors under `vb` are named `text_model.*`, or have no prefix, as Transformers 5 saves them.
     pub fn new(vb: VarBuilder, config: &TextConfig) -> Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
         let vb = if vb.contains_tensor("embeddings.token_embedding.weight") { vb } else { vb.pp("text_model") };
@@ -145,7 +144,7 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // No token looks at those after it.
+        // No token sees those after it.
         let x = self.attention.self_attend(&self.norm1.forward(x)?, Some(x), true)?;
         let hidden = self.ff_in.forward_with(&self.norm2.forward(&x)?, Extras::activation(self.activation))?;
         self.ff_out.forward_with(&hidden, Extras::residual(&x))

@@ -1,14 +1,14 @@
-//! The words of a prompt, and which of them a model does not know. A model knows the words that its `vocabulary.json` lists;
-//! where there is none, those that are one token each, if its vocabulary is a list of whole words ([`whole_words`]).
+//! The words of a prompt, and which of them a model does not know. A model knows the words in its `vocabulary.json`. If it
+//! has no such file but its tokenizer was trained on whole words ([`whole_words`]), it knows the words of one token each.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
-/// Ids of a vocabulary that may be a list of whole words. CLIP's has 49,408.
+/// Largest vocabulary that may be a list of whole words, in ids. CLIP's has 49,408.
 const SMALL: usize = 8192;
 
-/// Where the words of a text are, in bytes: letters and digits in a row. What follows an apostrophe ("lake's") belongs
-/// to the word before it and is none of its own.
+/// The byte ranges of the words of a text. A word is a run of letters and digits. Letters after an apostrophe ("lake's")
+/// are not a word of their own.
 pub fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -24,15 +24,15 @@ pub fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Where the words of a prompt are that are not among these.
+/// The byte ranges of the words of a prompt that are not in `known`.
 pub fn unknown_words(prompt: &str, known: &BTreeSet<String>) -> Vec<Range<usize>> {
     words_of(prompt).filter(|word| !known.contains(&prompt[word.clone()].to_lowercase())).collect()
 }
 
-/// The words that a byte-level BPE has as one token each, where that is what its merges were learned for: it is small,
-/// and each piece that the merges make leads on to the end of a word. Learning that stopped before the end, as CLIP's
-/// did, leaves pieces that lead nowhere. Ends of words that other merges take up may be words or not ("light", "ight");
-/// they are left out.
+/// The words of one token each in a byte-level BPE whose merges were learned to the end: it is small, and every piece that
+/// the merges make is part of a longer piece, up to the end of a word. If learning stopped earlier, as CLIP's did, some
+/// pieces are part of nothing, and this returns `None`. Ends of words that other merges use may or may not be words
+/// ("light", "ight"); they are left out.
 pub(super) fn whole_words(vocabulary: usize, merges: &[(String, String)]) -> Option<BTreeSet<String>> {
     if vocabulary > SMALL {
         return None;
@@ -42,7 +42,7 @@ pub(super) fn whole_words(vocabulary: usize, merges: &[(String, String)]) -> Opt
     for (left, right) in merges {
         let made = format!("{left}{right}");
         match (made.strip_suffix("</w>"), taken.contains(made.as_str())) {
-            // Letters beyond ASCII are bytes in disguise here.
+            // In a byte-level BPE, letters beyond ASCII stand for bytes.
             (Some(word), false) if word.chars().all(|letter| letter.is_ascii_alphabetic()) => {
                 words.insert(word.to_owned());
             }

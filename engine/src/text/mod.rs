@@ -1,4 +1,4 @@
-//! From a prompt to the text embedding that conditions the U-Net.
+//! From a prompt to the text embedding that conditions the U-Net, and the words of a prompt that a model does not know.
 
 pub mod tokenizer;
 

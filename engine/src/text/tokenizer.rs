@@ -1,10 +1,10 @@
-//! CLIP's byte-level BPE: the ids of Transformers' fast tokenizer, padded and cut to what the text encoder takes.
+//! CLIP's byte-level BPE: the same ids as Transformers' fast tokenizer, padded and truncated to the text encoder's length.
 //!
-//! From `vocab.json` and `merges.txt` the tokenizer is put together as Transformers' `CLIPConverter` does it: NFC,
-//! white space to single spaces, lower case, CLIP's own word pattern, bytes to characters, merges with `</w>` at the
-//! end of words. What the slow tokenizer of Transformers 4 left to `ftfy`, where that was installed, stays as it is: HTML,
-//! typographic quotation marks, ligatures. A literal `<|endoftext|>` in a prompt is the special token. A folder's
-//! `tokenizer.json` is taken as it stands.
+//! From `vocab.json` and `merges.txt` the tokenizer is built as Transformers' `CLIPConverter` builds it: NFC, white space
+//! to single spaces, lower case, CLIP's word pattern, bytes to characters, and merges with `</w>` at the end of words. The
+//! slow tokenizer of Transformers 4 also called `ftfy` if it was installed; HTML, typographic quotation marks and ligatures
+//! are left unchanged here. A literal `<|endoftext|>` in a prompt is the special token. A folder's `tokenizer.json` is
+//! used unchanged.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -21,24 +21,24 @@ use super::known_words::{whole_words, words_of};
 use crate::protocol::TokenCount;
 use crate::{Error, Result};
 
-/// What CLIP's text encoders take, and the limit where neither the text encoder nor the tokenizer names one.
+/// The length of CLIP's text encoders, used if neither the text encoder nor the tokenizer names a limit.
 const CLIP_LIMIT: usize = 77;
 
-/// Most tokens to a prompt that a folder may ask for.
+/// Most tokens per prompt that a folder may ask for.
 const MOST_TOKENS: usize = 1 << 16;
 
-/// As many merges as Transformers reads from a `merges.txt`: those of CLIP's 49,152 symbols that are neither bytes
-/// (twice: inside and at the end of a word, less two) nor special tokens.
+/// How many merges Transformers reads from a `merges.txt`: CLIP's 49,152 symbols without the bytes (inside and at the end
+/// of a word) and the special tokens.
 const MOST_MERGES: usize = 49_152 - 256 - 2;
 
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// The contents of a `tokenizer/` folder: `tokenizer.json`, or `vocab.json` and `merges.txt`; the rest where present.
+/// The contents of a `tokenizer/` folder: `tokenizer.json`, or `vocab.json` and `merges.txt`, and any of the other files.
 #[derive(Clone, Debug, Default)]
 pub struct TokenizerFiles {
-    /// Where they come from, for messages.
+    /// The folder, for messages.
     pub folder: PathBuf,
-    /// `tokenizer.json`; goes before `vocab.json` and `merges.txt`.
+    /// `tokenizer.json`, which is preferred to `vocab.json` and `merges.txt`.
     pub tokenizer_json: Option<Vec<u8>>,
     /// `vocab.json`: token to id.
     pub vocab: Option<Vec<u8>>,
@@ -60,13 +60,13 @@ pub struct Tokenizer {
     end: u32,
     pad: u32,
     limit: usize,
-    /// Where each known word is one token: those that are words without a doubt.
+    /// The known words, if the vocabulary is a list of whole words.
     words: Option<BTreeSet<String>>,
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer of one folder. `positions` is the text encoder's `max_position_embeddings`; the ids end
-    /// there or at the tokenizer's own `model_max_length`, whichever is less.
+    /// Builds the tokenizer of one folder. The limit is `positions` (the text encoder's `max_position_embeddings`) or the
+    /// tokenizer's `model_max_length`, whichever is less.
     pub fn new(files: &TokenizerFiles, positions: Option<usize>) -> Result<Self> {
         let special = Special::read(files)?;
         let ((bpe, start, end, pad), words) = match &files.tokenizer_json {
@@ -82,14 +82,13 @@ impl Tokenizer {
             return Err(files.fault("tokenizer_config.json", message));
         }
         if limit > MOST_TOKENS {
-            let message =
-                format!("would fill {limit} tokens for the text encoder beside it, and {MOST_TOKENS} are most");
+            let message = format!("would fill {limit} tokens for its text encoder, but {MOST_TOKENS} are most");
             return Err(files.fault("", message));
         }
         Ok(Self { bpe, start, end, pad, limit, words })
     }
 
-    /// The ids as the text encoder gets them: start mark, prompt, end mark, padding; always [`Self::limit`] of them.
+    /// The ids that the text encoder gets: start mark, prompt, end mark and padding, [`Self::limit`] ids in all.
     pub fn encode(&self, prompt: &str) -> Vec<u32> {
         let encoding = self.tokens(prompt);
         let kept = encoding.get_ids().iter().copied().take(self.limit - 2);
@@ -101,38 +100,38 @@ impl Tokenizer {
         ids
     }
 
-    /// How many tokens a prompt has, and from where on it is cut.
+    /// Counts a prompt's tokens and finds where it is cut off.
     pub fn count(&self, prompt: &str) -> TokenCount {
         let encoding = self.tokens(prompt);
         let room = self.limit - 2;
         let (seen, unseen) = encoding.get_offsets().split_at(room.min(encoding.len()));
-        // A character of several tokens may be cut in its middle; it counts as seen. A token's end cannot serve: the
-        // offsets leave out what normalisation merged into a character, such as a combining accent.
+        // A character of several tokens may be cut in the middle; it counts as seen. The last token's end is not the cut:
+        // offsets omit what normalization merged into a character, such as a combining accent.
         let seen_end = seen.last().map_or(0, |&(_, end)| end);
         let cut_at = unseen.iter().map(|&(start, _)| start).find(|&start| start >= seen_end).unwrap_or(prompt.len());
         let unknown = if self.words.is_some() { broken_words(prompt, encoding.get_offsets()) } else { Vec::new() };
         TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at, unknown }
     }
 
-    /// The words that the vocabulary was made of, where it is small and has each of them as one token.
+    /// The words of the vocabulary, if it is small and consists of whole words.
     pub fn words(&self) -> Option<&BTreeSet<String>> {
         self.words.as_ref()
     }
 
-    /// How many ids [`Self::encode`] gives: 77 with CLIP.
+    /// How many ids [`Self::encode`] gives: 77 for CLIP.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// One more than the largest id: what the text encoder's embedding must at least hold.
+    /// One more than the largest id: the least size of the text encoder's embedding.
     pub fn vocabulary_size(&self) -> usize {
         let largest = self.bpe.get_vocab(true).into_values().max().unwrap_or(0);
         largest as usize + 1
     }
 
-    /// The prompt's own tokens, without marks, with byte offsets into the prompt.
+    /// The prompt's own tokens without marks, and their byte offsets in the prompt.
     fn tokens(&self, prompt: &str) -> tokenizers::Encoding {
-        // The pipeline fails only where a BPE has no token for an unknown byte; such a prompt counts as empty.
+        // This fails only if the BPE has no token for an unknown byte. Such a prompt counts as empty.
         self.bpe.encode(prompt, false).unwrap_or_default()
     }
 }
@@ -147,7 +146,7 @@ impl TokenizerFiles {
 /// A tokenizer and its start, end and padding ids.
 type Parts = (tokenizers::Tokenizer, u32, u32, u32);
 
-/// Takes `tokenizer.json` as it is, apart from its own padding and truncation.
+/// Uses `tokenizer.json` unchanged, except for its padding and truncation.
 fn ready_made(files: &TokenizerFiles, json: &[u8], special: &Special) -> Result<Parts> {
     let fault = |message: String| files.fault("tokenizer.json", message);
     let mut bpe = tokenizers::Tokenizer::from_bytes(json)
@@ -163,9 +162,9 @@ fn ready_made(files: &TokenizerFiles, json: &[u8], special: &Special) -> Result<
     Ok((bpe, start, end, pad))
 }
 
-/// Puts the tokenizer together from `vocab.json` and `merges.txt`.
+/// Builds the tokenizer from `vocab.json` and `merges.txt`.
 fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, Option<BTreeSet<String>>)> {
-    let missing = || files.fault("", "needs vocab.json and merges.txt, or tokenizer.json: one of them is missing");
+    let missing = || files.fault("", "needs vocab.json and merges.txt, or tokenizer.json, but they are missing");
     let vocab = files.vocab.as_deref().ok_or_else(missing)?;
     let merges = files.merges.as_deref().ok_or_else(missing)?;
 
@@ -188,7 +187,7 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
         .continuing_subword_prefix(String::new())
         .end_of_word_suffix("</w>".into())
         .build()
-        .map_err(|error| files.fault("merges.txt", format!("does not belong to vocab.json beside it ({error})")))?;
+        .map_err(|error| files.fault("merges.txt", format!("does not fit the vocab.json beside it ({error})")))?;
 
     let build = || -> tokenizers::Result<tokenizers::Tokenizer> {
         let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
@@ -204,7 +203,7 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
         if bpe.token_to_id(token) == Some(*id) {
             continue;
         }
-        // As it is written: the slow tokenizer looks for it before anything is done to the prompt.
+        // Not normalized: the slow tokenizer looks for it before it changes the prompt.
         let added = bpe.add_tokens([AddedToken::from(token.as_str(), false).normalized(false)]);
         if added.is_err() || bpe.token_to_id(token) != Some(*id) {
             let message = format!("gives the added token {token} the id {id}, which is not the next one");
@@ -214,7 +213,7 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
     Ok(((bpe, start, end, pad), words))
 }
 
-/// Where the words of a prompt are that are not one token each. `tokens` are their offsets, in order.
+/// The byte ranges of the words of a prompt that have several tokens. `tokens` are the tokens' offsets in order.
 fn broken_words(prompt: &str, tokens: &[(usize, usize)]) -> Vec<std::ops::Range<usize>> {
     let is_one = |word: &std::ops::Range<usize>| {
         let first = tokens.partition_point(|&(start, _)| start < word.start);
@@ -223,7 +222,7 @@ fn broken_words(prompt: &str, tokens: &[(usize, usize)]) -> Vec<std::ops::Range<
     words_of(prompt).filter(|word| !is_one(word)).collect()
 }
 
-/// The pairs of `merges.txt`, after its version line.
+/// The pairs in `merges.txt`, after its version line.
 fn parse_merges(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     let text = str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
     let mut merges = Vec::new();
@@ -242,13 +241,13 @@ fn parse_merges(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     Ok(merges)
 }
 
-/// What `tokenizer_config.json` and `special_tokens_map.json` say.
+/// The special tokens and the limit in `tokenizer_config.json` and `special_tokens_map.json`.
 #[derive(Default)]
 struct Special {
     start: Option<AddedToken>,
     end: Option<AddedToken>,
     pad: Option<AddedToken>,
-    /// Tokens of their own beside the vocabulary's, ids ascending.
+    /// Tokens added to the vocabulary's, by id.
     added: BTreeMap<u32, String>,
     longest: Option<usize>,
 }
@@ -263,7 +262,7 @@ impl Special {
         let config = parse("tokenizer_config.json", &files.config)?;
         let map = parse("special_tokens_map.json", &files.special_tokens)?;
         let decoder = config["added_tokens_decoder"].as_object();
-        // In folders from before there was such a table, Transformers lets the map go before the config.
+        // In older folders without this table, Transformers prefers the map to the config.
         let (first, second) = if decoder.is_some() { (&config, &map) } else { (&map, &config) };
         let token = |key: &str| special_token(&first[key]).or_else(|| special_token(&second[key]));
         let older = parse("added_tokens.json", &files.added_tokens)?;
@@ -273,7 +272,7 @@ impl Special {
             let table = older.as_object().into_iter().flatten();
             table.filter_map(|(token, id)| Some((u32::try_from(id.as_u64()?).ok()?, token.clone()))).collect()
         };
-        // Transformers writes 1e30 where there is no limit.
+        // Transformers writes 1e30 if there is no limit.
         let longest =
             config["model_max_length"].as_f64().filter(|&length| (0.0..=MOST_TOKENS as f64).contains(&length));
         Ok(Self {
@@ -300,7 +299,7 @@ fn content(token: &Value) -> Option<String> {
     token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
 }
 
-/// CLIP's marks are looked for after normalisation: capitals do not hide them.
+/// CLIP's marks are matched after normalization, so they are found in capitals, too.
 fn mark(content: &str) -> AddedToken {
     AddedToken::from(content, true).normalized(true)
 }

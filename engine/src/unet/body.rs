@@ -1,5 +1,5 @@
-//! Everything of a U-Net between its first convolution and its last norm: down, through the middle, and up again with
-//! the skips of the way down.
+//! The part of a U-Net between its first convolution and its last norm: the levels down, the middle block, and the levels
+//! up with the skips of the levels down.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
@@ -53,7 +53,7 @@ impl Body {
                     .then(|| Conv2d::new(&vb.pp("downsamplers.0.conv"), channels[level], channels[level], 3))
                     .transpose()?
                     .map(|conv| match config.downsample_padding {
-                        // Diffusers then pads on the right and below only.
+                        // Then Diffusers pads only on the right and below.
                         0 => conv.strided((0, 1)),
                         padding => conv.strided((padding, padding)),
                     });
@@ -78,7 +78,7 @@ impl Body {
                 let layers = (0..=config.layers_per_block)
                     .map(|layer| {
                         let below = channels[if layer == 0 { (level + 1).min(levels - 1) } else { level }];
-                        // The last skip of a level left the level above it.
+                        // The last skip of a level comes from the level above it.
                         let skip =
                             channels[if layer == config.layers_per_block { level.saturating_sub(1) } else { level }];
                         let resnet = resnet(vb.pp("resnets").pp(layer), below + skip, channels[level])?;
@@ -118,7 +118,7 @@ impl Body {
         let time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
         let [first, second] = &self.time_embedding;
         let time = first.forward_with(&time, Extras::activation(Activation::Silu))?;
-        // Every residual block takes the embedding through SiLU first.
+        // Every residual block begins with SiLU on the embedding, so it is computed once here.
         let time = second.forward_with(&time, Extras::activation(Activation::Silu))?;
         let layer = |x: &Tensor, (resnet, attention): &(Resnet, Option<Transformer2d>)| -> crate::Result<Tensor> {
             cancel.check()?;

@@ -1,16 +1,16 @@
-//! `unet/config.json`.
+//! `unet/config.json`: the shape of a U-Net. Support another block type here; an unknown one must be refused.
 
 use serde::{Deserialize, Serialize};
 
 use crate::layers::check_sizes;
 
-/// The shape of a U-Net, in Diffusers' names; what is absent is Stable Diffusion 1.5's.
+/// The shape of a U-Net, with Diffusers' names. Anything absent has Stable Diffusion 1.5's value.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub struct UNetConfig {
-    /// Side of the latent that the model was trained at; `None` where the config does not say.
+    /// Side of the latents that the model was trained on; `None` if the config does not say.
     pub sample_size: Option<SampleSize>,
-    /// With which Diffusers the folder was written.
+    /// The version of Diffusers that wrote the folder.
     #[serde(rename = "_diffusers_version", skip_serializing_if = "Option::is_none")]
     pub diffusers_version: Option<String>,
     /// Channels of the latent.
@@ -19,19 +19,19 @@ pub struct UNetConfig {
     pub out_channels: usize,
     /// Channels of each level, from the finest.
     pub block_out_channels: Vec<usize>,
-    /// "DownBlock2D" or "CrossAttnDownBlock2D", one a level.
+    /// "DownBlock2D" or "CrossAttnDownBlock2D" for each level, from the finest.
     pub down_block_types: Vec<String>,
     /// "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D".
     pub mid_block_type: String,
-    /// "UpBlock2D" or "CrossAttnUpBlock2D", one a level, from the coarsest.
+    /// "UpBlock2D" or "CrossAttnUpBlock2D" for each level, from the coarsest.
     pub up_block_types: Vec<String>,
-    /// Residual blocks a level on the way down; one more on the way up.
+    /// Residual blocks per level on the way down. There is one more on the way up.
     pub layers_per_block: usize,
     /// Transformer blocks in each attention.
     pub transformer_layers_per_block: usize,
-    /// The number of heads. (Diffusers named it wrongly and keeps the name.)
+    /// The number of heads. (The name is a mistake that Diffusers keeps.)
     pub attention_head_dim: PerLevel,
-    /// The number of heads, under its right name, where a config has it.
+    /// The number of heads under its right name, if the config has it.
     pub num_attention_heads: Option<PerLevel>,
     /// Width D of the text embedding.
     pub cross_attention_dim: usize,
@@ -45,15 +45,15 @@ pub struct UNetConfig {
     pub flip_sin_to_cos: bool,
     /// Shift of the time embedding's frequencies.
     pub freq_shift: f64,
-    /// Padding of the strided convolutions: 1, or 0, which pads right and below.
+    /// Padding of the strided convolutions: 1, or 0, which pads only on the right and below.
     pub downsample_padding: usize,
     /// "silu".
     pub act_fn: String,
     /// U-Nets in series: 1, or 2 for the stacked student (paper, appendix B).
     pub num_stacks: usize,
-    /// Anything but null is refused.
+    /// Must be null.
     pub class_embed_type: Option<String>,
-    /// Anything but null is refused.
+    /// Must be null.
     pub addition_embed_type: Option<String>,
     /// "default".
     pub resnet_time_scale_shift: String,
@@ -65,7 +65,7 @@ pub struct UNetConfig {
 pub enum PerLevel {
     /// The same everywhere.
     All(usize),
-    /// One a level, from the finest.
+    /// One for each level, from the finest.
     Each(Vec<usize>),
 }
 
@@ -116,8 +116,8 @@ impl Default for UNetConfig {
     }
 }
 
-/// The side of the latent that a config means. Folders converted before Diffusers 0.9 say 32 where Stable Diffusion has 64;
-/// Diffusers' pipelines mend it in the same way.
+/// The side of the latent that a config means. Folders converted before Diffusers 0.9 say 32 for Stable Diffusion's 64.
+/// Diffusers' pipelines correct this in the same way.
 pub(crate) fn meant_side(side: usize, diffusers_version: Option<&str>) -> usize {
     let mut numbers = diffusers_version.unwrap_or_default().split('.').map(str::parse::<u32>);
     let is_before = matches!((numbers.next(), numbers.next()), (Some(Ok(0)), Some(Ok(..9))));
@@ -125,12 +125,12 @@ pub(crate) fn meant_side(side: usize, diffusers_version: Option<&str>) -> usize 
 }
 
 impl UNetConfig {
-    /// One sentence where these settings describe no network that this program knows.
+    /// The error is one sentence that says why this network is not supported.
     pub fn validate(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(format!(
-                "block_out_channels, down_block_types and up_block_types must have one entry a level, but have {levels}, {} and {}",
+                "block_out_channels, down_block_types and up_block_types must have one entry per level, but have {levels}, {} and {}",
                 self.down_block_types.len(),
                 self.up_block_types.len()
             ));
@@ -160,11 +160,13 @@ impl UNetConfig {
             ));
         }
         if self.downsample_padding > 1 {
-            return Err(format!("downsample_padding is {}, but only 0 and 1 are known", self.downsample_padding));
+            return Err(format!("downsample_padding is {}, but only 0 and 1 are supported", self.downsample_padding));
         }
         if !self.block_out_channels[0].is_multiple_of(2) {
             let width = self.block_out_channels[0];
-            return Err(format!("the time embedding is half sines, half cosines, which {width} channels do not allow"));
+            return Err(format!(
+                "the time embedding needs an even number of channels, but block_out_channels begins with {width}"
+            ));
         }
         if self.act_fn != "silu" || self.resnet_time_scale_shift != "default" {
             return Err(format!(
@@ -173,18 +175,20 @@ impl UNetConfig {
             ));
         }
         if let Some(kind) = self.class_embed_type.as_ref().or(self.addition_embed_type.as_ref()) {
-            return Err(format!("the additional embedding \"{kind}\" is not supported; only SD 1.x-shaped U-Nets are"));
+            return Err(format!(
+                "the additional embedding \"{kind}\" is not supported: only U-Nets shaped like Stable Diffusion 1.x are"
+            ));
         }
         if !(1..=2).contains(&self.num_stacks) {
-            return Err(format!("num_stacks is {}, but only one U-Net or two in series are known", self.num_stacks));
+            return Err(format!("num_stacks is {}, but only 1 and 2 are supported", self.num_stacks));
         }
         for (level, channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.heads(level);
             if self.norm_num_groups == 0 || !channels.is_multiple_of(self.norm_num_groups) {
-                return Err(format!("{channels} channels do not divide into {} groups", self.norm_num_groups));
+                return Err(format!("{channels} channels cannot be divided into {} groups", self.norm_num_groups));
             }
             if heads == 0 || !channels.is_multiple_of(heads) {
-                return Err(format!("{channels} channels do not divide into {heads} attention heads"));
+                return Err(format!("{channels} channels cannot be divided into {heads} attention heads"));
             }
         }
         Ok(())

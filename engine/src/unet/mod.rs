@@ -1,6 +1,6 @@
-//! One velocity prediction: the conditional U-Net of Stable Diffusion 1.x (Diffusers' `UNet2DConditionModel`), single or
-//! two in series (the paper's stacked U-Net, appendix B). Ours rather than candle-transformers' because its shapes come
-//! from the folder, it stacks, it stops between blocks and it is trainable at speed on a CPU.
+//! The conditional U-Net of Stable Diffusion 1.x (Diffusers' `UNet2DConditionModel`), or two of them in series (the paper's
+//! stacked U-Net, appendix B). Unlike candle-transformers' U-Net it takes its shapes from the folder, can be stacked,
+//! stops between blocks, and can be trained at speed on a CPU.
 
 mod config;
 pub(crate) use config::meant_side;
@@ -17,7 +17,7 @@ use crate::layers::{Conv2d, GroupNorm, channels_first, channels_last};
 use crate::{Cancel, Result};
 use body::Body;
 
-/// A U-Net, or several in series: the feature map that leaves one enters the next in place of its first convolution's.
+/// A U-Net, or several in series: the feature map that one gives replaces the output of the next one's first convolution.
 #[derive(Debug)]
 pub struct UNet {
     conv_in: Conv2d,
@@ -27,8 +27,8 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// Diffusers' names under `vb`; with `num_stacks` of 2, `stack.0.*` (without `conv_norm_out`, `conv_out`) and
-    /// `stack.1.*` (without `conv_in`).
+    /// The tensors under `vb` have Diffusers' names. If `num_stacks` is 2, they are `stack.0.*` (without `conv_norm_out` and
+    /// `conv_out`) and `stack.1.*` (without `conv_in`).
     pub fn new(vb: VarBuilder, config: &UNetConfig) -> candle_core::Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
         let stacks: Vec<VarBuilder> = match config.num_stacks {

@@ -7,17 +7,17 @@ use serde::Deserialize;
 use crate::layers::{Attention, Conv2d, GroupNorm, Linear, Resnet, channels_first, channels_last, check_sizes};
 use crate::{Cancel, Result};
 
-/// `vae/config.json`; what is absent is Stable Diffusion 1.5's.
+/// `vae/config.json`. Anything absent has Stable Diffusion 1.5's value.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct KlConfig {
     /// Channels of each level, from the finest.
     pub block_out_channels: Vec<usize>,
-    /// "DownEncoderBlock2D", one a level.
+    /// "DownEncoderBlock2D" for each level.
     pub down_block_types: Vec<String>,
-    /// "UpDecoderBlock2D", one a level.
+    /// "UpDecoderBlock2D" for each level.
     pub up_block_types: Vec<String>,
-    /// Residual blocks a level in the encoder; one more in the decoder.
+    /// Residual blocks per level in the encoder. The decoder has one more.
     pub layers_per_block: usize,
     /// Channels of the latent.
     pub latent_channels: usize,
@@ -27,11 +27,11 @@ pub struct KlConfig {
     pub out_channels: usize,
     /// Groups of every group norm.
     pub norm_num_groups: usize,
-    /// Latents of the sampler are the encoder's, minus the shift, times this.
+    /// The sampler's latents are the encoder's, minus the shift, times this.
     pub scaling_factor: f64,
     /// See `scaling_factor`.
     pub shift_factor: Option<f64>,
-    /// Whether the middle has an attention.
+    /// Whether the middle block has attention.
     pub mid_block_add_attention: bool,
     /// Whether a 1×1 convolution follows the encoder.
     pub use_quant_conv: bool,
@@ -63,7 +63,7 @@ impl Default for KlConfig {
 }
 
 impl KlConfig {
-    /// One sentence where these settings describe no network that this program knows.
+    /// The error is one sentence that says why this autoencoder is not supported.
     pub fn validate(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         let types = self.down_block_types.iter().chain(&self.up_block_types);
@@ -75,7 +75,7 @@ impl KlConfig {
             ));
         }
         if self.down_block_types.len() != levels || self.up_block_types.len() != levels {
-            return Err("block_out_channels, down_block_types and up_block_types must have one entry a level".into());
+            return Err("block_out_channels, down_block_types and up_block_types must have one entry per level".into());
         }
         let sizes = [("layers_per_block", self.layers_per_block), ("latent_channels", self.latent_channels)];
         let widths = self.block_out_channels.iter().map(|width| ("block_out_channels", *width));
@@ -84,14 +84,14 @@ impl KlConfig {
             return Err(format!("the activation \"{}\" is unknown (known: silu)", self.act_fn));
         }
         if self.in_channels != 3 || self.out_channels != 3 {
-            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are known".into());
+            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are supported".into());
         }
         if let Some(channels) = self
             .block_out_channels
             .iter()
             .find(|channels| self.norm_num_groups == 0 || !channels.is_multiple_of(self.norm_num_groups))
         {
-            return Err(format!("{channels} channels do not divide into {} groups", self.norm_num_groups));
+            return Err(format!("{channels} channels cannot be divided into {} groups", self.norm_num_groups));
         }
         if !(self.scaling_factor.is_finite() && self.scaling_factor != 0.0) {
             return Err("scaling_factor must be a number other than 0".into());
@@ -105,14 +105,15 @@ const EPS: f64 = 1e-6;
 /// The full autoencoder.
 #[derive(Debug)]
 pub struct AutoencoderKl {
-    /// With the convolution after it; `None` where only the decoder was asked for.
+    /// The encoder and the convolution after it; `None` if only the decoder was asked for.
     encoder: Option<(Coder, Option<Conv2d>)>,
     post_quant: Option<Conv2d>,
     decoder: Coder,
     latent_channels: usize,
 }
 
-/// Encoder or decoder: both are a convolution, levels, a middle (last in one, first in the other), a norm, a convolution.
+/// The encoder or the decoder. Both have a convolution, levels, a middle block (after the levels in the encoder, before
+/// them in the decoder), a norm and a convolution.
 #[derive(Debug)]
 struct Coder {
     conv_in: Conv2d,
@@ -122,7 +123,7 @@ struct Coder {
     conv_out: Conv2d,
 }
 
-/// Attention of every pixel to every pixel, one head.
+/// Attention of every pixel to every pixel with one head.
 #[derive(Debug)]
 struct PixelAttention {
     norm: GroupNorm,
@@ -130,7 +131,7 @@ struct PixelAttention {
 }
 
 impl AutoencoderKl {
-    /// Diffusers' names under `vb`.
+    /// The tensors under `vb` have Diffusers' names.
     pub fn new(vb: &VarBuilder, config: &KlConfig) -> candle_core::Result<Self> {
         let encoder = Coder::encoder(&vb.pp("encoder"), config)?;
         let quant = pointwise(vb, "quant_conv", config.use_quant_conv, 2 * config.latent_channels)?;
@@ -172,8 +173,10 @@ impl AutoencoderKl {
 
     /// Pixels (B, 3, H, W) in −1 … 1 to the mean (B, C, h, w) of the latents' distribution.
     pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
-        let (encoder, quant) =
-            self.encoder.as_ref().ok_or_else(|| candle_core::Error::msg("the encoder is not here"))?;
+        let (encoder, quant) = self
+            .encoder
+            .as_ref()
+            .ok_or_else(|| candle_core::Error::msg("this autoencoder was loaded without its encoder"))?;
         let mut x = encoder.conv_in.forward(&channels_last(pixels)?)?;
         for (resnets, resample) in &encoder.levels {
             for resnet in resnets {
@@ -287,7 +290,7 @@ impl Coder {
     }
 }
 
-/// The residual blocks of one level, and the convolution that leads to the next.
+/// The residual blocks of one level, and the convolution that leads to the next level.
 fn build_level(
     vb: &VarBuilder,
     inputs: impl Iterator<Item = usize>,

@@ -1,4 +1,4 @@
-//! Latents to pixels and back: the full autoencoder of Stable Diffusion and the tiny one of its size (TAESD).
+//! From latents to pixels and back: Stable Diffusion's full autoencoder, and the tiny one for the same latents (TAESD).
 
 mod kl;
 pub use kl::{AutoencoderKl, KlConfig};
@@ -34,7 +34,7 @@ pub enum AutoencoderConfig {
 }
 
 impl AutoencoderConfig {
-    /// From a parsed `config.json`; one sentence where it describes no autoencoder that this program knows.
+    /// From a parsed `config.json`. The error is one sentence that says why this autoencoder is not supported.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, String> {
         fn parse<T: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<T, String> {
             T::deserialize(config).map_err(|error| format!("a setting has the wrong form: {error}"))
@@ -56,7 +56,7 @@ impl AutoencoderConfig {
         }
     }
 
-    /// Pixels a latent value stands for, along each side.
+    /// Pixels along each side of one latent value.
     pub fn factor(&self) -> usize {
         match self {
             Self::Kl(config) => 1 << (config.block_out_channels.len() - 1),
@@ -72,7 +72,7 @@ impl AutoencoderConfig {
         }
     }
 
-    /// A sampler's latents are the encoder's, minus the shift, times the scale.
+    /// The sampler's latents are the encoder's, minus the shift, times the scale.
     fn scale_and_shift(&self) -> (f64, f64) {
         match self {
             Self::Kl(config) => (config.scaling_factor, config.shift_factor.unwrap_or(0.0)),
@@ -82,12 +82,13 @@ impl AutoencoderConfig {
 }
 
 impl Autoencoder {
-    /// Diffusers' names under `vb`; `config` is the parsed `config.json`, see [`AutoencoderConfig::from_json`].
+    /// The tensors under `vb` have Diffusers' names. `config` is the parsed `config.json`; see
+    /// [`AutoencoderConfig::from_json`].
     pub fn new(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
         Self::build(vb, config, AutoencoderKl::new)
     }
 
-    /// The same for [`Self::decode`] alone: the full one's encoder, 34 million parameters with Stable Diffusion, is not
+    /// The same for [`Self::decode`] only: the encoder of the full one (34 million parameters in Stable Diffusion) is not
     /// read.
     pub fn decoder(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
         Self::build(vb, config, AutoencoderKl::decoder)
@@ -119,7 +120,7 @@ impl Autoencoder {
         }
     }
 
-    /// Pixels (B, 3, H, W) in −1 … 1 to a sampler's latents (B, C, h, w): of a distribution, the mean.
+    /// Pixels (B, 3, H, W) in −1 … 1 to a sampler's latents (B, C, h, w), the mean of their distribution.
     pub fn encode(&self, pixels: &Tensor, cancel: &Cancel) -> Result<Tensor> {
         let (scale, shift) = self.config.scale_and_shift();
         let latents = match &self.network {
@@ -129,7 +130,7 @@ impl Autoencoder {
         Ok(latents.affine(scale, -shift * scale)?)
     }
 
-    /// Pixels a latent value stands for, along each side.
+    /// Pixels along each side of one latent value.
     pub fn factor(&self) -> usize {
         self.config.factor()
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::{Conv2d, channels_first, channels_last, check_sizes};
 
-/// `config.json` of an AutoencoderTiny; what is absent is TAESD's.
+/// `config.json` of an AutoencoderTiny. Anything absent has TAESD's value.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub struct TinyConfig {
@@ -15,9 +15,9 @@ pub struct TinyConfig {
     pub in_channels: usize,
     /// Channels of the picture.
     pub out_channels: usize,
-    /// Channels of each encoder level: all the same, as the class has no layers between different ones.
+    /// Channels of each encoder level. They must all be equal, because the class has no layers between different widths.
     pub encoder_block_out_channels: Vec<usize>,
-    /// Channels of each decoder level: all the same.
+    /// Channels of each decoder level. They must all be equal.
     pub decoder_block_out_channels: Vec<usize>,
     /// "relu".
     pub act_fn: String,
@@ -27,10 +27,10 @@ pub struct TinyConfig {
     pub upsampling_scaling_factor: usize,
     /// Residual blocks of each encoder level, from the finest.
     pub num_encoder_blocks: Vec<usize>,
-    /// Residual blocks of each decoder level, from the coarsest. There may be other numbers of levels than the encoder
-    /// has: such a decoder paints larger pictures than the encoder saw.
+    /// Residual blocks of each decoder level, from the coarsest. If there are more levels than in the encoder, the decoder
+    /// gives larger pictures than the encoder takes.
     pub num_decoder_blocks: Vec<usize>,
-    /// Latents of the sampler are the encoder's, minus the shift, times this.
+    /// The sampler's latents are the encoder's, minus the shift, times this.
     pub scaling_factor: f64,
     /// See `scaling_factor`.
     pub shift_factor: Option<f64>,
@@ -55,12 +55,12 @@ impl Default for TinyConfig {
 }
 
 impl TinyConfig {
-    /// Pixels of a decoded picture's side for each value of a latent's.
+    /// Pixels along each side of a decoded picture for one latent value.
     pub fn decoder_factor(&self) -> usize {
         1 << (self.num_decoder_blocks.len() - 1)
     }
 
-    /// One sentence where these settings describe no network that this program knows.
+    /// The error is one sentence that says why this autoencoder is not supported.
     pub fn validate(&self) -> std::result::Result<(), String> {
         let halves = [
             (&self.encoder_block_out_channels, &self.num_encoder_blocks),
@@ -69,12 +69,12 @@ impl TinyConfig {
         for (channels, blocks) in halves {
             let levels = blocks.len();
             if channels.len() != levels {
-                return Err("the encoder's and decoder's blocks and channels must have one entry a level".into());
+                return Err("the encoder's and decoder's blocks and channels must have one entry per level".into());
             }
             let widths = channels.iter().map(|width| ("block_out_channels", *width));
             check_sizes(levels, widths.chain([("latent_channels", self.latent_channels)]))?;
             if channels.iter().any(|c| *c != channels[0]) {
-                return Err(format!("the levels must all have the same number of channels, but have {channels:?}"));
+                return Err(format!("all levels must have the same number of channels, but they have {channels:?}"));
             }
         }
         if self.act_fn != "relu" || self.upsampling_scaling_factor != 2 {
@@ -84,7 +84,7 @@ impl TinyConfig {
             ));
         }
         if self.in_channels != 3 || self.out_channels != 3 {
-            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are known".into());
+            return Err("only autoencoders of RGB pictures (in_channels and out_channels 3) are supported".into());
         }
         if !(self.scaling_factor.is_finite() && self.scaling_factor != 0.0) {
             return Err("scaling_factor must be a number other than 0".into());
@@ -107,7 +107,7 @@ enum Layer {
 }
 
 impl AutoencoderTiny {
-    /// Tensors named `encoder.layers.N.*` and `decoder.layers.N.*` under `vb`.
+    /// The tensors under `vb` are named `encoder.layers.N.*` and `decoder.layers.N.*`.
     pub fn new(vb: VarBuilder, config: &TinyConfig) -> Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
         Ok(Self {
@@ -121,7 +121,8 @@ impl AutoencoderTiny {
         run(&self.encoder, &pixels.affine(0.5, 0.5)?)
     }
 
-    /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped), f the decoder's own factor. Latents are first bent into −3 … 3.
+    /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped), where f is the decoder's factor. The latents
+    /// are first squashed into −3 … 3.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = ((latents / 3.0)?.tanh()? * 3.0)?;
         run(&self.decoder, &latents)?.affine(2.0, -1.0)
@@ -152,7 +153,7 @@ fn decoder(vb: &VarBuilder, config: &TinyConfig) -> Result<Vec<Layer>> {
     let width = config.decoder_block_out_channels[0];
     let levels = config.num_decoder_blocks.len();
     let mut layers = vec![Layer::Conv(Conv2d::new(&vb.pp(0), config.latent_channels, width, 3)?, Activation::Relu)];
-    // The Python class counts the activation, and each upsampling, as layers of their own.
+    // The Python class counts the activation and each upsampling as a layer.
     let mut index = 2;
     for (level, blocks) in config.num_decoder_blocks.iter().enumerate() {
         for _ in 0..*blocks {
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(network.decode(&latents)?.dims(), [1, 3, 16, 24]);
 
         let uneven = TinyConfig { num_decoder_blocks: vec![1, 0], ..config };
-        assert!(uneven.validate().is_err_and(|message| message.contains("one entry a level")));
+        assert!(uneven.validate().is_err_and(|message| message.contains("one entry per level")));
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ fn what_is_unknown_is_refused() {
     for (key, value, words) in [
         ("_class_name", json!("LCMScheduler"), "LCMScheduler"),
         ("beta_schedule", json!("squaredcos_cap_v2"), "known are linear, scaled_linear"),
-        ("beta_start", json!("much"), "where a number is expected"),
+        ("beta_start", json!("much"), "but a number is expected"),
         ("beta_end", json!(1.5), "between 0 and 1"),
         ("prediction_type", json!("sample"), "known are epsilon, v_prediction"),
         ("timestep_spacing", json!(7), "known are linspace"),

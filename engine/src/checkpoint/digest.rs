@@ -9,10 +9,10 @@ use super::tensors::Tensors;
 /// A tensor of at most this many bytes is hashed whole.
 const WHOLE: usize = SAMPLES * SAMPLE_BYTES;
 
-/// Of a larger tensor, this many pieces …
+/// How many samples of a larger tensor are hashed, spread evenly from its first byte to its last.
 const SAMPLES: usize = 4;
 
-/// … of this many bytes each are taken, spread evenly from its first byte to its last.
+/// Bytes of one sample.
 const SAMPLE_BYTES: usize = 1024;
 
 /// 32 hex digits for a component: its config, and the name, type, shape and some of the values of every tensor. Training,

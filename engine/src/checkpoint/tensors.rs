@@ -229,9 +229,10 @@ fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
     let metadata: Metadata = serde_json::from_slice(header)
         .map_err(|error| format!("has a header that is not valid ({error}): fetch it again"))?;
     match metadata.data_len() {
-        wanted if wanted > data.len() => {
-            Err(format!("is cut short: its header announces {wanted} bytes, {} are there; fetch it again", data.len()))
-        }
+        wanted if wanted > data.len() => Err(format!(
+            "is cut short: its header announces {wanted} bytes, but only {} are there; fetch it again",
+            data.len()
+        )),
         wanted if wanted < data.len() => {
             Err(format!("has {} bytes that its header does not speak of: fetch it again", data.len() - wanted))
         }

@@ -56,8 +56,8 @@ mod tests {
 
     const TOLERANCE: Tolerance = Tolerance::absolute(1e-4);
 
-    /// A model of one single image: the noise in x is known exactly, so that the way from a noise is the straight line
-    /// to the image, although x itself bends.
+    /// With a model of a single image the noise in x is known exactly, so the path from noise to the image is a straight
+    /// line, although x itself follows a curve.
     #[test]
     fn the_way_to_a_single_image_is_straight() -> Result<()> {
         let (image, noise) = (tensor([0.5, -1.0, 2.0, 0.0])?, tensor([1.5, 0.25, -0.75, 1.0])?);

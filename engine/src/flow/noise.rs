@@ -75,7 +75,8 @@ fn uniform_f64(generator: &mut Mt) -> f64 {
 mod tests {
     use super::*;
 
-    /// The 10,000th output of the default seed, as the C++ standard prescribes it for `std::mt19937`. The crate must keep these bits: seeds stand for pictures.
+    /// The 10,000th output of the default seed, as the C++ standard requires it of `std::mt19937`. The crate must keep these
+    /// bits, or every seed would give another picture.
     #[test]
     fn the_generator_is_the_standard_one() {
         let mut generator = Mt::new(5489);

@@ -74,7 +74,7 @@ pub struct Drawn {
 }
 
 impl Models {
-    /// Opens what is asked for. `progress` is told before each part that is loaded: mebibytes done and in all, its name.
+    /// Opens models. `progress` is called before each part is loaded, with the mebibytes done, all mebibytes and its name.
     pub fn open(request: &OpenRequest, progress: &mut dyn FnMut(u32, u32, &str)) -> Result<Self> {
         Self::open_reusing(None, request, progress, &Cancel::default())
     }

@@ -134,7 +134,7 @@ fn parse_part(part: &str) -> Result<Vec<Piece>, String> {
         return Err("A '/' separates folders: it needs a name before it and after it.".to_owned());
     }
     if part.chars().all(|c| c == '.' || c == ' ') {
-        return Err(format!("'{part}' is not a folder inside the output folder: give a folder's name."));
+        return Err(format!("'{part}' would leave the output folder or stay in place: name a folder inside it."));
     }
     let mut pieces = Vec::new();
     let mut rest = part;

@@ -34,7 +34,7 @@ pub fn read_settings(path: &Path) -> Result<Restored> {
 fn read(path: &Path) -> io::Result<Restored> {
     // Opening a pipe would wait for its other end.
     if !path.metadata()?.is_file() {
-        return Err(invalid("it is not a file"));
+        return Err(invalid("it is no file"));
     }
     let mut decoder = Decoder::new_with_limits(BufReader::new(File::open(path)?), Limits { bytes: LIMIT });
     decoder.set_ignore_iccp_chunk(true);
@@ -46,7 +46,7 @@ fn read(path: &Path) -> io::Result<Restored> {
     reader.finish().map_err(unreadable)?;
     find(reader.info()).ok_or_else(|| {
         invalid(
-            "it has none; only pictures that InstaFlow or a similar program saved with their settings can be restored",
+            "it carries none: only pictures that InstaFlow or a similar program saved with their settings can be restored",
         )
     })
 }
@@ -89,7 +89,7 @@ fn unreadable(error: DecodingError) -> io::Error {
             invalid("it is cut short: fetch or save it again")
         }
         DecodingError::IoError(error) => error,
-        DecodingError::LimitsExceeded => invalid("its chunks are too large for a picture with settings"),
+        DecodingError::LimitsExceeded => invalid("its chunks are larger than those of any picture with settings"),
         _ => invalid("it is damaged or no PNG"),
     }
 }

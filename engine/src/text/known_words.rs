@@ -86,9 +86,9 @@ mod tests {
         let learned = merges(&[("l", "a"), ("k", "e</w>"), ("la", "ke</w>"), ("s", "ea</w>"), ("e", "a</w>")]);
         let words = whole_words(600, &learned).expect("every piece leads to a word's end");
         assert!(words.contains("lake") && words.contains("sea"), "{words:?}");
-        assert!(!words.contains("ke"), "an end that is taken up need be no word");
+        assert!(!words.contains("ke"), "an end that another merge uses may not be a word");
         assert_eq!(whole_words(49_408, &learned), None, "too many to name");
-        assert_eq!(whole_words(600, &merges(&[("l", "a"), ("k", "e</w>")])), None, "\"la\" leads nowhere");
-        assert_eq!(whole_words(600, &[]), None, "letters are no words");
+        assert_eq!(whole_words(600, &merges(&[("l", "a"), ("k", "e</w>")])), None, "\"la\" is part of no word");
+        assert_eq!(whole_words(600, &[]), None, "single letters are not words");
     }
 }

@@ -13,7 +13,7 @@ fn config() -> Value {
 }
 
 /// ᾱ of Stable Diffusion 1.5 at its first and last time; the last is what arXiv 2305.08891 complains of: a
-/// signal-to-noise ratio of 0.0047 where there should be noise alone.
+/// signal-to-noise ratio of 0.0047 although there should be only noise.
 #[test]
 fn stable_diffusions_noise_is_what_is_known_of_it() {
     let schedule = Schedule::from_json(&config()).unwrap();
@@ -38,7 +38,7 @@ fn runs_stop_where_diffusers_does() {
     assert_eq!(dpm("leading"), [801.0, 601.0, 401.0, 201.0]);
     assert_eq!(dpm("linspace"), [999.0, 749.0, 500.0, 250.0]);
     assert_eq!(dpm("trailing"), ddim("trailing"));
-    // What another class of them says is taken over, as `from_config` does; each has its own way where nothing is said.
+    // Settings of another class are used, as with `from_config`. Each sampler has its own default.
     let other = schedule("PNDMScheduler", "trailing");
     assert_eq!((other.ddim(4).times, other.dpm(4).times), (ddim("trailing"), dpm("trailing")));
     let mut silent = config();

@@ -253,7 +253,7 @@ fn what_is_asked_for_while_a_model_opens_is_done_by_the_one_that_is_open() {
     window.run();
     door.store(true, Ordering::Relaxed);
     window.settle();
-    assert_eq!(window.errors().len(), 1, "there is nothing behind the door");
+    assert_eq!(window.errors(), ["there is nothing behind the door: open another folder"]);
     assert_eq!(window.picture(Lane::Live).settings.prompt, "lake", "Enter was not forgotten");
 }
 

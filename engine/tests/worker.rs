@@ -503,10 +503,16 @@ fn latents_are_decoded_again_to_the_same_picture_in_a_lane_that_gives_way() {
     let twice = decode(4, &drawn.settings, latents.clone());
     assert!(matches!(twice.last(), Some(Event::End { outcome: Outcome::Drawn(..), .. })), "never `Unchanged`");
 
-    for wrong in [[2, 4, 16, 8], [1, 8, 16, 8], [1, 4, 0, 16], [1, 4, 16, 99]] {
-        let wrong = Latents { shape: wrong, values: latents.values.clone() };
+    for (shape, words) in [
+        ([2, 4, 16, 8], "cannot decode latents of shape [2, 4, 16, 8]"),
+        ([1, 8, 16, 8], "cannot decode latents of shape [1, 8, 16, 8]"),
+        ([1, 4, 0, 16], "cannot decode latents of shape [1, 4, 0, 16]"),
+        ([1, 4, 16, 99], "cannot hold 1024 values"),
+    ] {
+        let wrong = Latents { shape, values: latents.values.clone() };
         let events = decode(wrong.shape.iter().sum::<usize>() as u64 + 100, &drawn.settings, Arc::new(wrong));
-        assert!(matches!(events.last(), Some(Event::End { outcome: Outcome::Failed(_), .. })), "{events:#?}");
+        let Some(Event::End { outcome: Outcome::Failed(failure), .. }) = events.last() else { panic!("{events:#?}") };
+        assert!(failure.message.contains(words), "{failure:?}");
     }
 }
 

@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn shapes_must_be_the_same() {
         let flat = tensor(&[1.0, 2.0, 3.0, 4.0], &[4]);
-        refused(&flat.reshape((2, 2)).expect("a square"), &flat, LOOSE, "shape [2, 2], expected [4]");
+        refused(flat.reshape((2, 2)).expect("a square"), &flat, LOOSE, "shape [2, 2], expected [4]");
         refused([1.0, 2.0], [1.0], LOOSE, "shape [2], expected [1]");
         refused(1.0, [1.0], LOOSE, "shape [], expected [1]");
     }

@@ -9,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 #[track_caller]
 pub fn skip_or_fail(what: &str) {
     assert!(!must_run(std::env::var("CI").ok().as_deref()), "{what} is missing, and CI=true lets no test be skipped");
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
         // If standard error is closed, nobody reads the message anyway.
         let _ = writeln!(std::io::stderr(), "tests are skipped: {what} is missing");
     }
 }
+
+/// What was said to be missing.
+static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Whether skipping is forbidden, by the value of `CI`.
 fn must_run(ci: Option<&str>) -> bool {

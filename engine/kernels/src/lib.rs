@@ -6,8 +6,9 @@
 //! side by side from the first layer to the last, so that nothing is ever transposed between layers.
 //!
 //! On a CPU in f32 and bf16 the fast version runs, on CUDA its counterpart in `cuda`; on any other device or type, and
-//! where a gradient is asked for in bf16 or on CUDA, the same function is a chain of candle's own operations. Layers keep their weights packed in the order in which
-//! the innermost loops read them, and drop what they were given after the first call (see [`keep_weights`]).
+//! where a gradient is asked for in bf16 or on CUDA, the same function is a chain of candle's own operations.
+//! Layers keep their weights packed in the order in which the innermost loops read them, in a form for every method in
+//! use (`weights.rs` says what that costs).
 //!
 //! Work is shared over the current rayon pool; in a pool of one thread every operation runs on the calling thread, so
 //! that a trainer can run one replica per core.
@@ -40,7 +41,7 @@ mod recycler;
 pub use recycler::Recycler;
 
 mod product;
-pub use product::Activation;
+pub use product::{Activation, Bf16Products, bf16_products};
 
 mod peak;
 pub use peak::peak;
@@ -56,6 +57,7 @@ mod scratch;
 mod shift;
 mod simd;
 mod upsample;
+mod weights;
 
 #[cfg(all(test, any(target_arch = "x86_64", target_os = "linux")))]
 #[path = "../tests/support/random.rs"]
@@ -63,17 +65,3 @@ mod random;
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
-
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static KEEPS_WEIGHTS: AtomicBool = AtomicBool::new(false);
-
-/// Has layers keep the weights they were given beside the packed ones, for the whole process from now on: a gradient can
-/// then pass through layers that do not learn. Costs their memory twice.
-pub fn keep_weights() {
-    KEEPS_WEIGHTS.store(true, Ordering::Relaxed);
-}
-
-fn keeps_weights() -> bool {
-    KEEPS_WEIGHTS.load(Ordering::Relaxed)
-}

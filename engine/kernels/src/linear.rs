@@ -1,37 +1,37 @@
 //! Linear layers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::element::Element;
 use crate::gemm::{Matrix, gemm};
 use crate::host::with_element;
-use crate::product::{
-    Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows, with_rows_for,
-};
-use crate::{Extras, cuda, host, keeps_weights, parallel, reference, shift};
+use crate::product::{Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows_for};
+use crate::weights::Weights;
+use crate::{Extras, cuda, host, parallel, reference, shift};
 
 /// `y = x Wᵀ + b` with its weights.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weights: Arc<Mutex<Weights>>,
+    weights: Arc<Weights<Key, Packed>>,
     bias: Option<Tensor>,
     /// (output, input)
     shape: (usize, usize),
 }
 
-#[derive(Debug)]
-struct Weights {
-    given: Option<Tensor>,
-    packed: Option<Arc<Packed>>,
+/// What the packed weights depend on.
+#[derive(Debug, PartialEq)]
+struct Key {
+    kind: Kind,
+    gated: bool,
 }
 
 impl Linear {
     /// With weights (output, input) and bias (output).
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let shape = weight.dims2()?;
-        Ok(Self { weights: Arc::new(Mutex::new(Weights { given: Some(weight), packed: None })), bias, shape })
+        Ok(Self { weights: Arc::new(Weights::new(weight)), bias, shape })
     }
 
     /// Values of a result.
@@ -39,18 +39,15 @@ impl Linear {
         self.shape.0
     }
 
-    /// (…, input) to (…, output), with `extras` folded in; an activation is the same at every call of one layer.
-    /// Gradients for the input, the weights and the bias where one of them is a variable or comes from one.
+    /// (…, input) to (…, output), with `extras` folded in. Gradients for the input, the weights and the bias if one of
+    /// them is a variable or comes from one.
     pub fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
         let (outputs, inputs) = self.shape;
         if x.dim(D::Minus1)? != inputs || extras.shift.is_some() {
             bail!("linear: weights ({outputs}, {inputs}) do not suit {:?}", x.shape());
         }
-        let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = weights.given.clone();
-        drop(weights);
         let learns = host::in_graph(&[x])
-            || given.as_ref().is_some_and(Tensor::track_op)
+            || self.weights.in_graph()
             || extras.residual.is_some_and(Tensor::track_op);
         match host::fast(&[x]) {
             Some(dtype) if !learns => {
@@ -58,9 +55,7 @@ impl Linear {
                 with_element!(dtype, E => self.infer::<E>(&packed, x, &extras))
             }
             _ => {
-                let Some(weight) = given else {
-                    bail!("linear: a gradient is asked for through weights that were packed: see keep_weights")
-                };
+                let weight = self.weights.given()?;
                 if !learns && cuda::fit(&[x, &weight]) {
                     return cuda::linear(x, &weight, self.bias.as_ref(), &extras);
                 }
@@ -78,25 +73,13 @@ impl Linear {
     }
 
     fn packed(&self, x: &Tensor, gated: bool) -> Result<Arc<Packed>> {
-        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(packed) = &weights.packed {
-            return Ok(packed.clone());
-        }
-        let Some(given) = &weights.given else { bail!("linear: the weights are gone") };
         let (outputs, inputs) = self.shape;
         if gated && outputs % 2 == 1 {
             bail!("linear: {outputs} outputs do not divide into values and gates");
         }
         let kind = if x.dtype() == DType::BF16 { Kind::bf16() } else { Kind::F32 };
         let columns = if gated { outputs / 2 } else { outputs };
-        let packed = Arc::new(with_rows(given, |read| {
-            Packed::new(kind, (1, inputs, columns), gated, |column, values| read(column * inputs, values))
-        })?);
-        weights.packed = Some(packed.clone());
-        if !keeps_weights() {
-            weights.given = None;
-        }
-        Ok(packed)
+        self.weights.form(Key { kind, gated }, |read| Packed::new(kind, (1, inputs, columns), gated, read))
     }
 
     fn infer<E: Element>(&self, packed: &Packed, x: &Tensor, extras: &Extras<'_>) -> Result<Tensor> {
@@ -142,6 +125,10 @@ impl Linear {
 
 /// Rows that one task multiplies.
 const BLOCK: usize = 256;
+
+/// Outputs whose weights' gradients are one task's. Not a share of the threads: the order of a sum, and with it the last
+/// bits, may depend on how many rows a product has.
+const OUTPUTS: usize = 64;
 
 /// `x` (…, input) with `weight` (output, input), and a bias (output) where there is one; f32 on the CPU, with gradients.
 struct Training;
@@ -191,14 +178,13 @@ impl Training {
                 let mut dw = vec![0.0f32; outputs * inputs];
                 let target = parallel::Shared::new(&mut dw);
                 host::with::<f32, _>(x, |x| {
-                    let parts = parallel::threads().min(outputs);
-                    parallel::for_each(parts, |part| {
-                        let (from, to) = (part * outputs / parts, (part + 1) * outputs / parts);
+                    parallel::for_each(outputs.div_ceil(OUTPUTS), |block| {
+                        let (first, count) = (block * OUTPUTS, OUTPUTS.min(outputs - block * OUTPUTS));
                         #[allow(unsafe_code)]
-                        // SAFETY: every part of the outputs belongs to one task.
-                        let dw = unsafe { target.slice(from * inputs, (to - from) * inputs) };
-                        let dy = Matrix::rows(&dy[from..], outputs).transposed();
-                        gemm((to - from, inputs, rows), dw, inputs, false, 1.0, dy, Matrix::rows(x, inputs));
+                        // SAFETY: every block of outputs belongs to one task.
+                        let dw = unsafe { target.slice(first * inputs, count * inputs) };
+                        let dy = Matrix::rows(&dy[first..], outputs).transposed();
+                        gemm((count, inputs, rows), dw, inputs, false, 1.0, dy, Matrix::rows(x, inputs));
                     });
                     Ok(())
                 })?;

@@ -16,27 +16,22 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync + Send) {
     }
 }
 
-/// Like [`for_each`], and adds up the f32 buffers of length `len` that the tasks write into.
+/// Like [`for_each`], and adds up the f32 buffers of length `len` that the tasks write into, in the tasks' order: the sum
+/// does not depend on the number of threads.
 pub(crate) fn sum_over(count: usize, len: usize, task: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
-    if count <= 1 || threads() == 1 {
-        let mut sum = vec![0.0; len];
-        (0..count).for_each(|index| task(index, &mut sum));
-        return sum;
+    let mut parts = vec![0.0; count.max(1) * len];
+    let target = Shared::new(&mut parts);
+    for_each(count, |index| {
+        #[allow(unsafe_code)]
+        // SAFETY: every task has a buffer of its own.
+        task(index, unsafe { target.slice(index * len, len) });
+    });
+    let (sum, rest) = parts.split_at_mut(len);
+    for part in rest.chunks_exact(len.max(1)) {
+        sum.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
     }
-    (0..count)
-        .into_par_iter()
-        .fold(
-            || vec![0.0; len],
-            |mut sum, index| {
-                task(index, &mut sum);
-                sum
-            },
-        )
-        .reduce_with(|mut a, b| {
-            a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
-            a
-        })
-        .unwrap_or_else(|| vec![0.0; len])
+    parts.truncate(len);
+    parts
 }
 
 /// A slice that several tasks write to at once, each to a part of its own.

@@ -4,6 +4,8 @@
 use candle_core::{DType, Result, Tensor};
 use instaflow_test_support::{Tolerance, assert_close_case};
 
+mod same_bits;
+
 use crate::product::FORCED_PAIRS;
 use crate::random::random;
 use crate::simd::tests::with_every_level;
@@ -181,26 +183,6 @@ fn attention() -> Result<()> {
                 |i| crate::attention(&i[0], &i[1], &i[2], heads, 1.3, causal),
                 |i| reference::attention(&i[0], &i[1], &i[2], heads, 1.3, causal),
             )?;
-        }
-    }
-    Ok(())
-}
-
-/// How many blocks a convolution's tiles make depends on the number of threads, what comes out of it does not.
-#[test]
-fn tiles_do_not_depend_on_the_number_of_threads() -> Result<()> {
-    for (height, width, channels, out) in [(3, 5, 4, 7), (33, 31, 18, 130), (64, 64, 5, 33)] {
-        let x = random(&[1, height, width, channels], 1)?;
-        let weight = random(&[out, channels, 3, 3], 2)?;
-        for method in [Method::WinogradF2, Method::WinogradF4] {
-            let layer = Conv2d::new(weight.clone(), None)?.by(method);
-            let with = |threads| {
-                pool(threads).install(|| layer.forward(&x, Extras::default())?.flatten_all()?.to_vec1::<f32>())
-            };
-            let one = with(1)?;
-            for threads in [2, 5, 16] {
-                assert_eq!(with(threads)?, one, "{method:?}, {height}x{width}, {threads} threads");
-            }
         }
     }
     Ok(())

@@ -173,7 +173,6 @@ mod tests {
             state.insert(format!("net.slice{slice}.{layer}.bias"), random(&shape[..1])?);
             state.insert(format!("lin{}.model.1.weight", slice - 1), random(&[1, shape[0], 1, 1])?.abs()?);
         }
-        instaflow_kernels::keep_weights();
         let lpips = Lpips::new(&state, &Device::Cpu)?;
         assert_eq!(lpips.name(), "LPIPS (AlexNet)");
         let picture = Var::rand(-1f32, 1.0, (1, 3, 64, 64), &Device::Cpu)?;

@@ -45,8 +45,6 @@ pub enum FeatureDistance {
 impl FeatureDistance {
     /// LPIPS where the run was given its weights, else the classifier that it has trained.
     pub fn open(run: &Run) -> Result<Self> {
-        // Gradients pass through its weights, and through the decoder's before it, and none of them learns.
-        instaflow_kernels::keep_weights();
         if let Some(path) = &run.lpips {
             return Ok(Self::Lpips(Lpips::read(path, &run.device)?));
         }

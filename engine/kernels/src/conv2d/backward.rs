@@ -1,5 +1,7 @@
 //! Gradients of a convolution, in f32.
 
+use std::ops::Range;
+
 use super::Method;
 use super::geometry::Geometry;
 use super::winograd::{self, Tile};
@@ -73,21 +75,27 @@ pub(super) fn weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         padded
     });
     let dy = padded.as_deref().unwrap_or(dy);
-    let chunks = g.pixels().div_ceil(PIXELS);
-    let parts = parallel::threads().min(chunks);
     let zeros = vec![0.0f32; g.channels];
-    // (taps, C, width)
-    let sums = parallel::sum_over(parts, g.taps() * g.channels * width, |part, sums| {
+    // (taps, C, width): a thread sums some of the rows over all pixels, so that no sum depends on how many threads there are.
+    let mut sums = vec![0.0f32; g.taps() * g.channels * width];
+    let target = parallel::Shared::new(&mut sums);
+    let (rows, parts) = (g.taps() * g.channels, parallel::threads());
+    parallel::for_each(parts, |part| {
+        let (from, to) = (part * rows / parts, (part + 1) * rows / parts);
         let mut found = vec![zeros.as_ptr(); g.taps() * PIXELS];
-        for chunk in part * chunks / parts..(part + 1) * chunks / parts {
-            let first = chunk * PIXELS;
+        for first in (0..g.pixels()).step_by(PIXELS) {
             let count = PIXELS.min(g.pixels() - first);
             g.walk(first, count, |row, tap, pixel| {
                 found[tap * PIXELS + row] = pixel.map_or(zeros.as_ptr(), |pixel| x[pixel * g.channels..].as_ptr());
             });
-            for (tap, sums) in sums.chunks_exact_mut(g.channels * width).enumerate() {
+            for tap in from / g.channels..to.div_ceil(g.channels) {
+                let start = tap * g.channels;
+                let channels = from.max(start) - start..to.min(start + g.channels) - start;
+                #[allow(unsafe_code)]
+                // SAFETY: every row belongs to one task.
+                let sums = unsafe { target.slice((start + channels.start) * width, channels.len() * width) };
                 let (x, dy) = (&found[tap * PIXELS..][..count], &dy[first * width..]);
-                simd::dispatch(Outer { x, dy, channels: g.channels, width, sums });
+                simd::dispatch(Outer { x, dy, channels, width, sums });
             }
         }
     });
@@ -107,7 +115,8 @@ pub(super) struct Outer<'a> {
     pub x: &'a [*const f32],
     /// (pixels, width)
     pub dy: &'a [f32],
-    pub channels: usize,
+    /// Which of the pixels' channels.
+    pub channels: Range<usize>,
     /// A multiple of the vectors' length.
     pub width: usize,
     /// (channels, width), added to.
@@ -144,9 +153,9 @@ impl Outer<'_> {
     #[inline(always)]
     unsafe fn columns<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self, column: usize) {
         let mut channel = 0;
-        while channel < self.channels {
+        while channel < self.channels.len() {
             unsafe {
-                if channel + ROWS <= self.channels {
+                if channel + ROWS <= self.channels.len() {
                     self.tile::<S, ROWS, VECTORS>(channel, column);
                     channel += ROWS;
                 } else {
@@ -175,7 +184,7 @@ impl Outer<'_> {
                 }
                 dy = dy.wrapping_add(self.width);
                 for (row, acc) in acc.iter_mut().enumerate() {
-                    let a = S::splat(*pixel.add(channel + row));
+                    let a = S::splat(*pixel.add(self.channels.start + channel + row));
                     for (acc, b) in acc.iter_mut().zip(&b) {
                         *acc = S::mul_add(a, *b, *acc);
                     }

@@ -3,21 +3,21 @@
 
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::product::{Contiguous, Epilogue, Kind, Packed, Rows, product};
+use crate::product::{Contiguous, Epilogue, Kind, Packed, ReadRow, Rows, product};
 
-/// Packs weights (O, C, kh, kw), read by `read(first value, to)`.
+/// Packs weights (O, C, kh, kw).
 pub(crate) fn pack(
     kind: Kind,
     (out_channels, channels, kh, kw): (usize, usize, usize, usize),
-    read: &(dyn Fn(usize, &mut [f32]) + Sync),
+    read: ReadRow<'_>,
 ) -> Packed {
     let taps = kh * kw;
     Packed::new(kind, (taps, channels, out_channels), false, |column, values| {
         if taps == 1 {
-            return read(column * channels, values);
+            return read(column, values);
         }
         let mut row = vec![0.0; channels * taps];
-        read(column * channels * taps, &mut row);
+        read(column, &mut row);
         for (channel, places) in row.chunks_exact(taps).enumerate() {
             for (tap, value) in places.iter().enumerate() {
                 values[tap * channels + channel] = *value;

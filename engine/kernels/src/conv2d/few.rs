@@ -7,7 +7,7 @@ use super::direct::Pixels;
 use super::geometry::Geometry;
 use crate::element::Element;
 use crate::parallel;
-use crate::product::{Epilogue, Kind, Rows};
+use crate::product::{Epilogue, Kind, ReadRow, Rows};
 use crate::simd::{self, Simd, Task};
 
 /// Most channels of a result.
@@ -30,6 +30,13 @@ pub(crate) struct Few {
     vectors: usize,
 }
 
+impl Few {
+    /// Memory that the weights take.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.words.as_slice())
+    }
+}
+
 /// Whether this way is made for it: few results, and pixels of whole vectors.
 pub(crate) fn fits(g: &Geometry, kind: Kind) -> bool {
     g.out_channels <= MOST && g.channels.is_multiple_of(values(kind))
@@ -40,14 +47,14 @@ fn values(kind: Kind) -> usize {
     simd::lanes() * kind.values_per_word()
 }
 
-/// Lays out weights (O, C, kh, kw), read by `read(first value, to)`.
-pub(crate) fn pack(g: &Geometry, kind: Kind, read: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Few {
+/// Lays out weights (O, C, kh, kw).
+pub(crate) fn pack(g: &Geometry, kind: Kind, read: ReadRow<'_>) -> Few {
     let (taps, lanes, outputs) = (g.taps(), simd::lanes(), g.out_channels);
     let (pairs, vectors) = (kind == Kind::Bf16Pairs, g.channels / values(kind));
     let mut words = vec![0; taps * vectors * outputs * lanes];
     let mut row = vec![0.0; g.channels * taps];
     for output in 0..outputs {
-        read(output * row.len(), &mut row);
+        read(output, &mut row);
         for tap in 0..taps {
             let weight = |channel: usize| row[channel * taps + tap];
             for vector in 0..vectors {

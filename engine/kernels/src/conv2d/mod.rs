@@ -1,14 +1,15 @@
 //! 2-D convolution, in one of two ways: as one product over the pixels (`direct`, or `few` where there are hardly any
 //! results), or with fewer multiplications on transformed tiles (`winograd`). Images are (B, H, W, C).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::element::Element;
 use crate::host::with_element;
-use crate::product::{Activation, Epilogue, Kind, Packed, RowsFor, Target, with_rows, with_rows_for};
-use crate::{Extras, cuda, host, keeps_weights, reference, shift};
+use crate::product::{Activation, Epilogue, Kind, Packed, ReadRow, RowsFor, Target, with_rows_for};
+use crate::weights::{self, Weights};
+use crate::{Extras, cuda, host, reference, shift};
 
 mod backward;
 mod direct;
@@ -22,7 +23,7 @@ use winograd::Tile;
 /// A convolution with its weights: cross-correlation, as everywhere in this field, with dilation and groups of one.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    weights: Arc<Mutex<Weights>>,
+    weights: Arc<Weights<Algorithm, Form>>,
     bias: Option<Tensor>,
     /// (O, C, kh, kw)
     shape: (usize, usize, usize, usize),
@@ -43,13 +44,15 @@ pub enum Method {
     WinogradF4,
 }
 
-#[derive(Debug)]
-struct Weights {
-    given: Option<Tensor>,
-    packed: Option<Arc<Form>>,
+/// How weights are laid out and multiplied: a [`Method`] in one arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Algorithm {
+    Direct(Kind),
+    Few(Kind),
+    Winograd(Tile, Kind),
 }
 
-/// Weights laid out for one of the ways.
+/// Weights laid out for an [`Algorithm`].
 #[derive(Debug)]
 enum Form {
     Direct(Packed),
@@ -57,12 +60,28 @@ enum Form {
     Winograd(Tile, Packed),
 }
 
+impl weights::Form for Form {
+    fn as_packed(&self) -> Option<&Packed> {
+        match self {
+            Self::Direct(packed) => Some(packed),
+            Self::Few(_) | Self::Winograd(..) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Direct(packed) | Self::Winograd(_, packed) => packed.bytes(),
+            Self::Few(few) => few.bytes(),
+        }
+    }
+}
+
 impl Conv2d {
     /// With weights (O, C, kh, kw) and bias (O); "same" padding, stride 1.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let shape = weight.dims4()?;
         let padding = (shape.2 / 2, shape.2 / 2);
-        let weights = Arc::new(Mutex::new(Weights { given: Some(weight), packed: None }));
+        let weights = Arc::new(Weights::new(weight));
         Ok(Self { weights, bias, shape, stride: 1, padding, upsample: false, method: None })
     }
 
@@ -78,7 +97,7 @@ impl Conv2d {
         Self { upsample: true, ..self }
     }
 
-    /// The same layer by this method instead of the one that suits the first image best. Only a 3×3 kernel with stride 1
+    /// The same layer by this method instead of the one that suits an image best. Only a 3×3 kernel with stride 1
     /// has tiles.
     #[must_use]
     pub fn by(self, method: Method) -> Self {
@@ -88,27 +107,23 @@ impl Conv2d {
     /// (B, H, W, C) to (B, H', W', O), with `extras` folded in. Gradients for the image, the weights and the bias where
     /// one of them is a variable or comes from one.
     pub fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
-        let geometry = Geometry::new(x.shape(), self.shape, self.stride, self.padding, self.upsample)?;
-        let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = weights.given.clone();
-        drop(weights);
+        let geometry = self.geometry(x)?;
         let learns = host::in_graph(&[x])
-            || given.as_ref().is_some_and(Tensor::track_op)
+            || self.weights.in_graph()
             || extras.residual.is_some_and(Tensor::track_op)
             || extras.shift.is_some_and(Tensor::track_op);
         match host::fast(&[x]) {
             Some(dtype) if !learns => {
-                let form = self.packed(&geometry, x)?;
+                let algorithm = Algorithm::new(&geometry, self.method(x)?, dtype == DType::BF16);
+                let form = self.weights.form(algorithm, |read| Form::pack(algorithm, &geometry, read))?;
                 let y = with_element!(dtype, E => infer::<E>(&geometry, &form, x, self.bias.as_ref(), &extras)?);
                 Ok(y)
             }
             fast => {
-                let Some(weight) = given else {
-                    bail!("conv2d: a gradient is asked for through weights that were packed: see keep_weights")
-                };
+                let weight = self.weights.given()?;
                 if !learns && cuda::fit(&[x, &weight]) {
                     let weight = cuda::rows_of_channels(&weight)?;
-                    self.weights.lock().unwrap_or_else(PoisonError::into_inner).given = Some(weight.clone());
+                    self.weights.replace(weight.clone());
                     return cuda::conv2d(&geometry, x, &weight, self.bias.as_ref(), &extras);
                 }
                 let y = if fast == Some(DType::F32) && weight.dtype() == DType::F32 && weight.device().is_cpu() {
@@ -130,29 +145,29 @@ impl Conv2d {
         }
     }
 
-    /// The weights in the form that suits an image of this size best: chosen once, at the first image.
-    fn packed(&self, g: &Geometry, x: &Tensor) -> Result<Arc<Form>> {
-        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(packed) = &weights.packed {
-            return Ok(packed.clone());
-        }
-        let Some(given) = &weights.given else { bail!("conv2d: the weights are gone") };
-        let bf16 = x.dtype() == DType::BF16;
-        let method = self.method.unwrap_or_else(|| best_method(g, bf16));
+    /// How an image of this shape and type is convolved where no gradient is asked for: it depends on nothing else, so that
+    /// the same image gives the same numbers whatever came before it.
+    pub fn method(&self, x: &Tensor) -> Result<Method> {
+        let g = self.geometry(x)?;
+        let method = self.method.unwrap_or_else(|| best_method(&g, x.dtype() == DType::BF16));
         if method != Method::Direct && (g.kernel != (3, 3) || g.stride != 1) {
             bail!("conv2d: only a 3×3 kernel with stride 1 has tiles");
         }
-        let packed = Arc::new(with_rows(given, |read| Form::new(g, method, bf16, read))?);
-        weights.packed = Some(packed.clone());
-        if !keeps_weights() {
-            weights.given = None;
-        }
-        Ok(packed)
+        Ok(method)
+    }
+
+    /// Bytes that its weights take now: as they were given, and packed in every form that is in use.
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    fn geometry(&self, x: &Tensor) -> Result<Geometry> {
+        Geometry::new(x.shape(), self.shape, self.stride, self.padding, self.upsample)
     }
 }
 
-impl Form {
-    fn new(g: &Geometry, method: Method, bf16: bool, read: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Self {
+impl Algorithm {
+    fn new(g: &Geometry, method: Method, bf16: bool) -> Self {
         let tiles = |tile: Tile| {
             let kind = match tile {
                 _ if !bf16 => Kind::F32,
@@ -162,16 +177,27 @@ impl Form {
                 // f16 keeps transformed weights closer than bf16 keeps plain ones, in half the memory of f32.
                 _ => Kind::F16Weights,
             };
-            Self::Winograd(tile, winograd::pack(tile, kind, (g.out_channels, g.channels), read))
+            Self::Winograd(tile, kind)
         };
         match method {
             Method::WinogradF2 => tiles(Tile::Two),
             Method::WinogradF4 => tiles(Tile::Four),
             Method::Direct => {
                 let kind = if bf16 { Kind::bf16() } else { Kind::F32 };
-                if few::fits(g, kind) {
-                    return Self::Few(few::pack(g, kind, read));
-                }
+                if few::fits(g, kind) { Self::Few(kind) } else { Self::Direct(kind) }
+            }
+        }
+    }
+}
+
+impl Form {
+    fn pack(algorithm: Algorithm, g: &Geometry, read: ReadRow<'_>) -> Self {
+        match algorithm {
+            Algorithm::Winograd(tile, kind) => {
+                Self::Winograd(tile, winograd::pack(tile, kind, (g.out_channels, g.channels), read))
+            }
+            Algorithm::Few(kind) => Self::Few(few::pack(g, kind, read)),
+            Algorithm::Direct(kind) => {
                 let (kh, kw) = g.kernel;
                 Self::Direct(direct::pack(kind, (g.out_channels, g.channels, kh, kw), read))
             }
@@ -341,8 +367,8 @@ impl CustomOp3 for Training {
 
 /// The plain convolution of slices, weights (O, C, kh, kw) packed on the way.
 fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let form =
-        Form::new(g, best_method(g, false), false, &|first, to| to.copy_from_slice(&weight[first..first + to.len()]));
+    let algorithm = Algorithm::new(g, best_method(g, false), false);
+    let form = Form::pack(algorithm, g, &|row, to| to.copy_from_slice(&weight[row * to.len()..][..to.len()]));
     let len = g.out_shape().elem_count();
     let mut out = Vec::new();
     let epilogue = Epilogue {

@@ -12,7 +12,7 @@ use half::bf16;
 use super::backward::Outer;
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS};
+use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, ReadRow};
 use crate::simd::{self, Simd, Task, vectorized};
 use crate::{parallel, scratch};
 
@@ -60,16 +60,16 @@ impl Tile {
     }
 }
 
-/// Transforms and packs weights (O, C, 3, 3), read by `read(first value, to)`.
+/// Transforms and packs weights (O, C, 3, 3).
 pub(crate) fn pack(
     tile: Tile,
     kind: Kind,
     (out_channels, channels): (usize, usize),
-    read: &(dyn Fn(usize, &mut [f32]) + Sync),
+    read: ReadRow<'_>,
 ) -> Packed {
     Packed::new(kind, (tile.values(), channels, out_channels), false, |column, values| {
         scratch::with(9 * channels, |row| {
-            read(column * 9 * channels, row);
+            read(column, row);
             transform_weights(tile.weight_transform(), row, channels, values);
         });
     })
@@ -210,7 +210,7 @@ pub(crate) fn weight_gradient(tile: Tile, g: &Geometry, x: &[f32], dy: &[f32]) -
                     // SAFETY: every value has sums of its own.
                     let sums = unsafe { target.slice(value * channels * width, channels * width) };
                     let dy = &gradient.read()[value * count * width..][..count * width];
-                    simd::dispatch(Outer { x: &rows, dy, channels, width, sums });
+                    simd::dispatch(Outer { x: &rows, dy, channels: 0..channels, width, sums });
                 });
             }
         });

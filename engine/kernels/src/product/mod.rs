@@ -9,11 +9,12 @@ use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
 
 mod pack;
-pub(crate) use pack::{Packed, Panel, with_rows};
+pub(crate) use pack::{Packed, Panel, ReadRow, with_rows};
 
 mod tile;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) use tile::FORCED_PAIRS;
+pub use tile::{Bf16Products, bf16_products};
 pub(crate) use tile::{Block, Kind};
 
 mod rows;

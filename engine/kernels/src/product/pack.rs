@@ -1,6 +1,6 @@
 //! Weights laid out in the order in which the innermost loops read them.
 
-use candle_core::{DType, Device, Result, Storage, Tensor, bail};
+use candle_core::{DType, Result, Storage, Tensor, bail};
 use half::{bf16, f16};
 
 use super::tile::Kind;
@@ -107,6 +107,42 @@ impl Packed {
         packed
     }
 
+    /// Whether every weight is what it was, where weights of that type were packed.
+    pub(crate) fn is_exact(&self, given: DType) -> bool {
+        match self.kind {
+            Kind::F32 => true,
+            Kind::Bf16Pairs | Kind::Bf16Weights => given == DType::BF16,
+            Kind::F16Weights => given == DType::F16,
+        }
+    }
+
+    /// Writes row `row` of the weights (O, depth, taps) that were packed: the way back of [`Packed::new`].
+    pub(crate) fn unpack(&self, row: usize, to: &mut [f32]) {
+        let (gate, column) = (row / self.columns, row % self.columns);
+        let panel = &self.panels[self.panels.partition_point(|panel| panel.first <= column) - 1];
+        let width = panel.vectors * simd::lanes();
+        // A gated panel's right half holds the gates.
+        let lane = gate * width / 2 + column - panel.first;
+        let data = &self.data[panel.offset / 4..];
+        let half = |index: usize| (data[index / 2] >> (16 * (index % 2))) as u16;
+        for tap in 0..self.taps {
+            for at in 0..self.depth {
+                let word = (tap * self.words() + at / self.kind.values_per_word()) * width + lane;
+                to[at * self.taps + tap] = match self.kind {
+                    Kind::F32 => f32::from_bits(data[word]),
+                    Kind::Bf16Pairs => bf16::from_bits(half(2 * word + at % 2)).to_f32(),
+                    Kind::Bf16Weights => bf16::from_bits(half(word)).to_f32(),
+                    Kind::F16Weights => f16::from_bits(half(word)).to_f32(),
+                };
+            }
+        }
+    }
+
+    /// Memory that the weights take.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.data.as_slice())
+    }
+
     /// Words of a row, one tap.
     pub(crate) fn words(&self) -> usize {
         self.depth.div_ceil(self.kind.values_per_word())
@@ -166,28 +202,30 @@ unsafe impl Send for Address {}
 // SAFETY: as above.
 unsafe impl Sync for Address {}
 
-/// Rows of a weight tensor on the CPU, in any float type, as f32. `f` is given a reader: `read(first value, to)`.
-pub(crate) fn with_rows<R>(weight: &Tensor, f: impl FnOnce(&(dyn Fn(usize, &mut [f32]) + Sync)) -> R) -> Result<R> {
+/// Reads a row of weights (O, …) as f32: `read(row, to)`.
+pub(crate) type ReadRow<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
+/// Calls `f` with a reader of the rows of a weight tensor on the CPU, in any float type.
+pub(crate) fn with_rows<R>(weight: &Tensor, f: impl FnOnce(ReadRow<'_>) -> R) -> Result<R> {
     let weight = weight.contiguous()?;
-    if !matches!(weight.device(), Device::Cpu) {
-        bail!("only weights on the CPU are packed");
-    }
     let (storage, layout) = weight.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("only weights on the CPU are packed") };
-    let (from, to) = (layout.start_offset(), layout.start_offset() + layout.shape().elem_count());
+    let values = layout.start_offset()..layout.start_offset() + layout.shape().elem_count();
     Ok(match weight.dtype() {
         DType::F32 => {
-            let values = &storage.as_slice::<f32>()?[from..to];
-            f(&|first, to| to.copy_from_slice(&values[first..first + to.len()]))
+            let values = &storage.as_slice::<f32>()?[values];
+            f(&|row, to| to.copy_from_slice(&values[row * to.len()..][..to.len()]))
         }
-        DType::BF16 => {
-            let values = &storage.as_slice::<bf16>()?[from..to];
-            f(&|first, to| to.iter_mut().zip(&values[first..]).for_each(|(to, value)| *to = value.to_f32()))
-        }
-        DType::F16 => {
-            let values = &storage.as_slice::<f16>()?[from..to];
-            f(&|first, to| to.iter_mut().zip(&values[first..]).for_each(|(to, value)| *to = value.to_f32()))
-        }
+        DType::BF16 => f(&widened(&storage.as_slice::<bf16>()?[values], bf16::to_f32)),
+        DType::F16 => f(&widened(&storage.as_slice::<f16>()?[values], f16::to_f32)),
         other => bail!("weights of the type {other:?} are unknown"),
     })
+}
+
+/// A reader of rows that makes f32 of each value.
+fn widened<T: Copy>(values: &[T], widen: impl Fn(T) -> f32) -> impl Fn(usize, &mut [f32]) {
+    move |row, to| {
+        let values = &values[row * to.len()..][..to.len()];
+        to.iter_mut().zip(values).for_each(|(to, value)| *to = widen(*value));
+    }
 }

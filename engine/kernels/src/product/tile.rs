@@ -26,17 +26,35 @@ thread_local! {
     pub(crate) static FORCED_PAIRS: std::cell::Cell<Option<bool>> = const { std::cell::Cell::new(None) };
 }
 
+/// How this processor multiplies numbers of bf16. Which of the two it is changes the last bits of what comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bf16Products {
+    /// Two at a time, by an instruction made for that.
+    Pairs,
+    /// Widened to f32.
+    Widened,
+}
+
+/// How this processor multiplies numbers of bf16: in pairs if it multiplies them faster than f32 (having the instruction
+/// says little). Measured at the first call, in two milliseconds, and the same from then on until the process ends.
+pub fn bf16_products() -> Bf16Products {
+    static CHOICE: OnceLock<Bf16Products> = OnceLock::new();
+    *CHOICE.get_or_init(|| {
+        if peak::pairs_per_multiply_add() > 0.6 { Bf16Products::Pairs } else { Bf16Products::Widened }
+    })
+}
+
 impl Kind {
-    /// Suits rows and weights of bf16: pairs where the processor multiplies them faster than f32 (measured once: on some it
-    /// has the instruction and is no faster by it), else rows widened to f32.
+    /// Suits rows and weights of bf16, by [`bf16_products`].
     pub(crate) fn bf16() -> Self {
-        static PAIRS: OnceLock<bool> = OnceLock::new();
         #[cfg(test)]
         if let Some(pairs) = FORCED_PAIRS.get() {
             return if pairs { Self::Bf16Pairs } else { Self::Bf16Weights };
         }
-        let pairs = *PAIRS.get_or_init(|| peak::pairs_per_multiply_add() > 0.6);
-        if pairs { Self::Bf16Pairs } else { Self::Bf16Weights }
+        match bf16_products() {
+            Bf16Products::Pairs => Self::Bf16Pairs,
+            Bf16Products::Widened => Self::Bf16Weights,
+        }
     }
 
     /// Values of a row in one word.

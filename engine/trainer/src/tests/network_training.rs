@@ -130,7 +130,6 @@ fn the_right_velocity_ends_at_the_latents() -> Result<()> {
 /// Following the gradient of the distance brings a picture nearer, in features that no one has trained, too.
 #[test]
 fn the_distance_of_features_leads_to_the_picture() -> Result<()> {
-    instaflow_kernels::keep_weights();
     let sizes = Config::toy().sizes;
     let parameters = Parameters::seeded(7, &Device::Cpu);
     let classifier = Classifier::new(&parameters.builder(), &sizes)?;

@@ -220,9 +220,26 @@ fn any_number_of_threads_gives_the_same() -> Result<()> {
         let inputs = [random(&[b, h, w, 18], 1)?, random(&[17, 18, 3, 3], 2)?, random(&[17], 3)?];
         let conv = |i: &[Var]| convolution(i)?.forward(&i[0], Extras::default());
         let plain = |i: &[Var]| plain::conv2d(&i[0], &i[1], 1, (1, 1), false)?.broadcast_add(&i[2]);
-        for threads in [1, 3, 8] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-            check(&format!("conv2d {b}x{h}x{w}, {threads} threads"), &inputs, |i| pool.install(|| conv(i)), plain)?;
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+        // The result and every gradient, bit for bit.
+        let bits = |threads| {
+            pool(threads).install(|| {
+                let y = conv(&inputs)?;
+                let gradients = (&y * random(y.dims(), 99)?.as_tensor())?.sum_all()?.backward()?;
+                let gradients = inputs.iter().map(|input| gradients.get(input).expect("a gradient"));
+                let values = [&y].into_iter().chain(gradients).map(|t| t.flatten_all()?.to_vec1::<f32>());
+                Ok(values.collect::<Result<Vec<_>>>()?.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            })
+        };
+        let alone: Result<Vec<u32>> = bits(1);
+        let alone = alone?;
+        for threads in [2, 3, 5, 8, 16] {
+            let what = format!("conv2d {b}x{h}x{w}, {threads} threads");
+            let found = bits(threads)?;
+            assert_eq!(found.len(), alone.len(), "{what}");
+            let differ = found.iter().zip(&alone).filter(|(a, b)| a != b).count();
+            assert_eq!(differ, 0, "{what}: {differ} of {} values differ from those of one thread", alone.len());
+            check(&what, &inputs, |i| pool(threads).install(|| conv(i)), plain)?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ mod diffusion;
 mod gpu;
 mod networks;
 mod noise;
+mod order;
 mod pipeline;
 mod pocket;
 mod support;

@@ -12,8 +12,7 @@ use instaflow_engine::worker::Engine;
 use instaflow_engine::{Cancel, Result};
 use instaflow_kernels::Conv2d;
 
-/// Pocket, and what is drawn with it: sizes for which its convolutions take different methods, and guidance, which makes
-/// a batch of two.
+/// What Pocket is asked for.
 const PROMPT: &str = "a lake at sunset";
 
 fn request(precision: Precision) -> OpenRequest {
@@ -128,7 +127,7 @@ fn wait(engine: &Engine, id: JobId) {
 
 fn next_end(engine: &Engine) -> (JobId, Outcome) {
     loop {
-        let event = engine.events().recv_timeout(Duration::from_secs(60)).expect("an event");
+        let event = engine.events().recv_timeout(Duration::from_mins(1)).expect("an event");
         if let Event::End { id, outcome, .. } = event {
             return (id, outcome);
         }

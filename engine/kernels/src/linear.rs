@@ -46,9 +46,7 @@ impl Linear {
         if x.dim(D::Minus1)? != inputs || extras.shift.is_some() {
             bail!("linear: weights ({outputs}, {inputs}) do not suit {:?}", x.shape());
         }
-        let learns = host::in_graph(&[x])
-            || self.weights.in_graph()
-            || extras.residual.is_some_and(Tensor::track_op);
+        let learns = host::in_graph(&[x]) || self.weights.in_graph() || extras.residual.is_some_and(Tensor::track_op);
         match host::fast(&[x]) {
             Some(dtype) if !learns => {
                 let packed = self.packed(x, extras.activation == Activation::Geglu)?;

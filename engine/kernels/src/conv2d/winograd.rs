@@ -61,12 +61,7 @@ impl Tile {
 }
 
 /// Transforms and packs weights (O, C, 3, 3).
-pub(crate) fn pack(
-    tile: Tile,
-    kind: Kind,
-    (out_channels, channels): (usize, usize),
-    read: ReadRow<'_>,
-) -> Packed {
+pub(crate) fn pack(tile: Tile, kind: Kind, (out_channels, channels): (usize, usize), read: ReadRow<'_>) -> Packed {
     Packed::new(kind, (tile.values(), channels, out_channels), false, |column, values| {
         scratch::with(9 * channels, |row| {
             read(column, row);

@@ -39,9 +39,11 @@ pub enum Bf16Products {
 /// says little). Measured at the first call, in two milliseconds, and the same from then on until the process ends.
 pub fn bf16_products() -> Bf16Products {
     static CHOICE: OnceLock<Bf16Products> = OnceLock::new();
-    *CHOICE.get_or_init(|| {
-        if peak::pairs_per_multiply_add() > 0.6 { Bf16Products::Pairs } else { Bf16Products::Widened }
-    })
+    *CHOICE.get_or_init(
+        || {
+            if peak::pairs_per_multiply_add() > 0.6 { Bf16Products::Pairs } else { Bf16Products::Widened }
+        },
+    )
 }
 
 impl Kind {

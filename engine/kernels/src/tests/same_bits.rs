@@ -121,8 +121,7 @@ fn a_linear_layer_does_not_remember_other_types() -> Result<()> {
                     for (dtype, activation) in [calls[0], *second, calls[3], *second] {
                         let x = x.to_dtype(dtype)?;
                         let found = layer.forward(&x, Extras::activation(activation))?;
-                        let fresh =
-                            Linear::new(weight.clone(), None)?.forward(&x, Extras::activation(activation))?;
+                        let fresh = Linear::new(weight.clone(), None)?.forward(&x, Extras::activation(activation))?;
                         let what = format!("given {given:?}, {dtype:?}, {activation:?}, pairs {pairs}");
                         assert_same(&what, &bits(&found)?, &bits(&fresh)?);
                     }

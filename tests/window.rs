@@ -6,26 +6,26 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::{Live, Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask, CompareAs, Controls, Show, Theme};
+use instaflow::app::{Answer, Ask, CompareAs, Controls, PaneId, Show, Theme};
 use instaflow_engine::png;
-use instaflow_engine::protocol::{Lane, OpenRequest, Role, Source};
+use instaflow_engine::protocol::{OpenRequest, Role, Source};
 use instaflow_test_support::{Tolerance, assert_close_case};
 
 fn the_prompt_has_the_focus_and_every_key_draws() {
     let mut window = Window::ready(student());
     assert!(window.get_by_label("Prompt").is_focused());
-    let empty = window.picture(Lane::Live).rgb.clone();
+    let empty = window.picture(PaneId::Live).rgb.clone();
 
     window.type_text("a");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "a");
-    assert_ne!(window.picture(Lane::Live).rgb, empty, "another prompt, another picture");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "a");
+    assert_ne!(window.picture(PaneId::Live).rgb, empty, "another prompt, another picture");
 
     for letter in [" ", "s", "n", "o", "w", "y"] {
         window.type_text(letter);
     }
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "a snowy", "the last thing typed is drawn");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "a snowy", "the last thing typed is drawn");
     assert!(window.query_by_label_contains("Key to picture").is_some());
     assert!(window.query_by_label_contains("/77").is_some(), "the token count is shown");
 }
@@ -36,11 +36,11 @@ fn with_live_off_enter_draws() {
     window.get_by_label("Prompt").focus();
     window.type_text("boat");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "", "nothing is drawn unasked");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "", "nothing is drawn unasked");
 
     window.key_press(Key::Enter);
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "boat");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "boat");
     assert_eq!(window.state().controls().prompt, "boat", "Enter does not break the line");
 
     window.key_press_modifiers(Modifiers::SHIFT, Key::Enter);
@@ -50,20 +50,20 @@ fn with_live_off_enter_draws() {
 
 fn the_dice_changes_the_picture_and_the_lock_keeps_it() {
     let mut window = Window::ready(student());
-    let before = window.picture(Lane::Live).clone();
+    let before = window.picture(PaneId::Live).clone();
     window.press("New seed");
     window.settle();
-    let diced = window.picture(Lane::Live).clone();
+    let diced = window.picture(PaneId::Live).clone();
     assert_ne!(diced.settings.seed, before.settings.seed);
     assert_ne!(diced.rgb, before.rgb);
 
     window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.seed, diced.settings.seed, "locked");
+    assert_eq!(window.picture(PaneId::Live).settings.seed, diced.settings.seed, "locked");
     window.press("Lock seed");
     window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     window.settle();
-    assert_ne!(window.picture(Lane::Live).settings.seed, diced.settings.seed, "unlocked");
+    assert_ne!(window.picture(PaneId::Live).settings.seed, diced.settings.seed, "unlocked");
 }
 
 fn comparing_draws_the_teacher_from_the_same_noise() {
@@ -72,7 +72,7 @@ fn comparing_draws_the_teacher_from_the_same_noise() {
     window.press("Compare");
     window.settle();
     assert!(window.query_by_label("Teacher picture").is_some());
-    let (student, teacher) = (window.picture(Lane::Live).clone(), window.picture(Lane::Teacher).clone());
+    let (student, teacher) = (window.picture(PaneId::Live).clone(), window.picture(PaneId::Teacher).clone());
     assert_eq!((student.settings.role, student.settings.steps), (Role::Student, 1));
     assert_eq!((teacher.settings.role, teacher.settings.steps), (Role::Teacher, 25));
     assert_eq!(teacher.settings.prompt, "lake");
@@ -84,7 +84,7 @@ fn comparing_draws_the_teacher_from_the_same_noise() {
     window.get_by_label("Prompt").focus();
     window.type_text("s at night");
     window.settle();
-    assert_eq!(window.picture(Lane::Teacher).settings.prompt, "lakes at night", "drawn again after the pause");
+    assert_eq!(window.picture(PaneId::Teacher).settings.prompt, "lakes at night", "drawn again after the pause");
 
     window.key_press_modifiers(Modifiers::COMMAND, Key::T);
     window.run();
@@ -104,7 +104,7 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
     window.type_text("red fox, \"quoted\", café");
     window.press("New seed");
     window.settle();
-    let drawn = window.picture(Lane::Live).clone();
+    let drawn = window.picture(PaneId::Live).clone();
 
     let path = window.folder().join("fox.png");
     window.will_answer(Answer::Path(path.clone()));
@@ -131,14 +131,14 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
     window.see("Replace my prompt");
     window.press("Replace my prompt");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings, drawn.settings);
-    assert_eq!(window.picture(Lane::Live).rgb, drawn.rgb, "the same settings, the same picture");
+    assert_eq!(window.picture(PaneId::Live).settings, drawn.settings);
+    assert_eq!(window.picture(PaneId::Live).rgb, drawn.rgb, "the same settings, the same picture");
 }
 
 fn an_empty_prompt_is_restored_into_without_a_question() {
     let mut window = Window::ready(student());
     let path = window.folder().join("other.png");
-    let mut picture = window.picture(Lane::Live).clone();
+    let mut picture = window.picture(PaneId::Live).clone();
     "from elsewhere".clone_into(&mut picture.settings.prompt);
     png::save(&path, &picture, true, false).expect("a folder that can be written");
     window.drop_file(&path);
@@ -182,10 +182,10 @@ fn a_stopped_picture_is_said_to_be_one() {
         window.settle();
     }
     assert!(window.get_by_label("Prompt").is_focused());
-    assert_ne!(window.picture(Lane::Live).settings.prompt, typed);
+    assert_ne!(window.picture(PaneId::Live).settings.prompt, typed);
     window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, typed);
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, typed);
     assert!(window.query_by_label("Stopped: Ctrl+Enter draws").is_none());
     let picture = window.get_by_label("Student picture").accesskit_node().description();
     assert_eq!(picture, Some(format!("{typed}, seed 0")));
@@ -204,7 +204,7 @@ fn a_wrong_folder_is_a_message_that_stays_until_dismissed() {
 
     window.type_text("still drawing");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "still drawing", "the model that was open stays open");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "still drawing", "the model that was open stays open");
     assert_eq!(window.errors().len(), 1, "the message stays");
     let dismiss = format!("Dismiss: {}", window.errors()[0]);
     window.press(&dismiss);
@@ -218,19 +218,19 @@ fn a_folder_that_does_not_open_gives_way_to_pocket_and_is_not_tried_again() {
     window.type_text("hello");
     assert!(window.query_by_label_contains("Ctrl+O").is_some(), "it says how to open a model");
     window.settle();
-    let shown = window.picture(Lane::Live);
+    let shown = window.picture(PaneId::Live);
     assert_eq!((shown.settings.prompt.as_str(), shown.model.as_str()), ("hello", "Pocket"));
     let mut window = window.reopen();
-    assert_eq!((window.errors(), window.picture(Lane::Live).model.as_str()), (vec![], "Pocket"));
+    assert_eq!((window.errors(), window.picture(PaneId::Live).model.as_str()), (vec![], "Pocket"));
 
     window.will_answer(Answer::Path(model()));
     window.key_press_modifiers(Modifiers::COMMAND, Key::O);
-    window.wait("the other model's picture", |app| app.picture(Lane::Live).is_some_and(|p| p.model != "Pocket"));
+    window.wait("the other model's picture", |app| app.picture(PaneId::Live).is_some_and(|p| p.model != "Pocket"));
     window.press("File");
     window.get_by_label_contains("Open Pocket").click();
     window.run();
     window.settle();
-    assert_eq!(window.picture(Lane::Live).model, "Pocket", "there is a way back");
+    assert_eq!(window.picture(PaneId::Live).model, "Pocket", "there is a way back");
 }
 
 fn a_folder_opened_as_teacher_makes_a_pair() {
@@ -241,7 +241,7 @@ fn a_folder_opened_as_teacher_makes_a_pair() {
     window.settle();
     window.press("Compare");
     window.settle();
-    assert_eq!(window.picture(Lane::Teacher).settings.role, Role::Teacher);
+    assert_eq!(window.picture(PaneId::Teacher).settings.role, Role::Teacher);
 }
 
 fn a_desktop_without_dialogs_is_told_apart_from_a_cancelled_one() {
@@ -325,7 +325,7 @@ fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
         window.press("Difference");
         window.settle();
         let distance = window.state().distance().expect("both are drawn").clone();
-        let pictures = (window.picture(Lane::Live), window.picture(Lane::Teacher));
+        let pictures = (window.picture(PaneId::Live), window.picture(PaneId::Teacher));
         assert_eq!(Some(distance.clone()), instaflow::app::distance(pictures.0, pictures.1));
         let psnr = format!("{:.1} dB", distance.psnr);
         assert!(window.query_by_label(&psnr).is_some(), "{psnr} is shown");
@@ -394,12 +394,12 @@ fn variations_are_drawn_live_and_a_click_takes_one_over() {
     window.settle();
     assert_eq!(window.state().controls().seed, 2);
     assert_eq!(window.state().controls().show, Show::Picture);
-    assert_eq!(window.picture(Lane::Live).rgb, wanted.rgb, "the very picture that was clicked");
+    assert_eq!(window.picture(PaneId::Live).rgb, wanted.rgb, "the very picture that was clicked");
 }
 
 fn near_variations_lie_on_the_way_to_other_seeds() {
     let mut window = Window::ready(student());
-    let base = window.picture(Lane::Live).clone();
+    let base = window.picture(PaneId::Live).clone();
     window.press("Variations");
     window.press("9 pictures");
     window.settle();
@@ -423,7 +423,7 @@ fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
     let mut window = Window::ready(student());
     window.type_text("boat");
     window.settle();
-    let from = window.picture(Lane::Live).rgb.clone();
+    let from = window.picture(PaneId::Live).rgb.clone();
     window.get_by_label("Second prompt").focus();
     window.run();
     window.type_text("red fox");
@@ -434,7 +434,7 @@ fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
             window.key_press(key);
         }
         window.settle();
-        window.picture(Lane::Live).clone()
+        window.picture(PaneId::Live).clone()
     };
     let end = to_end(&mut window, "Toward the second prompt", Key::ArrowRight);
     assert_eq!(end.settings.blend.prompt.as_ref().map(|toward| toward.by), Some(1.0));
@@ -451,8 +451,8 @@ fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
             other.key_press_modifiers(Modifiers::COMMAND, Key::CloseBracket);
         }
         other.settle();
-        assert_eq!(other.picture(Lane::Live).settings.seed, seed);
-        other.picture(Lane::Live).rgb.clone()
+        assert_eq!(other.picture(PaneId::Live).settings.seed, seed);
+        other.picture(PaneId::Live).rgb.clone()
     };
     assert_eq!(end.rgb, plain("red fox", 0));
     assert_eq!(seed_end.rgb, plain("red fox", 1));
@@ -463,7 +463,7 @@ fn the_path_is_scrubbed_with_the_arrows() {
     window.type_text("lake");
     window.press("Compare");
     window.settle();
-    let last = window.picture(Lane::Teacher).clone();
+    let last = window.picture(PaneId::Teacher).clone();
     assert_eq!(last.path.len(), 25);
     let mean = last.path.iter().map(|point| f64::from(point.deviation)).sum::<f64>() / 25.0;
     let straightness = last.straightness.expect("25 steps");
@@ -477,16 +477,16 @@ fn the_path_is_scrubbed_with_the_arrows() {
     window.settle();
     assert!(window.query_by_label_contains("step 1 of 25").is_some());
     assert!(window.query_by_label("Estimate at t = 0.00").is_some());
-    let first = window.state().seen(Lane::Teacher).expect("an estimate").clone();
+    let first = window.state().seen(PaneId::Teacher).expect("an estimate").clone();
     assert_ne!(first.rgb, last.rgb);
     let apart = window.state().distance().expect("measured").clone();
-    assert_eq!(Some(apart), instaflow::app::distance(window.picture(Lane::Live), &first), "of what is seen");
+    assert_eq!(Some(apart), instaflow::app::distance(window.picture(PaneId::Live), &first), "of what is seen");
     window.key_press(Key::ArrowRight);
     window.run();
     assert!(window.query_by_label_contains("step 2 of 25").is_some());
     window.press("Back to the picture");
     window.settle();
-    assert_eq!(window.state().seen(Lane::Teacher).map(|picture| picture.rgb.clone()), Some(last.rgb));
+    assert_eq!(window.state().seen(PaneId::Teacher).map(|picture| picture.rgb.clone()), Some(last.rgb));
 }
 
 fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
@@ -497,7 +497,7 @@ fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
     for (cell, steps) in instaflow::app::STEPS.into_iter().enumerate() {
         let picture = window.state().sheet_picture(cell).expect("drawn");
         assert_eq!((picture.settings.steps, picture.settings.role), (steps, Role::Teacher));
-        assert_eq!(picture.settings.seed, window.picture(Lane::Live).settings.seed);
+        assert_eq!(picture.settings.seed, window.picture(PaneId::Live).settings.seed);
     }
     assert!(window.query_by_label("Teacher, 8 steps").is_some());
     assert!(window.query_by_label("Live picture").is_some());
@@ -518,7 +518,7 @@ fn a_window_that_is_closed_at_any_moment_comes_back_as_it_was() {
     let window = window.reopen();
     assert_eq!(*window.state().controls(), before);
     assert_eq!(before.negative_prompt, "boats");
-    let teacher = window.picture(Lane::Teacher).settings.clone();
+    let teacher = window.picture(PaneId::Teacher).settings.clone();
     assert_eq!((teacher.prompt.as_str(), teacher.seed), ("lake at night", before.seed), "the same models, drawing on");
     assert!(!window.ctx.style_of(window.ctx.theme()).visuals.dark_mode, "the theme, too");
 
@@ -590,7 +590,7 @@ fn the_comparison_is_saved_as_one_labelled_picture() {
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::B);
     window.wait("the picture", |_| path.exists());
     let saved = image::open(&path).expect("a PNG").into_rgb8();
-    let (student, teacher) = (window.picture(Lane::Live), window.picture(Lane::Teacher));
+    let (student, teacher) = (window.picture(PaneId::Live), window.picture(PaneId::Teacher));
     let factor = 480_u32.div_ceil(student.width);
     assert!(saved.width() > 3 * factor * student.width && saved.height() > factor * student.height);
     assert_eq!(png::read_settings(&path).expect("it carries its settings").settings, teacher.settings);

@@ -7,9 +7,9 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Against, Answer, Ask, CompareAs, distance};
+use instaflow::app::{Against, Answer, Ask, CompareAs, PaneId, distance};
 use instaflow_engine::png;
-use instaflow_engine::protocol::{Lane, OpenRequest, Role, Sampler, Source};
+use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Source};
 use instaflow_test_support::{Tolerance, assert_close, assert_close_case, copy_folder};
 use tempfile::TempDir;
 
@@ -42,13 +42,13 @@ fn a_third_model_is_a_third_column_from_the_same_noise() {
         let mut window = Window::ready(three(&sd));
         window.ctx.set_theme(theme);
         window.type_text("lake");
-        assert!(window.state().picture(Lane::Baseline).is_none(), "drawn on request alone");
+        assert!(window.state().picture(PaneId::Baseline).is_none(), "drawn on request alone");
         window.press("Compare");
         window.settle();
         for name in ["Student picture", "Teacher picture", "Baseline picture"] {
             assert!(window.query_by_label(name).is_some(), "{name}");
         }
-        let (student, baseline) = (window.picture(Lane::Live).clone(), window.picture(Lane::Baseline).clone());
+        let (student, baseline) = (window.picture(PaneId::Live).clone(), window.picture(PaneId::Baseline).clone());
         assert_eq!((baseline.settings.role, baseline.settings.sampler), (Role::Baseline, Some(Sampler::DpmPlusPlus2M)));
         assert_eq!((baseline.settings.steps, baseline.settings.prompt.as_str()), (25, "lake"));
         assert_close_case("what suits Stable Diffusion", baseline.settings.guidance, 5.0, Tolerance::EXACT);
@@ -57,13 +57,13 @@ fn a_third_model_is_a_third_column_from_the_same_noise() {
         // Numbers of all three, in their order.
         assert!(window.query_by_label("1, 50, 50").is_some(), "network evaluations");
         let psnr = |lane| distance(&student, window.picture(lane)).expect("one size").psnr;
-        let both = format!("{:.1} and {:.1} dB", psnr(Lane::Teacher), psnr(Lane::Baseline));
+        let both = format!("{:.1} and {:.1} dB", psnr(PaneId::Teacher), psnr(PaneId::Baseline));
         assert!(window.query_by_label(&both).is_some(), "{both}");
 
         window.get_by_label("Prompt").focus();
         window.type_text("s at night");
         window.settle();
-        assert_eq!(window.picture(Lane::Baseline).settings.prompt, "lakes at night", "drawn again after the pause");
+        assert_eq!(window.picture(PaneId::Baseline).settings.prompt, "lakes at night", "drawn again after the pause");
         let shown = window.shot();
         window.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
         window.run();
@@ -81,7 +81,7 @@ fn two_paths_stand_beside_each_other_with_their_straightness() {
         window.type_text("lake");
         window.press("Compare");
         window.settle();
-        for lane in [Lane::Teacher, Lane::Baseline] {
+        for lane in [PaneId::Teacher, PaneId::Baseline] {
             let picture = window.picture(lane);
             assert_eq!(picture.path.len(), 25);
             let s = picture.straightness.expect("a run of several steps");
@@ -95,14 +95,18 @@ fn two_paths_stand_beside_each_other_with_their_straightness() {
         window.run();
         window.key_press(Key::Home);
         window.run();
-        let last = window.picture(Lane::Baseline).rgb.clone();
-        assert_ne!(window.state().seen(Lane::Baseline).expect("an estimate").rgb, last, "the first estimate is shown");
-        let t = window.picture(Lane::Baseline).path[0].t;
+        let last = window.picture(PaneId::Baseline).rgb.clone();
+        assert_ne!(
+            window.state().seen(PaneId::Baseline).expect("an estimate").rgb,
+            last,
+            "the first estimate is shown"
+        );
+        let t = window.picture(PaneId::Baseline).path[0].t;
         let title = format!("Baseline's estimate at t = {t:.2}");
         assert!(t > 0.0 && window.query_by_label(&title).is_some(), "a diffusion does not begin at t = 0: {title}");
         assert!(window.query_by_label("Teacher's estimate at t = 0.00").is_some(), "both are at the same step");
         window.press("Back to the picture");
-        assert_eq!(window.state().seen(Lane::Baseline).expect("the picture").rgb, last);
+        assert_eq!(window.state().seen(PaneId::Baseline).expect("the picture").rgb, last);
     }
 }
 
@@ -146,7 +150,7 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.key_press_modifiers(Modifiers::COMMAND, Key::S);
     window.wait("the picture", |_| path.exists());
     let restored = png::read_settings(&path).expect("our own PNG");
-    assert_eq!(restored.settings, window.picture(Lane::Baseline).settings);
+    assert_eq!(restored.settings, window.picture(PaneId::Baseline).settings);
     let parameters = text(&path, "parameters");
     assert!(parameters.contains("Steps: 25, Sampler: DPM++ 2M, CFG scale: 5"), "{parameters}");
 
@@ -155,20 +159,20 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::B);
     window.wait("the comparison", |_| both.exists());
     let saved = image::open(&both).expect("a PNG").into_rgb8();
-    let width = window.picture(Lane::Live).width * 480_u32.div_ceil(window.picture(Lane::Live).width);
+    let width = window.picture(PaneId::Live).width * 480_u32.div_ceil(window.picture(PaneId::Live).width);
     assert!(saved.width() > 4 * width, "four pictures: {}", saved.width());
 
     let mut window = window.reopen();
     window.settle();
-    assert_eq!(window.picture(Lane::Baseline).settings.prompt, "boat", "it comes back as it was left");
+    assert_eq!(window.picture(PaneId::Baseline).settings.prompt, "boat", "it comes back as it was left");
 
     // Its settings come back from its picture, whatever is set since.
-    let drawn = window.picture(Lane::Baseline).clone();
+    let drawn = window.picture(PaneId::Baseline).clone();
     window.get_by_label("Baseline sampler").click();
     window.run();
     window.press("DDIM");
     window.settle();
-    let other = window.picture(Lane::Baseline).clone();
+    let other = window.picture(PaneId::Baseline).clone();
     assert_eq!(other.settings.sampler, Some(Sampler::Ddim));
     assert_ne!(other.rgb, drawn.rgb);
     png::save(&window.folder().join("ddim.png"), &other, true, false).expect("a folder that can be written");
@@ -178,12 +182,12 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     window.see("Replace my prompt");
     window.press("Replace my prompt");
     window.settle();
-    assert_eq!(window.picture(Lane::Baseline).rgb, drawn.rgb);
+    assert_eq!(window.picture(PaneId::Baseline).rgb, drawn.rgb);
     let ddim = window.folder().join("ddim.png");
     window.drop_file(&ddim);
     window.wait("the sampler", |app| app.controls().sampler == Some(Sampler::Ddim));
     window.settle();
-    assert_eq!(window.picture(Lane::Baseline).rgb, other.rgb, "drawn as it was then");
+    assert_eq!(window.picture(PaneId::Baseline).rgb, other.rgb, "drawn as it was then");
 
     window.press("Close the baseline");
     window.settle();
@@ -207,7 +211,8 @@ fn a_baseline_with_latents_of_its_own_says_that_its_noise_is_another() {
     let mut window = Window::ready(OpenRequest { baseline, ..OpenRequest::default() });
     window.press("Compare");
     window.settle();
-    let (pocket, other) = (window.picture(Lane::Live).latents.clone(), window.picture(Lane::Baseline).latents.clone());
+    let (pocket, other) =
+        (window.picture(PaneId::Live).latents.clone(), window.picture(PaneId::Baseline).latents.clone());
     assert_ne!(pocket.expect("latents").shape, other.expect("latents").shape, "Pocket has its own");
     assert_eq!(window.query_all_by_label_contains("other noise").count(), 1);
 }
@@ -218,18 +223,18 @@ fn typing_and_esc_end_the_baselines_run() {
     window.get_by_label("Prompt").focus();
     // Esc may come too late for one run, but not for all: a picture without its path is an estimate.
     let mut typed = "lake".to_owned();
-    while !window.picture(Lane::Baseline).path.is_empty() {
+    while !window.picture(PaneId::Baseline).path.is_empty() {
         assert!(typed.len() < 40, "every run was faster than Esc");
         typed.push('s');
         window.type_text("s");
-        window.until("the new prompt's picture", |window| window.picture(Lane::Baseline).settings.prompt == typed);
+        window.until("the new prompt's picture", |window| window.picture(PaneId::Baseline).settings.prompt == typed);
         window.key_press(Key::Escape);
         window.settle();
     }
     assert!(window.query_by_label("stopped").is_some());
     window.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     window.settle();
-    assert_eq!(window.picture(Lane::Baseline).path.len(), 25, "asked for again, it is drawn");
+    assert_eq!(window.picture(PaneId::Baseline).path.len(), 25, "asked for again, it is drawn");
     assert!(window.query_by_label("stopped").is_none());
 }
 
@@ -239,16 +244,16 @@ fn stable_diffusion_alone_is_drawn_in_its_own_way() {
         Window::ready(OpenRequest { model: Source::Folder(sd.path().to_owned()), ..OpenRequest::default() });
     window.type_text("lake");
     window.settle();
-    let settings = window.picture(Lane::Live).settings.clone();
+    let settings = window.picture(PaneId::Live).settings.clone();
     assert_eq!((settings.role, settings.sampler, settings.steps), (Role::Teacher, Some(Sampler::DpmPlusPlus2M), 25));
     assert_close_case("the guidance that suits it", settings.guidance, 5.0, Tolerance::EXACT);
 
     // A flow in its place takes what suits a flow.
     window.will_answer(Answer::Path(model()));
     window.key_press_modifiers(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
-    window.wait("the flow", |app| app.picture(Lane::Live).is_some_and(|p| p.settings.sampler == Some(Sampler::Flow)));
+    window.wait("the flow", |app| app.picture(PaneId::Live).is_some_and(|p| p.settings.sampler == Some(Sampler::Flow)));
     window.settle();
-    assert_close(window.picture(Lane::Live).settings.guidance, 1.5, Tolerance::EXACT);
+    assert_close(window.picture(PaneId::Live).settings.guidance, 1.5, Tolerance::EXACT);
 }
 
 fn a_folder_that_is_no_baseline_is_a_message_and_the_pair_stays() {
@@ -274,12 +279,12 @@ fn what_a_failed_opening_interrupts_is_drawn_on() {
     let mut window = compared(three(&sd));
     window.get_by_label("Prompt").focus();
     window.type_text("s");
-    window.until("the new prompt's picture", |window| window.picture(Lane::Baseline).settings.prompt == "lakes");
+    window.until("the new prompt's picture", |window| window.picture(PaneId::Baseline).settings.prompt == "lakes");
     let nowhere = window.folder().to_owned();
     window.drop_file(&nowhere);
     window.wait("the refusal", |app| app.errors().count() == 1);
     window.settle();
-    assert_eq!(window.picture(Lane::Baseline).path.len(), 25);
+    assert_eq!(window.picture(PaneId::Baseline).path.len(), 25);
     assert!(window.query_by_label("stopped").is_none());
 }
 

@@ -7,10 +7,10 @@ use crate::common::window::{Window, in_both_themes, pair, student};
 use egui::accesskit::Toggled;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask, Command};
+use instaflow::app::{Answer, Ask, Command, PaneId};
 use instaflow::library::{Entry, index::Index, thumbnail};
 use instaflow_engine::png;
-use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Timings};
+use instaflow_engine::protocol::{Decoder, OpenRequest, Settings, Timings};
 use instaflow_test_support::fixture;
 
 const BOTH: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -30,7 +30,7 @@ fn write(window: &mut Window, prompt: &str) {
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.type_text(prompt);
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, prompt);
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, prompt);
 }
 
 /// A window that has kept pictures of these prompts.
@@ -64,7 +64,7 @@ fn what_is_kept_is_on_disk_and_there_at_the_next_start() {
     let said = format!("{} keeps the picture", Command::Keep.keys(&window.ctx));
     assert!(window.query_by_label_contains(&said).is_some(), "an empty strip says how to fill it");
     write(&mut window, "a lake");
-    let drawn = window.picture(Lane::Live).clone();
+    let drawn = window.picture(PaneId::Live).clone();
     window.press("Keep this picture");
     window.wait("the picture is kept", |app| app.kept() == (1, 1));
     assert_eq!(strip(&window), ["a lake"]);
@@ -162,12 +162,12 @@ fn settings_come_back_after_a_question() {
     let mut window = Window::ready(student());
     window.press("New seed");
     write(&mut window, "red fox");
-    let kept = window.picture(Lane::Live).clone();
+    let kept = window.picture(PaneId::Live).clone();
     window.press("Keep this picture");
     window.wait("the picture is kept", |app| app.kept().0 == 1);
     window.press("New seed");
     write(&mut window, "something else");
-    assert_ne!(window.picture(Lane::Live).rgb, kept.rgb);
+    assert_ne!(window.picture(PaneId::Live).rgb, kept.rgb);
 
     window.press("Restore settings");
     assert!(window.query_by_label_contains("The kept picture was drawn from").is_some());
@@ -176,8 +176,8 @@ fn settings_come_back_after_a_question() {
     window.press("Restore settings");
     window.press("Replace my prompt");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings, kept.settings);
-    assert_eq!(window.picture(Lane::Live).rgb, kept.rgb, "the same settings, the same picture");
+    assert_eq!(window.picture(PaneId::Live).settings, kept.settings);
+    assert_eq!(window.picture(PaneId::Live).rgb, kept.rgb, "the same settings, the same picture");
     assert!(window.query_by_label("Picture is kept").is_some(), "and known as kept");
 }
 
@@ -212,7 +212,7 @@ fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
     let tiny = fixture("vae_tiny");
     let mut window = Window::ready(OpenRequest { tiny_decoder: Some(tiny), ..pair() });
     write(&mut window, "a lake");
-    let full = window.picture(Lane::Live).clone();
+    let full = window.picture(PaneId::Live).clone();
     keep(&mut window, "a boat");
     window.press("More");
     assert!(window.get_by_label("Decode again in full").accesskit_node().is_disabled(), "it was drawn in full");
@@ -221,7 +221,7 @@ fn what_the_tiny_decoder_drew_is_decoded_again_in_full() {
 
     window.press("Tiny decoder");
     keep(&mut window, "a lake");
-    let small = window.picture(Lane::Live).clone();
+    let small = window.picture(PaneId::Live).clone();
     assert_eq!(small.settings.decoder, Decoder::Tiny);
     assert_ne!(small.rgb, full.rgb);
     choose(&mut window, "Decode again in full");

@@ -3,9 +3,8 @@
 use crate::common::window::{Window, in_both_themes, student};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::Answer;
+use instaflow::app::{Answer, PaneId};
 use instaflow_engine::png;
-use instaflow_engine::protocol::Lane;
 
 const CONTROL: Modifiers = Modifiers::COMMAND;
 
@@ -51,7 +50,7 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
     window.keys(CONTROL, Key::Z);
     assert_eq!(window.state().controls().seed, 0, "what was set before the typing");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.seed, 0, "the picture follows");
+    assert_eq!(window.picture(PaneId::Live).settings.seed, 0, "the picture follows");
     window.keys(CONTROL, Key::Z);
     assert!(window.query_by_label("There is nothing to undo.").is_some(), "it says so");
 
@@ -61,7 +60,7 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
     window.keys(both(), Key::Z);
     assert_eq!(window.prompt(), "snowy lake");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "snowy lake");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "snowy lake");
 }
 
 fn what_an_input_method_composes_is_one_step() {
@@ -99,7 +98,7 @@ fn undo_is_in_the_menu_and_off_where_there_is_nothing() {
 fn a_restored_picture_is_taken_back_whole() {
     let mut window = Window::ready(student());
     let path = window.folder().join("other.png");
-    let mut picture = window.picture(Lane::Live).clone();
+    let mut picture = window.picture(PaneId::Live).clone();
     "from elsewhere".clone_into(&mut picture.settings.prompt);
     picture.settings.seed = 77;
     png::save(&path, &picture, true, false).expect("a folder that can be written");
@@ -124,7 +123,7 @@ fn alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own() {
     window.keys(Modifiers::ALT, Key::ArrowUp);
     assert_eq!(window.prompt(), "lake");
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "lake", "and it is drawn");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "lake", "and it is drawn");
     window.keys(Modifiers::ALT, Key::ArrowUp);
     assert_eq!(window.prompt(), "lake", "there is no earlier one");
     window.keys(Modifiers::ALT, Key::ArrowDown);

@@ -9,9 +9,12 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow::app::PaneId;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
-use instaflow_engine::protocol::{Decoder, Lane, OpenRequest, Settings, Source};
+use instaflow_engine::protocol::{
+    Decoder, LoadProgress, ModelPart, Network, OpenRequest, Role, Settings, Source, Step,
+};
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error};
 
@@ -63,17 +66,17 @@ fn files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder() {
     window.get_by_label("Prompt").focus();
     window.type_text("lake");
     window.settle();
-    let shown = window.picture(Lane::Live).clone();
+    let shown = window.picture(PaneId::Live).clone();
     assert_eq!(shown.settings.decoder, Decoder::Tiny);
 
     let file = quick_save(&mut window);
     let saved = read_settings(&file).expect("our own PNG").settings;
     assert_eq!(saved, Settings { decoder: Decoder::Full, ..shown.settings.clone() }, "all else is the same");
-    let models = Models::open(&with_tiny(), &mut |_, _, _| {}).expect("the fixture opens");
+    let models = Models::open(&with_tiny(), &mut |_| {}).expect("the fixture opens");
     let full = models.draw(&saved, None, &mut |_| {}, &Cancel::default()).expect("drawn").picture;
     assert_eq!(pixels(&file), *full.rgb, "exactly what the full decoder makes of this drawing");
     assert_ne!(full.rgb, shown.rgb, "the two decoders differ");
-    assert_eq!(window.picture(Lane::Live).rgb, shown.rgb, "the screen keeps its own");
+    assert_eq!(window.picture(PaneId::Live).rgb, shown.rgb, "the screen keeps its own");
 
     open_settings(&mut window, "Drawing");
     window.press("As on screen");
@@ -179,18 +182,50 @@ fn pages_are_reset_one_by_one_and_all_at_once() {
 fn slow_engine(door: Arc<AtomicBool>) -> Engine {
     Engine::with(
         || (),
-        move |request, on_part, cancel| {
+        move |request, on_progress, cancel| {
             if matches!(&request.model, Source::Folder(folder) if folder.ends_with("endless")) {
-                on_part(100, 400, "student: U-Net");
+                let part = ModelPart { role: Role::Student, network: Network::UNet };
+                on_progress(LoadProgress { part, done: 100, total: 400 });
                 while !door.load(Ordering::Relaxed) {
                     cancel.check()?;
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 return Err(Error::Setting("there is nothing behind the door: open another folder".to_owned()));
             }
-            Ok(Loaded::new(Models::open(request, &mut |_, _, _| {})?))
+            Ok(Loaded::new(Models::open(request, &mut |_| {})?))
         },
     )
+}
+
+/// An engine that opens the fixture and panics at the word "boat".
+fn panicking_engine() -> Engine {
+    Engine::with(
+        || (),
+        |request, on_progress, _| {
+            let Loaded { summary, draw, decode, count } = Loaded::new(Models::open(request, on_progress)?);
+            let draw = Box::new(move |settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel| {
+                assert!(!settings.prompt.contains("boat"), "planted");
+                draw(settings, observer, cancel)
+            });
+            Ok(Loaded { summary, draw, decode, count })
+        },
+    )
+}
+
+fn a_panic_in_the_engine_costs_one_picture() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut window = Window::on(panicking_engine(), student(), folder);
+    window.settle();
+    window.type_text("my boat");
+    window.settle();
+    let [error] = &window.errors()[..] else { panic!("{:?}", window.errors()) };
+    assert!(error.contains("drawing failed because of a mistake in this program"), "{error}");
+    window.get_by_label("planted");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.type_text("lake");
+    window.settle();
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "lake", "the next one is drawn");
+    assert_eq!(window.errors().len(), 1);
 }
 
 fn endless(window: &Window) -> PathBuf {
@@ -207,7 +242,7 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
         window.key_press(theme);
         window.type_text("lake");
         window.settle();
-        let before = window.picture(Lane::Live).clone();
+        let before = window.picture(PaneId::Live).clone();
         let endless = endless(&window);
         window.drop_file(&endless);
         window.see(" MiB of 400 MiB");
@@ -224,7 +259,7 @@ fn opening_is_shown_with_its_progress_and_can_be_stopped() {
         window.get_by_label("Prompt").focus();
         window.type_text("s");
         window.settle();
-        let picture = window.picture(Lane::Live);
+        let picture = window.picture(PaneId::Live);
         assert_eq!((picture.settings.prompt.as_str(), &picture.model), ("lakes", &before.model), "it draws on");
     }
 }
@@ -254,7 +289,7 @@ fn what_is_asked_for_while_a_model_opens_is_done_by_the_one_that_is_open() {
     door.store(true, Ordering::Relaxed);
     window.settle();
     assert_eq!(window.errors(), ["there is nothing behind the door: open another folder"]);
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "lake", "Enter was not forgotten");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "lake", "Enter was not forgotten");
 }
 
 fn an_errors_details_are_copied_without_the_prompt_unless_wanted() {
@@ -330,6 +365,7 @@ in_both_themes!(
     the_pattern_names_what_is_saved_and_a_wrong_one_changes_nothing,
     pages_are_reset_one_by_one_and_all_at_once,
     opening_is_shown_with_its_progress_and_can_be_stopped,
+    a_panic_in_the_engine_costs_one_picture,
     what_is_asked_for_while_a_model_opens_is_done_by_the_one_that_is_open,
     an_errors_details_are_copied_without_the_prompt_unless_wanted,
     the_log_is_shown_or_it_is_said_why_not,

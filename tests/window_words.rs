@@ -5,8 +5,8 @@ use crate::common::window::{Window, in_both_themes, model, student};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::Options;
-use instaflow_engine::protocol::{Lane, OpenRequest, Source};
+use instaflow::app::{Options, PaneId};
+use instaflow_engine::protocol::{OpenRequest, Source};
 use instaflow_engine::worker::Engine;
 use instaflow_test_support::copy_folder;
 
@@ -52,7 +52,7 @@ fn an_unknown_word_is_underlined_and_its_neighbour_offered() {
     window.press("lake");
     window.settle();
     assert_eq!(window.prompt(), "a lake ");
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "a lake ", "the picture follows");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "a lake ", "the picture follows");
     assert!(window.state().underlined().next().is_none() && !window.has("does not know"));
     assert!(window.get_by_label("Prompt").is_focused(), "typing goes on");
     window.keys(Modifiers::COMMAND, Key::Z);
@@ -91,7 +91,7 @@ fn words_are_added_to_the_prompt_from_the_panel() {
     window.press("mountain lake");
     window.settle();
     assert_eq!(window.prompt(), "a mountain lake");
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "a mountain lake");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "a mountain lake");
     window.get_by_label("Find a word").focus();
     window.run();
     window.event(egui::Event::Text("mount".to_owned()));
@@ -120,7 +120,7 @@ fn the_prompt_that_it_begins_with_is_drawn_and_gives_way_to_what_is_typed() {
     let options = Options { open: student(), prompt: Some("a lake".to_owned()) };
     let mut window = Window::begun(Engine::spawn(|| ()), options, tempfile::tempdir().expect("a folder for the test"));
     window.settle();
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "a lake");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "a lake");
     window.types("hill");
     assert_eq!(window.prompt(), "hill");
     window.types("s");
@@ -145,7 +145,7 @@ fn a_bad_list_is_a_sentence_and_the_model_draws() {
     assert_eq!(window.errors().len(), 1, "{:?}", window.errors());
     assert!(window.errors()[0].contains("vocabulary.json"), "{:?}", window.errors());
     window.types("lake");
-    assert_eq!(window.picture(Lane::Live).settings.prompt, "lake");
+    assert_eq!(window.picture(PaneId::Live).settings.prompt, "lake");
 }
 
 fn what_falls_off_the_end_is_neither_known_nor_unknown() {
@@ -168,7 +168,7 @@ fn pocket_says_what_it_knows_and_how_to_get_the_rest() {
         window.keys(Modifiers::NONE, theme);
         window.press(&examples[index]);
         window.settle();
-        assert_eq!(window.picture(Lane::Live).settings.prompt, examples[index]);
+        assert_eq!(window.picture(PaneId::Live).settings.prompt, examples[index]);
         let plain = window.shot();
         window.types(" unicorn");
         assert_eq!(window.state().underlined().collect::<Vec<_>>(), ["unicorn"]);

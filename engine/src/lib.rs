@@ -9,7 +9,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Pocket, the small model pair inside the binary. `Source::Folder` opens a folder in Diffusers layout instead.
-//! let models = Models::open(&OpenRequest::default(), &mut |_, _, _| {})?;
+//! let models = Models::open(&OpenRequest::default(), &mut |_| {})?;
 //! let settings = Settings { seed: 7, ..Settings::student("a red house by a lake") };
 //! let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default())?;
 //! # let folder = tempfile::tempdir()?;

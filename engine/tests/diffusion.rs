@@ -2,8 +2,8 @@
 //! config that are refused before any work.
 
 use crate::support::{noise, open};
-use instaflow_engine::pipeline::{Drawn, Models, Step};
-use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Settings, Source};
+use instaflow_engine::pipeline::{Drawn, Models};
+use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Settings, Source, Step};
 use instaflow_engine::{Cancel, Error};
 use instaflow_test_support::{
     PROMPT, Tolerance, assert_close_case, assert_not_close, copy_folder, expected, fixture, tensor_in,
@@ -107,8 +107,8 @@ fn a_baseline_is_a_third_model_that_shares_its_parts() {
         ..OpenRequest::default()
     };
     let mut loaded = Vec::new();
-    let models = Models::open(&request, &mut |_, _, part| loaded.push(part.to_owned())).unwrap();
-    let once = ["student: text encoder", "student: U-Net", "student: decoder", "student: tiny decoder", ""];
+    let models = Models::open(&request, &mut |progress| loaded.push(progress.part.to_string())).unwrap();
+    let once = ["student: text encoder", "student: U-Net", "student: decoder", "student: tiny decoder"];
     assert_eq!(loaded, once, "equal parts are loaded once");
     let baseline = models.summary().baseline.unwrap();
     assert!(baseline.has_tiny_decoder);
@@ -159,7 +159,7 @@ fn a_config_as_python_writes_it_is_read() {
 #[test]
 fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
     let refused = |sd: &TempDir, words: &str| {
-        let error = Models::open(&OpenRequest { model: folder(sd), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
+        let error = Models::open(&OpenRequest { model: folder(sd), ..OpenRequest::default() }, &mut |_| {}).err();
         let message = error.expect(words).to_string();
         let file = sd.path().join("scheduler/scheduler_config.json");
         assert!(message.starts_with(&format!("{}: ", file.display())) && message.contains(words), "{message}");
@@ -188,12 +188,12 @@ fn stable_diffusion_is_no_student() {
     let sd = stable_diffusion(|_| {});
     let request =
         OpenRequest { model: folder(&sd), teacher: Some(Source::Folder(fixture("model"))), ..OpenRequest::default() };
-    let error = Models::open(&request, &mut |_, _, _| {}).err().expect("refused").to_string();
+    let error = Models::open(&request, &mut |_| {}).err().expect("refused").to_string();
     assert!(error.contains("no student"), "{error}");
     let pair = tempfile::tempdir().unwrap();
     copy_folder(sd.path(), &pair.path().join("student"));
     copy_folder(&fixture("model"), &pair.path().join("teacher"));
-    let error = Models::open(&OpenRequest { model: folder(&pair), ..OpenRequest::default() }, &mut |_, _, _| {}).err();
+    let error = Models::open(&OpenRequest { model: folder(&pair), ..OpenRequest::default() }, &mut |_| {}).err();
     let error = error.expect("refused").to_string();
     assert!(error.contains("student/"), "{error}");
 }

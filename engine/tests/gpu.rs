@@ -131,7 +131,7 @@ fn runs(
         precision: Some(precision),
         ..OpenRequest::default()
     };
-    let models = Models::open(&request, &mut |_, _, _| {})?;
+    let models = Models::open(&request, &mut |_| {})?;
     let noise = Latents { shape: [1, 4, 16, 16], values: expected["noise"].get(0)?.flatten_all()?.to_vec1()? };
     RUNS.iter()
         .map(|&(name, steps, guidance)| {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Tensor};
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{
-    DeviceChoice, Event, JobId, Lane, OpenRequest, Outcome, Picture, Precision, Request, Settings,
+    DeviceChoice, DrawEvent, DrawOutcome, Event, JobId, Lane, OpenEvent, OpenOutcome, OpenRequest, Picture, Precision,
+    Request, Settings,
 };
 use instaflow_engine::worker::Engine;
 use instaflow_engine::{Cancel, Result};
@@ -20,7 +21,7 @@ fn request(precision: Precision) -> OpenRequest {
 }
 
 fn open(precision: Precision) -> Models {
-    Models::open(&request(precision), &mut |_, _, _| {}).expect("Pocket opens")
+    Models::open(&request(precision), &mut |_| {}).expect("Pocket opens")
 }
 
 fn settings() -> Vec<Settings> {
@@ -95,9 +96,9 @@ fn a_picture_does_not_depend_on_its_lane() {
         let (all, fresh) = (settings(), fresh(precision));
         let engine = Engine::spawn(|| {});
         engine.send(Request::Open(JobId(0), request(precision)));
-        wait(&engine, JobId(0));
+        wait_until_open(&engine);
         let mut id = 0;
-        let lanes = [Lane::Live, Lane::Sheet, Lane::Teacher, Lane::Baseline, Lane::Export];
+        let lanes = Lane::ALL;
         for turn in 0..all.len() {
             // All at once, each lane another picture: they are drawn in the order of the lanes, and give way to each other.
             let mut asked = Vec::new();
@@ -113,23 +114,30 @@ fn a_picture_does_not_depend_on_its_lane() {
                 let (id, outcome) = next_end(&engine);
                 let place = left.iter().position(|(other, ..)| *other == id).expect("one that was asked for");
                 let (_, lane, at) = left.swap_remove(place);
-                let Outcome::Drawn(picture, _) = outcome else { panic!("{lane:?}: {outcome:?}") };
+                let DrawOutcome::Drawn { picture, .. } = outcome else { panic!("{lane:?}: {outcome:?}") };
                 assert_same(&picture, &fresh[at], &format!("{precision:?}, {lane:?}: {:?}", all[at]));
             }
         }
     }
 }
 
-fn wait(engine: &Engine, id: JobId) {
-    let (ended, outcome) = next_end(engine);
-    assert!(ended == id && !matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+fn wait_until_open(engine: &Engine) {
+    loop {
+        if let Event::Open(_, OpenEvent::End(outcome)) = next(engine) {
+            assert!(matches!(outcome, OpenOutcome::Opened(_)), "{outcome:?}");
+            return;
+        }
+    }
 }
 
-fn next_end(engine: &Engine) -> (JobId, Outcome) {
+fn next_end(engine: &Engine) -> (JobId, DrawOutcome) {
     loop {
-        let event = engine.events().recv_timeout(Duration::from_mins(1)).expect("an event");
-        if let Event::End { id, outcome, .. } = event {
+        if let Event::Draw(id, _, DrawEvent::End(outcome)) = next(engine) {
             return (id, outcome);
         }
     }
+}
+
+fn next(engine: &Engine) -> Event {
+    engine.events().recv_timeout(Duration::from_mins(1)).expect("an event")
 }

@@ -2,8 +2,8 @@
 //! must be refused before any work.
 
 use crate::support::{noise, open};
-use instaflow_engine::pipeline::{Latents, Models, Step};
-use instaflow_engine::protocol::{Decoder, OpenRequest, Role, Settings, Source};
+use instaflow_engine::pipeline::{Latents, Models};
+use instaflow_engine::protocol::{Decoder, LoadProgress, OpenRequest, Role, Settings, Source, Step};
 use instaflow_engine::{Cancel, Error, Result};
 use instaflow_test_support::{PROMPT, Tolerance, assert_close, assert_close_case, expected, fixture};
 use safetensors::SafeTensors;
@@ -124,14 +124,14 @@ fn the_text_embedding_is_cached() {
 #[test]
 fn equal_parts_are_loaded_once_and_kept() {
     let mut loaded = Vec::new();
-    let mut note = |_: u32, _: u32, part: &str| loaded.push(part.to_owned());
+    let mut note = |progress: LoadProgress| loaded.push(progress.part.to_string());
     let first = Models::open(&request(), &mut note).unwrap();
-    assert_eq!(loaded, ["student: text encoder", "student: U-Net", "student: decoder", ""]);
+    assert_eq!(loaded, ["student: text encoder", "student: U-Net", "student: decoder"]);
     loaded.clear();
     let with_tiny = OpenRequest { tiny_decoder: Some(fixture("vae_tiny")), ..request() };
-    let mut note = |_: u32, _: u32, part: &str| loaded.push(part.to_owned());
+    let mut note = |progress: LoadProgress| loaded.push(progress.part.to_string());
     Models::open_reusing(Some(&first), &with_tiny, &mut note, &Cancel::default()).unwrap();
-    assert_eq!(loaded, ["student: tiny decoder", ""]);
+    assert_eq!(loaded, ["student: tiny decoder"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use instaflow_engine::protocol::{OpenRequest, Picture, Settings};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn open() -> Result<Models> {
-    Ok(Models::open(&OpenRequest::default(), &mut |_, _, _| {})?)
+    Ok(Models::open(&OpenRequest::default(), &mut |_| {})?)
 }
 
 fn draw(models: &Models, settings: Settings) -> Result<Picture> {

@@ -31,7 +31,7 @@ fn model(vocabulary: Option<&str>) -> TempDir {
 
 fn open(folder: &Path) -> Models {
     let request = OpenRequest { model: Source::Folder(folder.to_owned()), ..OpenRequest::default() };
-    Models::open(&request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
+    Models::open(&request, &mut |_| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
 }
 
 /// The unknown words of a prompt.
@@ -107,7 +107,7 @@ mod pocket {
     use super::*;
 
     fn pocket() -> Models {
-        Models::open(&OpenRequest::default(), &mut |_, _, _| {}).unwrap()
+        Models::open(&OpenRequest::default(), &mut |_| {}).unwrap()
     }
 
     #[test]

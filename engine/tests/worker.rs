@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use instaflow_engine::pipeline::Step;
 use instaflow_engine::protocol::{
-    Event, JobId, Lane, Latents, ModelSummary, OpenRequest, Outcome, Picture, Precision, Request, Settings, Source,
-    Task, TokenCount,
+    DecodeEvent, DecodeOutcome, DrawEvent, DrawOutcome, Event, JobId, Lane, Latents, LoadProgress, ModelPart,
+    ModelSummary, Network, OpenEvent, OpenOutcome, OpenRequest, Picture, Precision, Request, Role, Settings, Source,
+    Step, TokenCount,
 };
 use instaflow_engine::worker::{Engine, Loaded};
 use instaflow_engine::{Cancel, Error, Result};
 use instaflow_test_support::fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const LIVE: Task = Task::Draw(Lane::Live);
-const TEACHER: Task = Task::Draw(Lane::Teacher);
+
+/// The part that the tests' models say they load.
+const PART: ModelPart = ModelPart { role: Role::Student, network: Network::UNet };
 
 /// What the tests' drawing does: a prompt with "slow" runs until it is cancelled or the door opens, one with "panic"
 /// panics, one with "nan" fails, every other one is drawn at once.
@@ -39,7 +40,7 @@ impl Studio {
             std::thread::sleep(Duration::from_millis(1));
         }
         for done in 1..=settings.steps {
-            let estimate = (settings.steps > 1).then(|| picture(settings));
+            let estimate = (settings.steps > 1).then(|| Box::new(picture(settings)));
             observer(Step { done, total: settings.steps, estimate });
         }
         Ok(picture(settings))
@@ -69,7 +70,7 @@ fn summary(name: &str) -> ModelSummary {
 fn engine(studio: &Arc<Studio>) -> Engine {
     let engine = closed_engine(studio);
     engine.send(Request::Open(JobId(0), OpenRequest::default()));
-    until(&engine, |event| matches!(event, Event::End { outcome: Outcome::Opened(_), .. }));
+    until(&engine, |event| matches!(event, Event::Open(_, OpenEvent::End(OpenOutcome::Opened(_)))));
     engine
 }
 
@@ -79,8 +80,8 @@ fn closed_engine(studio: &Arc<Studio>) -> Engine {
         move || {
             waking.wakes.fetch_add(1, Ordering::SeqCst);
         },
-        move |request, on_part, cancel| {
-            on_part(0, 1, "everything");
+        move |request, on_progress, cancel| {
+            on_progress(LoadProgress { part: PART, done: 0, total: 1 });
             match &request.model {
                 Source::Folder(path) if path.ends_with("broken") => {
                     return Err(Error::Checkpoint { path: path.clone(), message: "broken".to_owned() });
@@ -134,31 +135,46 @@ fn draw(engine: &Engine, id: u64, lane: Lane, prompt: &str) {
     engine.send(Request::Draw { id: JobId(id), lane, settings, asked: Instant::now() });
 }
 
+/// What an event says in short: of which request, and that it began or how it ended.
+fn moment(event: &Event) -> Option<(&'static str, u64)> {
+    let (id, word) = match event {
+        Event::Open(id, OpenEvent::Begin)
+        | Event::Draw(id, _, DrawEvent::Begin)
+        | Event::Decode(id, DecodeEvent::Begin) => (id, "begin"),
+        Event::Open(id, OpenEvent::End(outcome)) => match outcome {
+            OpenOutcome::Opened(_) => (id, "opened"),
+            OpenOutcome::Dropped => (id, "dropped"),
+            OpenOutcome::Failed(_) => (id, "failed"),
+        },
+        Event::Draw(id, _, DrawEvent::End(outcome)) => match outcome {
+            DrawOutcome::Drawn { .. } => (id, "drawn"),
+            DrawOutcome::Unchanged => (id, "unchanged"),
+            DrawOutcome::Dropped => (id, "dropped"),
+            DrawOutcome::Failed(_) => (id, "failed"),
+        },
+        Event::Decode(id, DecodeEvent::End(outcome)) => match outcome {
+            DecodeOutcome::Decoded(_) => (id, "decoded"),
+            DecodeOutcome::Dropped => (id, "dropped"),
+            DecodeOutcome::Failed(_) => (id, "failed"),
+        },
+        Event::Open(_, OpenEvent::Progress(_))
+        | Event::Draw(_, _, DrawEvent::Step(_) | DrawEvent::Part { .. })
+        | Event::Tokens(_) => return None,
+    };
+    Some((word, id.0))
+}
+
 fn begins(id: u64) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::Begin { id: other, .. } if other.0 == id)
+    move |event| moment(event) == Some(("begin", id))
 }
 
 fn ends(id: u64) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::End { id: other, .. } if other.0 == id)
+    move |event| moment(event).is_some_and(|(word, its)| word != "begin" && its == id)
 }
 
 /// Begins and ends in short: ("begin", 3), ("drawn", 3) …
 fn story(events: &[Event]) -> Vec<(&'static str, u64)> {
-    let word = |outcome: &Outcome| match outcome {
-        Outcome::Drawn(..) => "drawn",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Opened(_) => "opened",
-        Outcome::Dropped => "dropped",
-        Outcome::Failed(_) => "failed",
-    };
-    events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Begin { id, .. } => Some(("begin", id.0)),
-            Event::End { id, outcome, .. } => Some((word(outcome), id.0)),
-            Event::Progress { .. } | Event::Part { .. } | Event::Tokens(_) => None,
-        })
-        .collect()
+    events.iter().filter_map(moment).collect()
 }
 
 /// Resident memory of this process in MiB; `None` where the system does not say.
@@ -204,7 +220,7 @@ fn a_panic_costs_one_job() {
     for (id, prompt) in [(1, "panic"), (2, "nan")] {
         draw(&engine, id, Lane::Live, prompt);
         let events = until(&engine, ends(id));
-        let Some(Event::End { outcome: Outcome::Failed(failure), .. }) = events.last() else {
+        let Some(Event::Draw(_, _, DrawEvent::End(DrawOutcome::Failed(failure)))) = events.last() else {
             panic!("{events:#?}");
         };
         assert!(!failure.message.is_empty());
@@ -371,14 +387,14 @@ fn opening_can_be_stopped_and_the_model_that_was_open_draws_on() {
 fn nothing_gives_way_to_decoding_again_but_it_comes_next() {
     let studio = Arc::new(Studio::default());
     let engine = engine(&studio);
-    draw(&engine, 1, Lane::Sheet, "slow");
+    draw(&engine, 1, Lane::Batch, "slow");
     until(&engine, begins(1));
     draw(&engine, 2, Lane::Teacher, "lake");
     let latents = Arc::new(Latents { shape: [1, 1, 1, 1], values: vec![0.0] });
-    engine.send(Request::Decode { id: JobId(3), settings: Settings::student("x"), latents, asked: Instant::now() });
+    engine.send(Request::Decode { id: JobId(3), settings: Settings::student("x"), latents });
     studio.door.store(true, Ordering::SeqCst);
     let events = until(&engine, ends(2));
-    assert_eq!(story(&events), [("drawn", 1), ("begin", 3), ("drawn", 3), ("begin", 2), ("drawn", 2)]);
+    assert_eq!(story(&events), [("drawn", 1), ("begin", 3), ("decoded", 3), ("begin", 2), ("drawn", 2)]);
 }
 
 #[test]
@@ -387,9 +403,9 @@ fn a_stopped_opening_of_real_weights_is_no_failure() {
     let request = OpenRequest { model, ..OpenRequest::default() };
     let cancel = Cancel::default();
     let mut parts = Vec::new();
-    let stop = &mut |done: u32, total: u32, part: &str| {
+    let stop = &mut |LoadProgress { part, done, total }| {
         assert!(done <= total, "{done} of {total}");
-        parts.push(part.to_owned());
+        parts.push(part.to_string());
         // Asked again before the first tensor.
         cancel.cancel();
     };
@@ -403,7 +419,7 @@ fn without_a_model_a_sentence_says_so() {
     let engine = closed_engine(&Arc::default());
     draw(&engine, 1, Lane::Live, "lake");
     let events = until(&engine, ends(1));
-    let Some(Event::End { outcome: Outcome::Failed(failure), .. }) = events.last() else {
+    let Some(Event::Draw(_, _, DrawEvent::End(DrawOutcome::Failed(failure)))) = events.last() else {
         panic!("{events:#?}");
     };
     assert!(failure.message.contains("no model is open"), "{failure:?}");
@@ -440,7 +456,7 @@ fn progress_carries_estimates_and_every_event_wakes() {
     let steps: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Progress { task: TEACHER, done, total: 4, estimate: Some(_), .. } => Some(*done),
+            Event::Draw(_, Lane::Teacher, DrawEvent::Step(Step { done, total: 4, estimate: Some(_) })) => Some(*done),
             _ => None,
         })
         .collect();
@@ -494,14 +510,17 @@ fn latents_are_decoded_again_to_the_same_picture_in_a_lane_that_gives_way() {
 
     let decode = |id, settings: &Settings, latents: Arc<Latents>| {
         let settings = settings.clone();
-        engine.send(Request::Decode { id: JobId(id), settings, latents, asked: Instant::now() });
+        engine.send(Request::Decode { id: JobId(id), settings, latents });
         until(&engine, ends(id))
     };
     let again = picture_of(decode(3, &drawn.settings, latents.clone()));
     assert_eq!((&again.rgb, &again.settings), (&drawn.rgb, &drawn.settings));
     assert_eq!(again.latents, drawn.latents);
     let twice = decode(4, &drawn.settings, latents.clone());
-    assert!(matches!(twice.last(), Some(Event::End { outcome: Outcome::Drawn(..), .. })), "never `Unchanged`");
+    assert!(
+        matches!(twice.last(), Some(Event::Decode(_, DecodeEvent::End(DecodeOutcome::Decoded(_))))),
+        "decoded twice"
+    );
 
     for (shape, words) in [
         ([2, 4, 16, 8], "cannot decode latents of shape [2, 4, 16, 8]"),
@@ -511,14 +530,19 @@ fn latents_are_decoded_again_to_the_same_picture_in_a_lane_that_gives_way() {
     ] {
         let wrong = Latents { shape, values: latents.values.clone() };
         let events = decode(wrong.shape.iter().sum::<usize>() as u64 + 100, &drawn.settings, Arc::new(wrong));
-        let Some(Event::End { outcome: Outcome::Failed(failure), .. }) = events.last() else { panic!("{events:#?}") };
+        let Some(Event::Decode(_, DecodeEvent::End(DecodeOutcome::Failed(failure)))) = events.last() else {
+            panic!("{events:#?}");
+        };
         assert!(failure.message.contains(words), "{failure:?}");
     }
 }
 
 fn picture_of(events: Vec<Event>) -> Picture {
     match events.into_iter().last() {
-        Some(Event::End { outcome: Outcome::Drawn(picture, _), .. }) => picture,
+        Some(
+            Event::Draw(_, _, DrawEvent::End(DrawOutcome::Drawn { picture, .. }))
+            | Event::Decode(_, DecodeEvent::End(DecodeOutcome::Decoded(picture))),
+        ) => *picture,
         other => panic!("{other:#?}"),
     }
 }
@@ -528,7 +552,7 @@ fn the_real_model_draws_and_survives_a_bad_folder() {
     let engine = Engine::spawn(|| {});
     open(&engine, 1, &fixture("model").to_string_lossy());
     let events = until(&engine, ends(1));
-    let Some(Event::End { outcome: Outcome::Opened(summary), .. }) = events.last() else {
+    let Some(Event::Open(_, OpenEvent::End(OpenOutcome::Opened(summary)))) = events.last() else {
         panic!("{events:#?}");
     };
     let card = summary.student.as_ref().expect("a single folder is a student");
@@ -536,7 +560,8 @@ fn the_real_model_draws_and_survives_a_bad_folder() {
 
     draw(&engine, 2, Lane::Live, "a lake");
     let events = until(&engine, ends(2));
-    let Some(Event::End { outcome: Outcome::Drawn(picture, seconds), task: LIVE, .. }) = events.last() else {
+    let Some(Event::Draw(_, Lane::Live, DrawEvent::End(DrawOutcome::Drawn { picture, seconds }))) = events.last()
+    else {
         panic!("{events:#?}");
     };
     assert_eq!((picture.width, picture.height, picture.rgb.len()), (128, 128, 128 * 128 * 3));

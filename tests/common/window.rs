@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside, Reveal};
-use instaflow_engine::protocol::{Lane, OpenRequest, Picture, Source};
+use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside, PaneId, Reveal};
+use instaflow_engine::protocol::{OpenRequest, Picture, Source};
 use instaflow_engine::worker::Engine;
 use instaflow_test_support::{fixture, skip_or_fail};
 use tempfile::TempDir;
@@ -155,7 +155,7 @@ impl Window {
         let mut window = Self::new(request);
         window.settle();
         assert_eq!(window.errors(), [""; 0], "the fixture opens");
-        assert!(window.state().picture(Lane::Live).is_some(), "the first picture is drawn unasked");
+        assert!(window.state().picture(PaneId::Live).is_some(), "the first picture is drawn unasked");
         window
     }
 
@@ -231,9 +231,9 @@ impl Window {
         self.run();
     }
 
-    /// A lane's picture.
-    pub fn picture(&self, lane: Lane) -> &Picture {
-        self.state().picture(lane).expect("a picture")
+    /// A pane's picture.
+    pub fn picture(&self, pane: PaneId) -> &Picture {
+        self.state().picture(pane).expect("a picture")
     }
 
     /// The pixels of the window.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{Lane, OpenRequest, Request, Role, Sampler, Source};
+use instaflow_engine::protocol::{OpenRequest, Request, Role, Sampler, Source};
 
 use crate::theme::tokens;
 
 use super::decodes::Then;
-use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, Question, Show, Stop, Theme, View};
+use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, PaneId, Question, Show, Stop, Theme, View};
 
 /// Said where a dialog is asked for while one is open.
 pub(super) const DIALOG_OPEN: &str = "A file dialog is open already";
@@ -174,7 +174,7 @@ impl App {
             Command::Blink => compares_as(CompareAs::Blink),
             Command::Difference => compares_as(CompareAs::Difference),
             Command::Path => self.comparing() && controls.show_path,
-            Command::Baseline => self.beside(Lane::Baseline),
+            Command::Baseline => self.beside(PaneId::Baseline),
             Command::SidePanel => self.side_is_shown(ctx),
             Command::Words => controls.show_words && self.words().is_some(),
             Command::Filmstrip => controls.show_film,
@@ -310,7 +310,7 @@ impl App {
     }
 
     /// Why a lane's picture is not its last step's.
-    pub(super) fn why_unfinished(&self, lane: Lane) -> &'static str {
+    pub(super) fn why_unfinished(&self, lane: PaneId) -> &'static str {
         if self.pane(lane).run.is_some() || self.waits(lane) {
             "The picture is still being drawn: wait for its last step."
         } else {
@@ -395,8 +395,7 @@ impl App {
         let id = self.new_id();
         self.write_undecoded();
         self.stop();
-        let what = String::new();
-        self.opening = Some(Opening { id, request: request.clone(), done: 0, total: 0, what, began: None });
+        self.opening = Some(Opening { id, request: request.clone(), progress: None });
         self.engine.send(Request::Open(id, request));
     }
 

@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use instaflow_engine::protocol::{Blend, JobId, Lane, Outcome, Picture, Request, Settings, Toward};
+use instaflow_engine::protocol::{Blend, DrawOutcome, JobId, Lane, Picture, Request, Settings, Toward};
 
-use super::App;
 use super::files::{Animation, Target};
+use super::{App, PaneId};
 
 /// An animation whose frames are being drawn.
 pub struct Export {
@@ -42,7 +42,7 @@ impl App {
 
     /// The frames from the beginning of each way that is in use to its end.
     fn frames(&self) -> Vec<Settings> {
-        let live = Settings { decoder: self.file_decoder(), ..self.wanted(Lane::Live) };
+        let live = Settings { decoder: self.file_decoder(), ..self.wanted(PaneId::Live) };
         let controls = &self.controls;
         let words = Some(controls.second_prompt.clone()).filter(|words| !words.trim().is_empty());
         let seed = (controls.seed_mix > 0.0).then_some(controls.second_seed);
@@ -64,9 +64,9 @@ impl App {
         }
         let series = self.frames();
         let (id, asked) = (self.new_id(), Instant::now());
-        self.under_way.insert(id, (Lane::Export, asked));
+        self.under_way.insert(id, (Lane::Background, asked));
         self.export = Some(Export { id, target, frames: Vec::new(), total: series.len(), began: asked });
-        self.engine.send(Request::DrawSeries { id, lane: Lane::Export, series, asked });
+        self.engine.send(Request::DrawSeries { id, lane: Lane::Background, series, asked });
     }
 
     /// A frame has come.
@@ -77,19 +77,19 @@ impl App {
     }
 
     /// The last frame has come, or none will.
-    pub(super) fn end_export(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
+    pub(super) fn end_export(&mut self, ctx: &egui::Context, id: JobId, outcome: DrawOutcome) {
         let Some(mut export) = self.export.take_if(|export| export.id == id) else { return };
         match outcome {
-            Outcome::Drawn(picture, _) => {
-                export.frames.push(picture);
+            DrawOutcome::Drawn { picture, .. } => {
+                export.frames.push(*picture);
                 let Export { frames, target, .. } = export;
                 let (rate, metadata) = (self.controls.frame_rate, self.controls.metadata);
                 self.jobs.animate(Animation { frames, rate, metadata, target });
             }
-            Outcome::Failed(failure) => {
+            DrawOutcome::Failed(failure) => {
                 self.complain(failure, Some("Nothing was written. Export the animation again."));
             }
-            Outcome::Dropped | Outcome::Unchanged | Outcome::Opened(_) => {
+            DrawOutcome::Dropped | DrawOutcome::Unchanged => {
                 self.notify(ctx, "The animation was stopped; nothing was written".to_owned());
             }
         }

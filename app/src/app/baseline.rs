@@ -1,11 +1,9 @@
 //! The third model of a comparison: the base flow, or Stable Diffusion. Change here when it is drawn, beside whom, and
 //! with which of the others the student is compared.
 
-use instaflow_engine::protocol::{
-    Decoder, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, Sampler, Settings,
-};
+use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, OpenRequest, Picture, Role, Sampler, Settings};
 
-use super::{Against, Apart, App, Estimate};
+use super::{Against, Apart, App, Estimate, PaneId};
 
 impl App {
     /// Why the baseline cannot draw, or `None` where it can.
@@ -23,26 +21,26 @@ impl App {
 
     /// Whether this lane's picture stands beside the student's. A baseline without a teacher is all that there is to
     /// compare with.
-    pub(crate) fn beside(&self, lane: Lane) -> bool {
+    pub(crate) fn beside(&self, lane: PaneId) -> bool {
         let teacher = self.no_teacher().is_none();
         let baseline = self.no_baseline().is_none() && (self.controls.show_baseline || !teacher);
-        self.comparing() && ((lane == Lane::Teacher && teacher) || (lane == Lane::Baseline && baseline))
+        self.comparing() && ((lane == PaneId::Teacher && teacher) || (lane == PaneId::Baseline && baseline))
     }
 
     /// The lanes whose pictures stand beside the student's, from left to right.
-    pub(crate) fn others(&self) -> Vec<Lane> {
-        [Lane::Teacher, Lane::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
+    pub(crate) fn others(&self) -> Vec<PaneId> {
+        [PaneId::Teacher, PaneId::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
     }
 
     /// Whether a lane's picture is still to come.
-    pub(crate) fn waits(&self, lane: Lane) -> bool {
-        self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane)
+    pub(crate) fn waits(&self, lane: PaneId) -> bool {
+        self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane.lane())
     }
 
     /// With whom the student is compared where only two have room.
-    pub(crate) fn rival(&self) -> Lane {
-        let prefers_baseline = self.controls.against == Against::Baseline && self.beside(Lane::Baseline);
-        if prefers_baseline || !self.beside(Lane::Teacher) { Lane::Baseline } else { Lane::Teacher }
+    pub(crate) fn rival(&self) -> PaneId {
+        let prefers_baseline = self.controls.against == Against::Baseline && self.beside(PaneId::Baseline);
+        if prefers_baseline || !self.beside(PaneId::Teacher) { PaneId::Baseline } else { PaneId::Teacher }
     }
 
     /// The baseline's guidance scale: the person's, or what suits its kind.
@@ -87,24 +85,24 @@ impl App {
     }
 
     /// The estimate of a lane's run that is looked at; a run of fewer steps stays at its last.
-    pub(crate) fn scrubbed(&self, lane: Lane) -> Option<&Estimate> {
+    pub(crate) fn scrubbed(&self, lane: PaneId) -> Option<&Estimate> {
         let trail = &self.pane(lane).trail;
-        trail.get(self.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| lane != Lane::Live)
+        trail.get(self.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| lane != PaneId::Live)
     }
 
     /// A lane's picture, or its estimate that is looked at.
-    pub fn seen(&self, lane: Lane) -> Option<&Picture> {
+    pub fn seen(&self, lane: PaneId) -> Option<&Picture> {
         self.scrubbed(lane).map(|estimate| &estimate.picture).or(self.pane(lane).picture.as_ref())
     }
 
     /// Whether a lane's picture cannot have begun at the student's noise: its latents have another shape.
-    pub(crate) fn has_other_noise(&self, lane: Lane) -> bool {
+    pub(crate) fn has_other_noise(&self, lane: PaneId) -> bool {
         let shape = |lane| Some(self.pane(lane).picture.as_ref()?.latents.as_ref()?.shape);
-        shape(Lane::Live).zip(shape(lane)).is_some_and(|(student, other)| student != other)
+        shape(PaneId::Live).zip(shape(lane)).is_some_and(|(student, other)| student != other)
     }
 
     /// How far student and a lane's picture are apart, where that is known of what is on screen.
-    pub(crate) fn apart(&self, lane: Lane) -> Option<&Apart> {
+    pub(crate) fn apart(&self, lane: PaneId) -> Option<&Apart> {
         let (student, other) = (self.live.picture.as_ref()?, self.seen(lane)?);
         self.apart.get(&lane).filter(|apart| apart.is_of(student, other))
     }

@@ -4,9 +4,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Instant;
 
-use instaflow_engine::protocol::{Decoder, JobId, Lane, Outcome, Picture, Request, Settings};
+use instaflow_engine::protocol::{DecodeOutcome, Decoder, JobId, Picture, Request, Settings};
 
 use super::App;
 use super::files::SaveAs;
@@ -28,7 +27,7 @@ pub(super) enum Then {
 pub(super) struct Decodes {
     waiting: VecDeque<(Picture, Then)>,
     /// The first of them, once it was sent.
-    running: Option<(JobId, Instant)>,
+    running: Option<JobId>,
 }
 
 impl Decodes {
@@ -81,24 +80,21 @@ impl App {
 
     /// Whether the model that drew a picture is open: another's decoder would make another picture of its latents.
     fn is_of_open_model(&self, picture: &Picture) -> bool {
-        self.model.as_ref().is_some_and(|model| {
-            let mut cards = model.student.iter().chain(&model.teacher).chain(&model.baseline);
-            cards.any(|card| card.hash == picture.model_hash)
-        })
+        self.model.as_ref().is_some_and(|model| model.cards().any(|card| card.hash == picture.model_hash))
     }
 
     /// The decoding under way has ended.
-    pub(super) fn end_decode(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
-        if self.decodes.running.take_if(|(running, _)| *running == id).is_none() {
+    pub(super) fn end_decode(&mut self, ctx: &egui::Context, id: JobId, outcome: DecodeOutcome) {
+        if self.decodes.running.take_if(|running| *running == id).is_none() {
             return;
         }
         let Some((shown, then)) = self.decodes.waiting.pop_front() else { return };
         match outcome {
-            Outcome::Drawn(decoded, _) => {
+            DecodeOutcome::Decoded(decoded) => {
                 let Picture { timings, straightness, path, .. } = shown;
-                self.write(Picture { timings, straightness, path, ..decoded }, then);
+                self.write(Picture { timings, straightness, path, ..*decoded }, then);
             }
-            Outcome::Failed(failure) => {
+            DecodeOutcome::Failed(failure) => {
                 let advice = match then {
                     Then::Keep(_) => "The kept picture stays as it was.",
                     _ => "The picture went out as it is on screen: decoded with the tiny decoder.",
@@ -106,7 +102,7 @@ impl App {
                 self.complain(failure, Some(advice));
                 self.write(shown, then);
             }
-            Outcome::Dropped | Outcome::Unchanged | Outcome::Opened(_) => {
+            DecodeOutcome::Dropped => {
                 self.decodes.waiting.clear();
                 self.notify(ctx, "Stopped: nothing was saved".to_owned());
             }
@@ -129,10 +125,9 @@ impl App {
         let Some((picture, _)) = self.decodes.waiting.front() else { return };
         let Some(latents) = picture.latents.clone() else { return };
         let settings = Settings { decoder: Decoder::Full, ..picture.settings.clone() };
-        let (id, asked) = (self.new_id(), Instant::now());
-        self.decodes.running = Some((id, asked));
-        self.under_way.insert(id, (Lane::Kept, asked));
-        self.engine.send(Request::Decode { id, settings, latents, asked });
+        let id = self.new_id();
+        self.decodes.running = Some(id);
+        self.engine.send(Request::Decode { id, settings, latents });
     }
 
     fn write(&mut self, picture: Picture, then: Then) {

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 use std::fs;
 
-use instaflow_engine::protocol::{Lane, ModelCard, Precision, Role, Source};
+use instaflow_engine::protocol::{ModelCard, Precision, Role, Source};
 
-use super::{App, Message};
+use super::{App, Message, PaneId};
 
 /// Program and system in one line.
 pub(super) fn program() -> String {
@@ -96,7 +96,7 @@ impl App {
 
     /// The settings at this moment, for a message.
     pub(super) fn settings_now(&self) -> instaflow_engine::protocol::Settings {
-        self.wanted(if self.live_role() == Role::Student { Lane::Live } else { Lane::Teacher })
+        self.wanted(if self.live_role() == Role::Student { PaneId::Live } else { PaneId::Teacher })
     }
 }
 

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::protocol::{Blend, Lane, Request, Role, Settings, Toward};
 
-use super::App;
+use super::{App, PaneId};
 
 impl App {
     /// What a lane should show.
-    pub(crate) fn wanted(&self, lane: Lane) -> Settings {
+    pub(crate) fn wanted(&self, lane: PaneId) -> Settings {
         let controls = &self.controls;
         let role = match lane {
-            Lane::Teacher => Role::Teacher,
-            Lane::Baseline => Role::Baseline,
-            _ => self.live_role(),
+            PaneId::Live => self.live_role(),
+            PaneId::Teacher => Role::Teacher,
+            PaneId::Baseline => Role::Baseline,
         };
         let plain = Settings {
             seed: controls.seed,
@@ -67,6 +67,7 @@ impl App {
         for lane in Lane::ALL {
             self.engine.send(Request::Stop(lane));
         }
+        self.engine.send(Request::StopDecoding);
     }
 
     /// Sends what has changed since the last frame.
@@ -80,8 +81,8 @@ impl App {
         }
         if self.ready() {
             self.follow_sheet(ctx);
-            self.follow_beside(ctx, Lane::Teacher);
-            self.follow_beside(ctx, Lane::Baseline);
+            self.follow_beside(ctx, PaneId::Teacher);
+            self.follow_beside(ctx, PaneId::Baseline);
         }
         self.measure();
         // What a request ends at once waits among the events without a call of the engine's waker.
@@ -92,20 +93,20 @@ impl App {
 
     /// Sends the live lane's job unless it was sent already.
     fn send_live(&mut self) {
-        let wanted = self.wanted(Lane::Live);
+        let wanted = self.wanted(PaneId::Live);
         if self.ready() && self.live.sent.as_ref() != Some(&wanted) {
             self.live.due = None;
-            self.send(Lane::Live, wanted);
+            self.send(PaneId::Live, wanted);
         }
     }
 
     /// Lets a lane that stands beside the student follow with a pause.
-    fn follow_beside(&mut self, ctx: &egui::Context, lane: Lane) {
+    fn follow_beside(&mut self, ctx: &egui::Context, lane: PaneId) {
         if !self.beside(lane) {
             let pane = self.pane_mut(lane);
             if pane.sent.take().is_some() {
                 pane.due = None;
-                self.engine.send(Request::Stop(lane));
+                self.engine.send(Request::Stop(lane.lane()));
             }
             return;
         }
@@ -114,7 +115,7 @@ impl App {
         if self.pane(lane).sent.as_ref() != Some(&wanted) {
             // Comparing begins at once; afterwards a change ends the run and waits for a pause.
             let begins = self.pane(lane).sent.is_none();
-            self.engine.send(Request::Stop(lane));
+            self.engine.send(Request::Stop(lane.lane()));
             self.scrub = None;
             let due = match (begins, self.controls.live) {
                 (true, _) => Some(now),
@@ -136,7 +137,7 @@ impl App {
 
     /// Has the student measured against another where both are new and of the same input.
     fn measure(&mut self) {
-        if self.measuring || !self.live.shows(&self.wanted(Lane::Live)) {
+        if self.measuring || !self.live.shows(&self.wanted(PaneId::Live)) {
             return;
         }
         for lane in self.others() {
@@ -153,13 +154,13 @@ impl App {
         self.model.is_some() && self.opening.is_none() && !self.engine_ended
     }
 
-    fn send(&mut self, lane: Lane, settings: Settings) {
+    fn send(&mut self, lane: PaneId, settings: Settings) {
         let id = self.new_id();
         let asked = Instant::now();
-        self.under_way.insert(id, (lane, asked));
+        self.under_way.insert(id, (lane.lane(), asked));
         let pane = self.pane_mut(lane);
         pane.sent = Some(settings.clone());
         pane.latest = Some(id);
-        self.engine.send(Request::Draw { id, lane, settings, asked });
+        self.engine.send(Request::Draw { id, lane: lane.lane(), settings, asked });
     }
 }

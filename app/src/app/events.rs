@@ -3,14 +3,16 @@
 use std::time::Instant;
 
 use crossbeam_channel::TryRecvError;
-use instaflow_engine::protocol::{Event, Failure, JobId, Lane, Outcome, Picture, Role, Task};
+use instaflow_engine::protocol::{
+    DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, Lane, OpenEvent, OpenOutcome, Picture, Role, Step,
+};
 use tracing::info_span;
 
 use super::decodes::Then;
 use super::details::describe;
 use super::files::SaveAs;
 use super::jobs::Done;
-use super::{App, LogView, Opening, Run, Sheet};
+use super::{App, LogView, PaneId, Run, Sheet};
 
 impl App {
     /// Takes in everything the engine has said since the last frame.
@@ -24,6 +26,7 @@ impl App {
                     self.engine_ended = true;
                     self.opening = None;
                     self.under_way.clear();
+                    self.write_undecoded();
                     self.complain(
                         Failure { message: "The drawing engine has ended.".to_owned(), causes: Vec::new() },
                         Some("Save what you need, then start InstaFlow again."),
@@ -62,104 +65,127 @@ impl App {
 
     fn take_event(&mut self, ctx: &egui::Context, event: Event) {
         match event {
-            Event::Begin { id, task: Task::Draw(Lane::Sheet) } => {
-                if self.sheet.latest == Some(id) && self.sheet.drawing.is_none() {
-                    (self.sheet.drawing, self.sheet.began) = (Some(0), Some(Instant::now()));
+            Event::Open(_, OpenEvent::Begin) | Event::Decode(_, DecodeEvent::Begin) => {}
+            Event::Open(id, OpenEvent::Progress(progress)) => {
+                if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
+                    let began = opening.progress.map_or_else(Instant::now, |(began, _)| began);
+                    opening.progress = Some((began, progress));
                 }
             }
-            Event::Begin { id, task: Task::Draw(lane @ (Lane::Live | Lane::Teacher | Lane::Baseline)) } => {
-                let total = self.wanted(lane).steps;
-                let pane = self.pane_mut(lane);
+            Event::Open(id, OpenEvent::End(outcome)) => self.end_opening(ctx, id, outcome),
+            Event::Draw(id, Lane::Live, event) => self.take_pane_event(ctx, id, PaneId::Live, event),
+            Event::Draw(id, Lane::Teacher, event) => self.take_pane_event(ctx, id, PaneId::Teacher, event),
+            Event::Draw(id, Lane::Baseline, event) => self.take_pane_event(ctx, id, PaneId::Baseline, event),
+            Event::Draw(id, Lane::Batch, event) => self.take_sheet_event(ctx, id, event),
+            Event::Draw(id, Lane::Background, event) => self.take_export_event(ctx, id, event),
+            Event::Decode(id, DecodeEvent::End(outcome)) => self.end_decode(ctx, id, outcome),
+            Event::Tokens(count) => self.tokens = count,
+        }
+    }
+
+    /// Forgets a job that has ended; returns when it was asked for. Its end also stands for the earlier requests that
+    /// waited in the same lane, except for one that may still run.
+    fn forget_ended(&mut self, id: JobId, lane: Lane) -> Option<Instant> {
+        let asked = self.under_way.get(&id).map(|(_, asked)| *asked);
+        let running = PaneId::of(lane).and_then(|pane| self.pane(pane).run.as_ref());
+        let running = running.map(|run| run.id).filter(|run| *run != id);
+        self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
+        asked
+    }
+
+    fn take_pane_event(&mut self, ctx: &egui::Context, id: JobId, pane: PaneId, event: DrawEvent) {
+        match event {
+            DrawEvent::Begin => {
+                let total = self.wanted(pane).steps;
+                let pane = self.pane_mut(pane);
                 pane.run = Some(Run { id, began: Instant::now(), done: 0, total });
                 pane.trail.clear();
             }
-            Event::Part { id, task: Task::Draw(Lane::Sheet), index, picture } => {
-                self.take_sheet(ctx, id, index as usize, picture);
-            }
-            Event::Part { id, task: Task::Draw(Lane::Export), picture, .. } => self.take_frame(id, picture),
-            Event::Begin { task: Task::Open | Task::Draw(Lane::Export | Lane::Kept), .. }
-            | Event::Part { .. }
-            | Event::Progress { task: Task::Draw(Lane::Sheet | Lane::Export | Lane::Kept), .. } => {}
-            Event::Progress { id, task: Task::Open, done, total, what, .. } => {
-                if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
-                    let began = opening.began.or_else(|| (total > 0).then(Instant::now));
-                    *opening = Opening { id, request: opening.request.clone(), done, total, what, began };
-                }
-            }
-            Event::Progress { id, task: Task::Draw(lane), done, total, estimate, .. } => {
-                let keep = lane != Lane::Live || self.live_role() == Role::Teacher;
-                let pane = self.pane_mut(lane);
+            DrawEvent::Step(Step { done, total, estimate }) => {
+                let keep = pane != PaneId::Live || self.live_role() == Role::Teacher;
+                let pane = self.pane_mut(pane);
                 if let Some(run) = pane.run.as_mut().filter(|run| run.id == id) {
                     (run.done, run.total) = (done, total);
                 }
                 // The estimate of a run that was overtaken would flicker past.
                 if let Some(estimate) = estimate.filter(|_| keep && pane.latest == Some(id)) {
-                    pane.show_estimate(ctx, done, total, estimate);
+                    pane.show_estimate(ctx, done, total, *estimate);
                 }
             }
-            Event::End { id, task: Task::Draw(lane), outcome } => self.end_drawing(ctx, id, lane, outcome),
-            Event::End { id, task: Task::Open, outcome } => self.end_opening(ctx, id, outcome),
-            Event::Tokens(count) => self.tokens = count,
+            // These lanes are sent single pictures.
+            DrawEvent::Part { .. } => {}
+            DrawEvent::End(outcome) => self.end_pane(ctx, id, pane, outcome),
         }
     }
 
-    fn end_drawing(&mut self, ctx: &egui::Context, id: JobId, lane: Lane, outcome: Outcome) {
-        let asked = self.under_way.get(&id).map(|(_, asked)| *asked);
-        // The end of a request stands for those before it that waited in the same lane; one may run still.
-        let running = self.pane(lane).run.as_ref().map(|run| run.id).filter(|run| *run != id);
-        self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
-        if lane == Lane::Sheet {
-            return self.end_sheet(ctx, id, outcome);
-        }
-        if lane == Lane::Export {
-            return self.end_export(ctx, id, outcome);
-        }
-        if lane == Lane::Kept {
-            return self.end_decode(ctx, id, outcome);
-        }
-        let pane = self.pane_mut(lane);
+    fn end_pane(&mut self, ctx: &egui::Context, id: JobId, pane_id: PaneId, outcome: DrawOutcome) {
+        let asked = self.forget_ended(id, pane_id.lane());
+        let pane = self.pane_mut(pane_id);
         if pane.run.as_ref().is_some_and(|run| run.id == id) {
             pane.run = None;
         }
         match outcome {
-            Outcome::Drawn(picture, seconds) => {
-                if let Some(asked) = asked.filter(|_| lane == Lane::Live) {
+            DrawOutcome::Drawn { picture, seconds } => {
+                if let Some(asked) = asked.filter(|_| pane_id == PaneId::Live) {
                     crate::record::mark("key to picture", asked, id.0);
                 }
-                info_span!("upload").in_scope(|| pane.show(ctx, picture));
+                info_span!("upload").in_scope(|| pane.show(ctx, *picture));
                 // To the frame that shows it, which comes after the engine's own count.
                 let latency = asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64());
                 pane.latency = Some(latency);
-                if lane == Lane::Live {
+                if pane_id == PaneId::Live {
                     self.tally.add(latency);
                 }
             }
-            Outcome::Failed(failure) => self.complain(failure, None),
-            Outcome::Unchanged => pane.show_last(ctx),
-            Outcome::Dropped | Outcome::Opened(_) => self.pane_mut(lane).restore_trail(),
+            DrawOutcome::Failed(failure) => self.complain(failure, None),
+            DrawOutcome::Unchanged => pane.show_last(ctx),
+            DrawOutcome::Dropped => pane.restore_trail(),
         }
     }
 
-    fn end_sheet(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
-        match outcome {
-            Outcome::Drawn(picture, _) => {
-                let last = self.sheet.wanted.len().saturating_sub(1);
-                self.take_sheet(ctx, id, last, picture);
+    fn take_sheet_event(&mut self, ctx: &egui::Context, id: JobId, event: DrawEvent) {
+        match event {
+            DrawEvent::Begin => {
+                if self.sheet.latest == Some(id) && self.sheet.drawing.is_none() {
+                    (self.sheet.drawing, self.sheet.began) = (Some(0), Some(Instant::now()));
+                }
             }
-            Outcome::Failed(failure) => self.complain(failure, None),
-            Outcome::Unchanged | Outcome::Dropped | Outcome::Opened(_) => {}
-        }
-        if self.sheet.latest == Some(id) {
-            self.sheet.drawing = None;
+            DrawEvent::Step(_) => {}
+            DrawEvent::Part { index, picture } => self.take_sheet(ctx, id, index as usize, *picture),
+            DrawEvent::End(outcome) => {
+                self.forget_ended(id, Lane::Batch);
+                match outcome {
+                    DrawOutcome::Drawn { picture, .. } => {
+                        let last = self.sheet.wanted.len().saturating_sub(1);
+                        self.take_sheet(ctx, id, last, *picture);
+                    }
+                    DrawOutcome::Failed(failure) => self.complain(failure, None),
+                    DrawOutcome::Unchanged | DrawOutcome::Dropped => {}
+                }
+                if self.sheet.latest == Some(id) {
+                    self.sheet.drawing = None;
+                }
+            }
         }
     }
 
-    fn end_opening(&mut self, ctx: &egui::Context, id: JobId, outcome: Outcome) {
+    fn take_export_event(&mut self, ctx: &egui::Context, id: JobId, event: DrawEvent) {
+        match event {
+            DrawEvent::Begin | DrawEvent::Step(_) => {}
+            DrawEvent::Part { picture, .. } => self.take_frame(id, *picture),
+            DrawEvent::End(outcome) => {
+                self.forget_ended(id, Lane::Background);
+                self.end_export(ctx, id, outcome);
+            }
+        }
+    }
+
+    fn end_opening(&mut self, ctx: &egui::Context, id: JobId, outcome: OpenOutcome) {
         let Some(opening) = self.opening.take_if(|opening| opening.id == id) else { return };
         match outcome {
-            Outcome::Opened(model) => {
+            OpenOutcome::Opened(model) => {
                 self.tally.log();
-                for card in model.student.iter().chain(&model.teacher).chain(&model.baseline) {
+                for card in model.cards() {
                     tracing::info!(device = model.device, precision = ?model.precision, "open: {}", describe(card));
                 }
                 let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);
@@ -170,7 +196,7 @@ impl App {
                 }
                 if model.teacher.is_none() {
                     self.teacher.clear();
-                    self.chosen = Lane::Live;
+                    self.chosen = PaneId::Live;
                 }
                 if model.baseline.is_none() {
                     self.baseline.clear();
@@ -180,7 +206,7 @@ impl App {
                 for remark in &model.remarks {
                     self.complain(remark.clone(), None);
                 }
-                self.model = Some(model);
+                self.model = Some(*model);
                 self.opened = opening.request;
                 self.live.sent = None;
                 self.teacher.sent = None;
@@ -189,7 +215,7 @@ impl App {
                 self.apart.clear();
                 self.counted = None;
             }
-            Outcome::Failed(failure) => {
+            OpenOutcome::Failed(failure) => {
                 let pocket = opening.request.pocket();
                 let instead = self.model.is_none() && opening.request != pocket;
                 let advice = match &self.model {
@@ -206,7 +232,7 @@ impl App {
                     self.open(pocket);
                 }
             }
-            Outcome::Drawn(..) | Outcome::Unchanged | Outcome::Dropped => {
+            OpenOutcome::Dropped => {
                 tracing::info!("opening a model was stopped");
                 let what = if self.model.is_some() { "the model that was open stays open" } else { "no model is open" };
                 self.notify(ctx, format!("Loading was stopped: {what}"));

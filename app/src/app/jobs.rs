@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{Failure, Lane, Picture, Role};
+use instaflow_engine::protocol::{Failure, Picture, Role};
 
-use super::Outside;
 use super::dialogs::{Answer, Ask, Dialog};
 use super::files::{self, Animation, Job, SaveAs, Target};
 use super::measure::{Distance, distance};
 use super::reveal::Reveal;
+use super::{Outside, PaneId};
 use crate::theme;
 
 /// Files that are written sooner are not worth a word.
@@ -53,7 +53,7 @@ pub(super) enum Done {
 /// How far a student's picture and another are apart.
 pub(super) struct Measured {
     /// Whose the other is.
-    pub lane: Lane,
+    pub pane: PaneId,
     /// Whose bytes were measured.
     pub student: Arc<[u8]>,
     /// Against whose.
@@ -250,7 +250,7 @@ impl Jobs {
     }
 
     /// Measures how far two pictures are apart, on a thread of its own: that of the files may wait for a disk.
-    pub fn measure(&self, lane: Lane, student: Picture, other: Picture) {
+    pub fn measure(&self, pane: PaneId, student: Picture, other: Picture) {
         let report = self.report.clone();
         std::thread::spawn(move || {
             let _span = tracing::info_span!("measure").entered();
@@ -262,7 +262,7 @@ impl Jobs {
                 egui::ColorImage::new(size, colours)
             });
             let (student, other) = (student.rgb, other.rgb);
-            report.send(Done::Measured(Box::new(Measured { lane, student, other, distance, map })));
+            report.send(Done::Measured(Box::new(Measured { pane, student, other, distance, map })));
         });
     }
 

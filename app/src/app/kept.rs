@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use instaflow_engine::png::Restored;
-use instaflow_engine::protocol::{Decoder, Lane, Picture, Role};
+use instaflow_engine::protocol::{Decoder, Picture, Role};
 
 use super::decodes::Then;
 use super::film::{Act, Standing, Viewed};
-use super::{App, Pane};
+use super::{App, Pane, PaneId};
 use crate::library::{Entry, Library, News, Purpose, Query, Shelf};
 
 /// Seconds in which a deletion can be taken back.
@@ -224,7 +224,7 @@ impl App {
         if self.film.shelf.get(id).is_none() {
             return;
         }
-        let before = (self.controls.show, self.wanted(Lane::Live));
+        let before = (self.controls.show, self.wanted(PaneId::Live));
         let viewed = self.film.viewed.get_or_insert_with(|| Viewed { id, pane: Pane::new("kept"), before });
         viewed.id = id;
         viewed.pane.show(ctx, picture);
@@ -233,7 +233,7 @@ impl App {
     /// Leads back to the live picture where that has been changed, and lets go what was deleted long enough ago.
     pub(super) fn follow_film(&mut self, ctx: &egui::Context) {
         if self.film.viewed.is_some() {
-            let now = (self.controls.show, self.wanted(Lane::Live));
+            let now = (self.controls.show, self.wanted(PaneId::Live));
             self.film.viewed.take_if(|viewed| viewed.before != now);
         }
         if self.film.deleted.is_empty() {

@@ -60,7 +60,7 @@ pub use dialogs::{Answer, Ask, Dialog, system_dialog};
 pub use film::Act;
 pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
-pub use pane::{Estimate, Pane, Run};
+pub use pane::{Estimate, Pane, PaneId, Run};
 pub use prompts::Prompts;
 pub use reveal::{Reveal, system_reveal};
 pub use sheet::{STEPS, Sheet};
@@ -109,10 +109,10 @@ pub struct App {
     /// The kept pictures.
     pub(crate) film: film::Film,
     /// How far the student and each of the others are apart.
-    pub(crate) apart: HashMap<Lane, Apart>,
+    pub(crate) apart: HashMap<PaneId, Apart>,
     pub(crate) view: View,
     /// Which pane's picture 'Save' and 'Copy' mean.
-    pub(crate) chosen: Lane,
+    pub(crate) chosen: PaneId,
     pub(crate) model: Option<ModelSummary>,
     pub(crate) opening: Option<Opening>,
     pub(crate) tokens: TokenCount,
@@ -195,7 +195,7 @@ impl App {
             film: film::Film::new(outside.library.clone(), outside.wake.clone()),
             apart: HashMap::new(),
             view: View::default(),
-            chosen: Lane::Live,
+            chosen: PaneId::Live,
             model: None,
             opening: None,
             tokens: TokenCount::default(),
@@ -309,9 +309,9 @@ impl App {
         &self.controls
     }
 
-    /// The picture of a lane, estimate or final.
-    pub fn picture(&self, lane: Lane) -> Option<&Picture> {
-        self.pane(lane).picture.as_ref()
+    /// The picture in a pane, estimate or final.
+    pub fn picture(&self, pane: PaneId) -> Option<&Picture> {
+        self.pane(pane).picture.as_ref()
     }
 
     /// Whether live drawing is at work.
@@ -330,6 +330,7 @@ impl App {
         let beside = [&self.teacher, &self.baseline];
         let running = self.live.run.is_some() || beside.iter().any(|pane| pane.run.is_some() || pane.due.is_some());
         let running = running || self.sheet.due.is_some() || self.measuring || self.film.is_busy();
+        let running = running || self.decodes.count() > 0;
         running || self.opening.is_some() || !self.under_way.is_empty()
     }
 
@@ -359,7 +360,7 @@ impl App {
 
     /// How far student and teacher are apart, where both are drawn.
     pub fn distance(&self) -> Option<&Distance> {
-        self.apart.get(&Lane::Teacher)?.distance.as_ref()
+        self.apart.get(&PaneId::Teacher)?.distance.as_ref()
     }
 
     /// Why there is nothing to compare with, or `None` where there is.
@@ -390,24 +391,24 @@ impl App {
     }
 
     fn show_distance(&mut self, ctx: &egui::Context, found: jobs::Measured) {
-        let jobs::Measured { lane, student, other, distance, map } = found;
+        let jobs::Measured { pane, student, other, distance, map } = found;
         let map = map.map(|map| ctx.load_texture("difference", pane::fitting(ctx, map), TextureOptions::LINEAR));
-        self.apart.insert(lane, Apart { student, other, distance, map });
+        self.apart.insert(pane, Apart { student, other, distance, map });
     }
 
-    pub(crate) fn pane(&self, lane: Lane) -> &Pane {
-        match lane {
-            Lane::Teacher => &self.teacher,
-            Lane::Baseline => &self.baseline,
-            _ => &self.live,
+    pub(crate) fn pane(&self, pane: PaneId) -> &Pane {
+        match pane {
+            PaneId::Live => &self.live,
+            PaneId::Teacher => &self.teacher,
+            PaneId::Baseline => &self.baseline,
         }
     }
 
-    pub(crate) fn pane_mut(&mut self, lane: Lane) -> &mut Pane {
-        match lane {
-            Lane::Teacher => &mut self.teacher,
-            Lane::Baseline => &mut self.baseline,
-            _ => &mut self.live,
+    pub(crate) fn pane_mut(&mut self, pane: PaneId) -> &mut Pane {
+        match pane {
+            PaneId::Live => &mut self.live,
+            PaneId::Teacher => &mut self.teacher,
+            PaneId::Baseline => &mut self.baseline,
         }
     }
 

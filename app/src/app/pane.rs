@@ -3,7 +3,39 @@
 use std::time::Instant;
 
 use egui::{ColorImage, Rect, TextureHandle, TextureOptions, Vec2};
-use instaflow_engine::protocol::{JobId, Picture, Settings};
+use instaflow_engine::protocol::{JobId, Lane, Picture, Settings};
+
+/// Which of the pictures that are drawn from the controls: each has a lane of the engine and a [`Pane`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PaneId {
+    /// The picture that follows the keyboard: the student's, or the teacher's if only a teacher is open.
+    Live,
+    /// The teacher's, beside the student's.
+    Teacher,
+    /// The baseline's, beside the student's.
+    Baseline,
+}
+
+impl PaneId {
+    /// The pane that shows what this lane draws; `None` for lanes whose pictures go elsewhere.
+    pub fn of(lane: Lane) -> Option<Self> {
+        match lane {
+            Lane::Live => Some(Self::Live),
+            Lane::Teacher => Some(Self::Teacher),
+            Lane::Baseline => Some(Self::Baseline),
+            Lane::Batch | Lane::Background => None,
+        }
+    }
+
+    /// The lane that draws for it.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Live => Lane::Live,
+            Self::Teacher => Lane::Teacher,
+            Self::Baseline => Lane::Baseline,
+        }
+    }
+}
 
 /// What one lane shows.
 pub struct Pane {

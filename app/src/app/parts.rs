@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use egui::TextureHandle;
 use instaflow_engine::png::Restored;
-use instaflow_engine::protocol::{Failure, JobId, OpenRequest, Picture, Settings};
+use instaflow_engine::protocol::{Failure, JobId, LoadProgress, OpenRequest, Picture, Settings};
 
 use super::Distance;
 
@@ -51,11 +51,8 @@ pub(crate) enum LiveState {
 pub(crate) struct Opening {
     pub id: JobId,
     pub request: OpenRequest,
-    pub done: u32,
-    pub total: u32,
-    pub what: String,
-    /// Since when weights are read.
-    pub began: Option<Instant>,
+    /// Since when weights are read, and how far that is.
+    pub progress: Option<(Instant, LoadProgress)>,
 }
 
 /// Something that went wrong; stays until dismissed.

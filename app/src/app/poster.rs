@@ -4,9 +4,9 @@
 use egui::{Color32, FontId};
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
-use instaflow_engine::protocol::{Lane, Picture, Settings};
+use instaflow_engine::protocol::{Picture, Settings};
 
-use super::{App, Distance, duration, summary};
+use super::{App, Distance, PaneId, duration, summary};
 use crate::theme::{heat, tokens};
 
 /// Pixels across that each picture has at least.
@@ -55,7 +55,7 @@ impl App {
         }
         let distance =
             super::distance(student, teacher).ok_or("Student and teacher draw pictures of different sizes.")?;
-        let baseline = self.baseline.picture.as_ref().filter(|_| self.beside(Lane::Baseline));
+        let baseline = self.baseline.picture.as_ref().filter(|_| self.beside(PaneId::Baseline));
         if let Some(picture) = baseline {
             if !self.baseline.finished || !self.baseline.shows(&student.settings) {
                 return Err("Wait for the baseline's picture, or hide it first.");
@@ -113,8 +113,8 @@ impl App {
     }
 
     /// The name of the lane whose picture is chosen for saving.
-    pub(crate) fn chosen_lane(&self) -> Lane {
-        if self.beside(self.chosen) { self.chosen } else { Lane::Live }
+    pub(crate) fn chosen_lane(&self) -> PaneId {
+        if self.beside(self.chosen) { self.chosen } else { PaneId::Live }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use instaflow_engine::protocol::{Blend, JobId, Lane, Picture, Request, Settings, Toward};
 
-use super::{App, Pane, Show};
+use super::{App, Pane, PaneId, Show};
 
 /// The teacher's Euler steps of the row.
 pub const STEPS: [u32; 5] = [1, 2, 4, 8, 25];
@@ -50,7 +50,7 @@ impl App {
         match controls.show {
             Show::Variations => (1..controls.variations).map(|k| self.variation(k)).collect(),
             Show::Steps if self.no_teacher().is_none() => {
-                let teacher = self.wanted(Lane::Teacher);
+                let teacher = self.wanted(PaneId::Teacher);
                 STEPS.iter().map(|steps| Settings { steps: *steps, ..teacher.clone() }).collect()
             }
             _ => Vec::new(),
@@ -59,7 +59,7 @@ impl App {
 
     /// Variation `k` of the live picture: seed + k, or some of the way there.
     fn variation(&self, k: u32) -> Settings {
-        let live = self.wanted(Lane::Live);
+        let live = self.wanted(PaneId::Live);
         let seed = live.seed.wrapping_add(k);
         if self.controls.spread >= 1.0 || live.blend.seed.is_some() {
             return Settings { seed, ..live };
@@ -77,7 +77,7 @@ impl App {
             let follows = self.controls.live;
             // Variations of a live picture are as live as it is; the teacher's many steps wait for a pause.
             let wait = if self.controls.show == Show::Steps { f64::from(self.controls.pause) } else { 0.0 };
-            self.engine.send(Request::Stop(Lane::Sheet));
+            self.engine.send(Request::Stop(Lane::Batch));
             self.sheet.due = match (begins, follows) {
                 _ if self.sheet.wanted.is_empty() => None,
                 (true, _) => Some(now),
@@ -109,10 +109,10 @@ impl App {
         self.sheet.due = None;
         let id = self.new_id();
         let asked = Instant::now();
-        self.under_way.insert(id, (Lane::Sheet, asked));
+        self.under_way.insert(id, (Lane::Batch, asked));
         self.sheet.latest = Some(id);
         let series = self.sheet.wanted.clone();
-        self.engine.send(Request::DrawSeries { id, lane: Lane::Sheet, series, asked });
+        self.engine.send(Request::DrawSeries { id, lane: Lane::Batch, series, asked });
     }
 
     /// A picture of the sheet has come.

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use instaflow_engine::protocol::{Lane, Request};
+use instaflow_engine::protocol::{Lane, LoadProgress, Request};
 
-use super::{App, LiveState};
+use super::{App, LiveState, PaneId};
 
 /// Something under way.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub(crate) struct Work {
 pub(crate) enum Stop {
     /// The opening of a model; the one before stays.
     Opening,
+    /// The decoding of pictures for their files.
+    Decoding,
     /// Whatever a lane draws.
     Lane(Lane),
 }
@@ -55,12 +57,12 @@ impl Stop {
     pub fn name(self) -> &'static str {
         match self {
             Self::Opening => "Stop loading",
-            Self::Lane(Lane::Kept) => "Stop saving",
-            Self::Lane(Lane::Export) => "Stop the animation",
-            Self::Lane(Lane::Sheet) => "Stop the other pictures",
+            Self::Decoding => "Stop saving",
+            Self::Lane(Lane::Background) => "Stop the animation",
+            Self::Lane(Lane::Batch) => "Stop the other pictures",
             Self::Lane(Lane::Teacher) => "Stop the teacher",
             Self::Lane(Lane::Baseline) => "Stop the baseline",
-            Self::Lane(_) => "Stop drawing",
+            Self::Lane(Lane::Live) => "Stop drawing",
         }
     }
 }
@@ -79,7 +81,7 @@ impl App {
                 1 => "Decoding a picture for its file".to_owned(),
                 _ => format!("Decoding {waiting} pictures for their files"),
             };
-            work.push(Work { stop: Some(Stop::Lane(Lane::Kept)), ..Work::unmeasured(what) });
+            work.push(Work { stop: Some(Stop::Decoding), ..Work::unmeasured(what) });
         }
         match self.jobs.writing() {
             0 => {}
@@ -93,10 +95,10 @@ impl App {
                 place: Some(format!("{done} of {total} frames")),
                 part: Some(done as f32 / total.max(1) as f32),
                 left,
-                stop: Some(Stop::Lane(Lane::Export)),
+                stop: Some(Stop::Lane(Lane::Background)),
             });
         }
-        work.extend(self.lane_work(Lane::Live));
+        work.extend(self.pane_work(PaneId::Live));
         if let Some(done) = self.sheet.drawing {
             let total = self.sheet.wanted.len();
             work.push(Work {
@@ -104,11 +106,11 @@ impl App {
                 place: Some(format!("{} of {total}", done.min(total))),
                 part: Some(done as f32 / total.max(1) as f32),
                 left: self.sheet.began.and_then(|began| left(began, done as f64, total as f64)),
-                stop: Some(Stop::Lane(Lane::Sheet)),
+                stop: Some(Stop::Lane(Lane::Batch)),
             });
         }
-        work.extend(self.lane_work(Lane::Teacher));
-        work.extend(self.lane_work(Lane::Baseline));
+        work.extend(self.pane_work(PaneId::Teacher));
+        work.extend(self.pane_work(PaneId::Baseline));
         work
     }
 
@@ -116,11 +118,13 @@ impl App {
     pub(crate) fn stop_work(&mut self, stop: Stop) {
         match stop {
             Stop::Opening => self.engine.send(Request::StopOpening),
+            Stop::Decoding => self.engine.send(Request::StopDecoding),
             Stop::Lane(lane) => {
                 match lane {
-                    Lane::Teacher | Lane::Baseline => self.pane_mut(lane).due = None,
-                    Lane::Sheet => (self.sheet.due, self.sheet.drawing) = (None, None),
-                    _ => {}
+                    Lane::Live | Lane::Background => {}
+                    Lane::Teacher => self.teacher.due = None,
+                    Lane::Baseline => self.baseline.due = None,
+                    Lane::Batch => (self.sheet.due, self.sheet.drawing) = (None, None),
                 }
                 self.engine.send(Request::Stop(lane));
             }
@@ -129,32 +133,31 @@ impl App {
 
     fn opening_work(&self) -> Option<Work> {
         let opening = self.opening.as_ref()?;
-        let (done, total) = (f64::from(opening.done), f64::from(opening.total));
-        let (what, place) = if opening.total == 0 {
-            ("Looking at the model".to_owned(), None)
-        } else {
-            let place = format!("{} of {}", size(opening.done), size(opening.total));
-            (format!("Loading {}", opening.what), Some(place))
+        let stop = Some(Stop::Opening);
+        let Some((began, LoadProgress { part, done, total })) = opening.progress else {
+            return Some(Work { stop, ..Work::unmeasured("Looking at the model".to_owned()) });
         };
+        let place = format!("{} of {}", size(done), size(total));
+        let (done, total) = (f64::from(done), f64::from(total));
         Some(Work {
-            what,
-            place,
-            part: (total > 0.0).then(|| (done / total) as f32),
-            left: opening.began.and_then(|began| left(began, done, total)),
-            stop: Some(Stop::Opening),
+            what: format!("Loading {part}"),
+            place: Some(place),
+            part: Some((done / total.max(1.0)) as f32),
+            left: left(began, done, total),
+            stop,
         })
     }
 
     /// A run of many steps by its steps; one of a single long step by how long the one before it took.
-    pub(crate) fn lane_work(&self, lane: Lane) -> Option<Work> {
-        let pane = self.pane(lane);
+    pub(crate) fn pane_work(&self, id: PaneId) -> Option<Work> {
+        let pane = self.pane(id);
         let run = pane.run.as_ref()?;
-        let who = match lane {
-            Lane::Teacher => "Teacher",
-            Lane::Baseline => "Baseline",
-            _ => "Drawing",
+        let who = match id {
+            PaneId::Live => "Drawing",
+            PaneId::Teacher => "Teacher",
+            PaneId::Baseline => "Baseline",
         };
-        let stop = Some(Stop::Lane(lane));
+        let stop = Some(Stop::Lane(id.lane()));
         if run.total > 1 {
             let place = Some(format!("step {} of {}", run.done, run.total));
             let part = Some(run.done as f32 / run.total as f32);
@@ -181,8 +184,8 @@ impl App {
 
     /// Whether what is set was asked for in the live lane, and will not come: it was stopped, or it failed.
     pub(crate) fn stopped(&self) -> bool {
-        let wanted = self.wanted(Lane::Live);
-        let comes = self.live.run.is_some() || self.waits(Lane::Live);
+        let wanted = self.wanted(PaneId::Live);
+        let comes = self.live.run.is_some() || self.waits(PaneId::Live);
         self.ready() && !comes && self.live.sent.as_ref() == Some(&wanted) && !self.live.shows(&wanted)
     }
 }

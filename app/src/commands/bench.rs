@@ -164,7 +164,7 @@ fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
     match arguments.random.as_deref() {
         Some("instaflow-1.7b") => Models::random(Shapes::InstaFlow17b, arguments.model.device, arguments.model.dtype),
         Some(_) => Models::random(Shapes::Sd15, arguments.model.device, arguments.model.dtype),
-        None => Models::open(&request(arguments), &mut |done, total, part| progress.part(done, total, part)),
+        None => Models::open(&request(arguments), &mut |part| progress.loading(part)),
     }
     .map_err(engine_error)
 }
@@ -202,7 +202,7 @@ impl Timer<'_> {
             self.models.clear_cache();
             let before = u64::from(run) * u64::from(settings.steps);
             let observer =
-                &mut |step: instaflow_engine::pipeline::Step| self.progress.set(before + u64::from(step.done));
+                &mut |step: instaflow_engine::protocol::Step| self.progress.set(before + u64::from(step.done));
             let picture = self.models.draw(settings, None, observer, &Cancel::default()).map_err(engine_error)?.picture;
             timings.push(picture.timings);
             size = (picture.width, picture.height);

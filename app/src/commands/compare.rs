@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 
     let progress = Progress::new();
     let request = arguments.baseline.add_to(draw.model.open_request());
-    let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
+    let models = Models::open(&request, &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     let (Some(student), Some(teacher)) = (&summary.student, &summary.teacher) else {

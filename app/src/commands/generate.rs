@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let plan = Plan::new(&arguments.draw)?;
     let progress = Progress::new();
     let request = arguments.draw.model.open_one(arguments.teacher);
-    let models = Models::open(&request, &mut |done, total, part| progress.part(done, total, part));
+    let models = Models::open(&request, &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     // A folder of Stable Diffusion is no student, asked for or not.

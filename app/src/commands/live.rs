@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use instaflow_engine::Error;
 use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{Event, Failure, JobId, Lane, OpenRequest, Outcome, Request, Settings, Task};
+use instaflow_engine::protocol::{
+    DrawEvent, DrawOutcome, Event, Failure, JobId, Lane, OpenEvent, OpenOutcome, OpenRequest, Request, Settings,
+};
 use instaflow_engine::worker::{Engine, Loaded};
 
 use super::progress::Progress;
@@ -38,18 +40,24 @@ pub(super) fn run(models: Models, settings: &Settings, prompt: &str, progress: &
     let keys = prompt.chars().count();
     progress.begin("typing", keys as u64);
     engine.send(Request::Open(JobId(0), OpenRequest::default()));
-    wait_for(&engine, JobId(0), Task::Open)?;
+    wait_until_open(&engine)?;
     // The first picture pays for memory that is touched for the first time; nobody has typed yet.
     draw(&engine, JobId(1), settings.clone());
-    wait_for(&engine, JobId(1), Task::Draw(Lane::Live))?;
+    loop {
+        match next_end(&engine)? {
+            (_, DrawOutcome::Failed(failure)) => return Err(failed(failure)),
+            (JobId(1), _) => break,
+            _ => {}
+        }
+    }
 
     let mut latencies = Vec::new();
     let mut take = |event: Event| -> anyhow::Result<Option<JobId>> {
-        let Some((id, outcome)) = ended(event, Task::Draw(Lane::Live)) else { return Ok(None) };
+        let Event::Draw(id, _, DrawEvent::End(outcome)) = event else { return Ok(None) };
         match outcome {
-            Outcome::Drawn(_, seconds) => latencies.push(seconds),
-            Outcome::Failed(failure) => return Err(failed(failure)),
-            _ => {}
+            DrawOutcome::Drawn { seconds, .. } => latencies.push(seconds),
+            DrawOutcome::Failed(failure) => return Err(failed(failure)),
+            DrawOutcome::Unchanged | DrawOutcome::Dropped => {}
         }
         Ok(Some(id))
     };
@@ -81,22 +89,22 @@ fn draw(engine: &Engine, id: JobId, settings: Settings) {
     engine.send(Request::Draw { id, lane: Lane::Live, settings, asked: Instant::now() });
 }
 
-/// Waits until the job has ended well.
-fn wait_for(engine: &Engine, job: JobId, task: Task) -> anyhow::Result<()> {
+fn wait_until_open(engine: &Engine) -> anyhow::Result<()> {
     loop {
-        let event = engine.events().recv().map_err(|_| anyhow!(ENGINE_GONE))?;
-        match ended(event, task) {
-            Some((id, Outcome::Failed(failure))) if id == job => return Err(failed(failure)),
-            Some((id, _)) if id == job => return Ok(()),
+        match engine.events().recv().map_err(|_| anyhow!(ENGINE_GONE))? {
+            Event::Open(_, OpenEvent::End(OpenOutcome::Failed(failure))) => return Err(failed(failure)),
+            Event::Open(_, OpenEvent::End(_)) => return Ok(()),
             _ => {}
         }
     }
 }
 
-fn ended(event: Event, wanted: Task) -> Option<(JobId, Outcome)> {
-    match event {
-        Event::End { id, task, outcome } if task == wanted => Some((id, outcome)),
-        _ => None,
+/// Waits for the end of a drawing job.
+fn next_end(engine: &Engine) -> anyhow::Result<(JobId, DrawOutcome)> {
+    loop {
+        if let Event::Draw(id, _, DrawEvent::End(outcome)) = engine.events().recv().map_err(|_| anyhow!(ENGINE_GONE))? {
+            return Ok((id, outcome));
+        }
     }
 }
 

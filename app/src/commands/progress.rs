@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use instaflow_engine::protocol::LoadProgress;
 
 /// Work that is over sooner shows no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -50,10 +51,10 @@ impl Progress {
     }
 
     /// Takes what `Models::open` tells.
-    pub fn part(&self, done: u32, total: u32, part: &str) {
-        self.0.set_message(format!("loading {part}"));
-        self.0.set_length(total.into());
-        self.0.set_position(done.into());
+    pub fn loading(&self, progress: LoadProgress) {
+        self.0.set_message(format!("loading {}", progress.part));
+        self.0.set_length(progress.total.into());
+        self.0.set_position(progress.done.into());
     }
 
     /// Runs `print` with the bar out of the way.

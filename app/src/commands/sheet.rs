@@ -69,9 +69,7 @@ pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
     let prompts = read_prompts(&arguments.prompts)?;
 
     let progress = Progress::new();
-    let models = Models::open(&arguments.model.open_request(), &mut |done, total, part| {
-        progress.part(done, total, part);
-    });
+    let models = Models::open(&arguments.model.open_request(), &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     let Some(student) = &summary.student else {

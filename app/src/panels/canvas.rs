@@ -5,9 +5,9 @@ use egui::{
     Align2, Color32, CornerRadius, CursorIcon, EventFilter, FontId, Image, Key, Rect, Response, Sense, Stroke,
     StrokeKind, TextureHandle, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
 };
-use instaflow_engine::protocol::{Lane, Picture, Settings};
+use instaflow_engine::protocol::{Picture, Settings};
 
-use super::{film, menu, work};
+use super::{PaneId, film, menu, work};
 use crate::app::{App, Command, Focus, View};
 use crate::theme::{palette, tokens};
 
@@ -19,7 +19,7 @@ const CONTEXT: [Command; 6] =
 const ARROW: f32 = 40.0;
 
 /// Takes `rect` for a picture of `size` pixels of this lane, called `name`, and lets it be moved.
-pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, size: Option<Vec2>) -> Response {
+pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: PaneId, size: Option<Vec2>) -> Response {
     let response = ui.allocate_rect(rect, Sense::click_and_drag());
     let response = response.on_hover_cursor(if app.view.zoom > 1.0 { CursorIcon::Grab } else { CursorIcon::Default });
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Image, true, name));
@@ -59,13 +59,13 @@ pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: Lane, 
 pub fn show_live(app: &mut App, ui: &mut Ui, name: &str) {
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(size_of);
-    viewport(app, ui, rect, name, Lane::Live, size);
-    paint_lane(app, ui, rect, Lane::Live);
-    film::keep_button(app, ui, rect, Lane::Live);
+    viewport(app, ui, rect, name, PaneId::Live, size);
+    paint_lane(app, ui, rect, PaneId::Live);
+    film::keep_button(app, ui, rect, PaneId::Live);
 }
 
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
-pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
+pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: PaneId) {
     let pane = app.pane(lane);
     let estimate = app.scrubbed(lane);
     let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
@@ -77,8 +77,8 @@ pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: Lane) {
 }
 
 /// Whether a lane's picture stands at full strength: the live one does until its own can no longer come.
-pub fn is_current(app: &App, lane: Lane) -> bool {
-    if lane == Lane::Live { !app.stopped() } else { app.pane(lane).shows(&app.wanted(lane)) }
+pub fn is_current(app: &App, lane: PaneId) -> bool {
+    if lane == PaneId::Live { !app.stopped() } else { app.pane(lane).shows(&app.wanted(lane)) }
 }
 
 /// A picture placed in `rect` and cut off at `clip`.

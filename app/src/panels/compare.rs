@@ -3,9 +3,9 @@
 
 use egui::{Align2, CursorIcon, EventFilter, Id, Key, Rect, Response, Sense, Stroke, Ui, Vec2};
 use egui::{UiBuilder, WidgetInfo, pos2, vec2};
-use instaflow_engine::protocol::{Lane, Role};
+use instaflow_engine::protocol::Role;
 
-use super::{canvas, numbers, path, terms, ways};
+use super::{PaneId, canvas, numbers, path, terms, ways};
 use crate::app::{Against, App, Command, CompareAs, Pane, summary, time_left};
 use crate::theme::{heat, palette, tokens};
 
@@ -78,11 +78,11 @@ fn least_height(app: &App, area: Rect) -> f32 {
 }
 
 /// "Student", "Teacher" or "Baseline".
-pub fn lane_name(app: &App, lane: Lane) -> &'static str {
+pub fn lane_name(app: &App, lane: PaneId) -> &'static str {
     match (lane, app.live_role()) {
-        (Lane::Baseline, _) => "Baseline",
-        (Lane::Live, Role::Student) => "Student",
-        _ => "Teacher",
+        (PaneId::Baseline, _) => "Baseline",
+        (PaneId::Live, Role::Student) => "Student",
+        (PaneId::Live, Role::Teacher | Role::Baseline) | (PaneId::Teacher, _) => "Teacher",
     }
 }
 
@@ -90,7 +90,7 @@ pub fn lane_name(app: &App, lane: Lane) -> &'static str {
 fn against(app: &mut App, ui: &mut Ui) {
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        for (against, lane) in [(Against::Teacher, Lane::Teacher), (Against::Baseline, Lane::Baseline)] {
+        for (against, lane) in [(Against::Teacher, PaneId::Teacher), (Against::Baseline, PaneId::Baseline)] {
             let name = format!("Against {}", lane_name(app, lane).to_lowercase());
             if super::selectable(ui, app.rival() == lane, name).clicked() {
                 app.controls.against = against;
@@ -102,7 +102,7 @@ fn against(app: &mut App, ui: &mut Ui) {
 fn side_by_side(app: &mut App, ui: &mut Ui) {
     let area = ui.available_rect_before_wrap();
     let gap = tokens().spacing.gap;
-    let lanes: Vec<Lane> = [Lane::Live].into_iter().chain(app.others()).collect();
+    let lanes: Vec<PaneId> = [PaneId::Live].into_iter().chain(app.others()).collect();
     let width = (area.width() - gap * (lanes.len() - 1) as f32) / lanes.len() as f32;
     for (column, lane) in lanes.into_iter().enumerate() {
         let corner = area.min + vec2((width + gap) * column as f32, 0.0);
@@ -124,12 +124,12 @@ fn side_by_side(app: &mut App, ui: &mut Ui) {
 fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, Vec2)) {
     ui.columns(2, |columns| {
         columns[0].set_max_width(columns[0].max_rect().width() - tokens().spacing.gap);
-        caption(app, &mut columns[0], Lane::Live);
+        caption(app, &mut columns[0], PaneId::Live);
         caption(app, &mut columns[1], app.rival());
     });
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(canvas::size_of);
-    let lane = if app.chosen == Lane::Live { Lane::Live } else { app.rival() };
+    let lane = if app.chosen == PaneId::Live { PaneId::Live } else { app.rival() };
     let name = format!("Student and {}", lane_name(app, app.rival()).to_lowercase());
     let response = canvas::viewport(app, ui, rect, &name, lane, size);
     if app.controls.compare_as == CompareAs::Difference {
@@ -141,7 +141,7 @@ fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, V
 }
 
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
-fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
+fn caption(app: &mut App, ui: &mut Ui, lane: PaneId) {
     let (name, mut progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
     let other_noise = app.has_other_noise(lane);
     if other_noise {
@@ -170,7 +170,7 @@ fn caption(app: &mut App, ui: &mut Ui, lane: Lane) {
     });
 }
 
-fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
+fn progress(app: &App, pane: &Pane, lane: PaneId) -> String {
     if let Some(estimate) = app.scrubbed(lane) {
         let (done, total) = (estimate.done, estimate.total);
         return format!("estimate after step {done} of {total}");
@@ -184,10 +184,10 @@ fn progress(app: &App, pane: &Pane, lane: Lane) -> String {
     }
     match &pane.picture {
         Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
-        _ if app.waits(lane) && lane == Lane::Baseline && app.teacher.run.is_some() => {
+        _ if app.waits(lane) && lane == PaneId::Baseline && app.teacher.run.is_some() => {
             "waits for the teacher".to_owned()
         }
-        _ if app.waits(lane) && lane != Lane::Live => "waits for a pause in typing".to_owned(),
+        _ if app.waits(lane) && lane != PaneId::Live => "waits for a pause in typing".to_owned(),
         Some(_) if !pane.finished && pane.shows(&app.wanted(lane)) => "stopped".to_owned(),
         Some(_) => "of an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
@@ -198,7 +198,7 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let place = app.view.place(rect, size).intersect(rect);
     let at = place.left() + place.width() * app.controls.split;
     let (left, right) = place.split_left_right_at_x(at);
-    for (lane, clip) in [(Lane::Live, left), (app.rival(), right)] {
+    for (lane, clip) in [(PaneId::Live, left), (app.rival(), right)] {
         let pane = app.pane(lane);
         let estimate = app.scrubbed(lane);
         if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
@@ -207,7 +207,7 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
         }
     }
     if left.width() > 80.0 {
-        canvas::label(ui, left, Align2::LEFT_TOP, lane_name(app, Lane::Live));
+        canvas::label(ui, left, Align2::LEFT_TOP, lane_name(app, PaneId::Live));
     }
     if right.width() > 80.0 {
         canvas::label(ui, right, Align2::RIGHT_TOP, lane_name(app, app.rival()));
@@ -254,7 +254,7 @@ fn move_split(app: &mut App, ui: &Ui, response: &Response, place: Rect) {
 
 fn blink(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let held = ui.input(|input| input.key_down(Key::F2));
-    let lane = if held { app.rival() } else { Lane::Live };
+    let lane = if held { app.rival() } else { PaneId::Live };
     canvas::paint_lane(app, ui, rect, lane);
     let place = app.view.place(rect, size).intersect(rect);
     canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", lane_name(app, lane)));
@@ -265,7 +265,7 @@ fn difference(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let map = apart.and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
     let place = app.view.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {
-        canvas::paint_lane(app, ui, rect, Lane::Live);
+        canvas::paint_lane(app, ui, rect, PaneId::Live);
         let text = format!("The difference comes with the {}'s picture", lane_name(app, app.rival()).to_lowercase());
         canvas::label(ui, place, Align2::LEFT_TOP, &text);
         return;

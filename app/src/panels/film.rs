@@ -6,9 +6,9 @@ use egui::{
     Align, Align2, Button, EventFilter, Id, Image, Key, Layout, Margin, Mesh, Pos2, Rect, RichText, ScrollArea, Sense,
     Shape, Stroke, StrokeKind, TextEdit, Ui, Vec2, WidgetInfo, vec2,
 };
-use instaflow_engine::protocol::{Decoder, Lane, Role};
+use instaflow_engine::protocol::{Decoder, Role};
 
-use super::{canvas, path};
+use super::{PaneId, canvas, path};
 use crate::app::{Act, App, Command, SEARCHES, Standing};
 use crate::library::{Entry, Query};
 use crate::theme::{palette, tokens};
@@ -41,7 +41,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 }
 
 /// 'Keep' on a picture that is drawn in `rect`.
-pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: Lane) {
+pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: PaneId) {
     let pane = app.pane(lane);
     let Some(picture) = pane.picture.as_ref().filter(|_| pane.finished) else { return };
     let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
@@ -55,9 +55,9 @@ pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: Lane) {
     let corner = Rect::from_min_size(place.right_top() + vec2(-size.x - 6.0, 6.0), size);
     let response = ui.put(corner, Button::new(text).fill(ground).stroke(Stroke::NONE));
     let whose = match lane {
-        Lane::Teacher => " (teacher)",
-        Lane::Baseline => " (baseline)",
-        _ => "",
+        PaneId::Teacher => " (teacher)",
+        PaneId::Baseline => " (baseline)",
+        PaneId::Live => "",
     };
     let name = if kept { "Picture is kept" } else { "Keep this picture" };
     let response = response.accessible_name(format!("{name}{whose}"));

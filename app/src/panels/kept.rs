@@ -1,9 +1,9 @@
 //! A kept picture in the place of the live one, with what it is and what can be done with it above.
 
 use egui::{Align, Button, Label, Layout, RichText, Ui};
-use instaflow_engine::protocol::{Decoder, Lane};
+use instaflow_engine::protocol::Decoder;
 
-use super::{canvas, film};
+use super::{PaneId, canvas, film};
 use crate::app::{Act, App};
 
 /// Its line and the picture.
@@ -29,7 +29,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let rect = ui.available_rect_before_wrap();
     let Some(viewed) = &app.film.viewed else { return };
     let (texture, size) = (viewed.pane.texture().cloned(), viewed.pane.picture.as_ref().map(canvas::size_of));
-    canvas::viewport(app, ui, rect, "Kept picture", Lane::Live, size);
+    canvas::viewport(app, ui, rect, "Kept picture", PaneId::Live, size);
     if let (Some(texture), Some(size)) = (texture, size) {
         canvas::paint(app, ui, rect, rect, &texture, size, true);
         if !entry.settings.prompt.trim().is_empty() {

@@ -23,10 +23,9 @@ mod words;
 mod work;
 
 use egui::{CentralPanel, Frame, Id, Margin, Modal, Panel, Response, Stroke, Ui};
-use instaflow_engine::protocol::Lane;
 use tracing::info_span;
 
-use crate::app::{App, Command, Show};
+use crate::app::{App, Command, PaneId, Show};
 use crate::theme::{palette, tokens};
 
 /// What the scroll bar at the side takes, in points.
@@ -89,7 +88,7 @@ fn pictures(app: &mut App, ui: &mut Ui) {
         Show::Variations => sheet::variations(app, ui),
         Show::Steps if app.no_teacher().is_none() => sheet::steps(app, ui),
         _ => {
-            let name = format!("{} picture", compare::lane_name(app, Lane::Live));
+            let name = format!("{} picture", compare::lane_name(app, PaneId::Live));
             canvas::show_live(app, ui, &name);
         }
     }

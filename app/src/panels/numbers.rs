@@ -1,10 +1,10 @@
 //! The numbers under a comparison, each named and explained. Add one here.
 
 use egui::{RichText, TextStyle, Ui};
-use instaflow_engine::protocol::{Lane, Picture, Settings};
+use instaflow_engine::protocol::{Picture, Settings};
 
 use super::terms;
-use crate::app::{App, Distance, duration};
+use crate::app::{App, Distance, PaneId, duration};
 use crate::theme::palette;
 
 /// One line of numbers, in the order of the pictures; what is not known yet is a dash.
@@ -14,7 +14,7 @@ pub fn show(app: &App, ui: &mut Ui) {
         pane.picture.as_ref().filter(|_| pane.finished && pane.shows(&app.wanted(lane)))
     };
     let others = app.others();
-    let student = done(Lane::Live);
+    let student = done(PaneId::Live);
     let drawn: Vec<Option<&Picture>> = others.iter().map(|lane| done(*lane)).collect();
     // Of all pictures: known once the student's and another's are.
     let of_all = |value: &dyn Fn(&Picture) -> String| -> Option<Vec<Option<String>>> {

@@ -6,11 +6,11 @@ use egui::{
     vec2,
 };
 use egui_plot::{Line, LineStyle, Plot, PlotPoints, VLine};
-use instaflow_engine::protocol::{Lane, PathPoint};
+use instaflow_engine::protocol::PathPoint;
 
 use super::compare::lane_name;
 use super::terms;
-use crate::app::{App, Estimate};
+use crate::app::{App, Estimate, PaneId};
 use crate::theme::{palette, tokens};
 
 /// Width of one plot, in points.
@@ -82,13 +82,13 @@ pub fn show(app: &mut App, ui: &mut Ui, strips: usize) {
     });
 }
 
-fn curve(app: &App, ui: &Ui, lane: Lane) -> Curve {
-    let colour = if lane == Lane::Baseline { palette(ui).second } else { palette(ui).accent };
+fn curve(app: &App, ui: &Ui, lane: PaneId) -> Curve {
+    let colour = if lane == PaneId::Baseline { palette(ui).second } else { palette(ui).accent };
     let picture = app.pane(lane).picture.as_ref();
     Curve {
         name: lane_name(app, lane),
         colour,
-        dashed: lane == Lane::Baseline,
+        dashed: lane == PaneId::Baseline,
         points: picture.map(|picture| picture.path.to_vec()).unwrap_or_default(),
         straightness: picture.and_then(|picture| picture.straightness),
         scrubbed: app.scrubbed(lane).map(|estimate| time(app, lane, estimate)),
@@ -96,13 +96,13 @@ fn curve(app: &App, ui: &Ui, lane: Lane) -> Curve {
 }
 
 /// The time at which a step begins: a diffusion's are not evenly apart, and are known once the path is.
-fn time(app: &App, lane: Lane, estimate: &Estimate) -> f32 {
+fn time(app: &App, lane: PaneId, estimate: &Estimate) -> f32 {
     let path = app.pane(lane).picture.as_ref().map(|picture| &picture.path);
     let point = path.and_then(|path| path.get(estimate.done as usize - 1));
     point.map_or((estimate.done - 1) as f32 / estimate.total.max(1) as f32, |point| point.t)
 }
 
-fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
+fn strip(app: &mut App, ui: &mut Ui, lane: PaneId, size: Vec2) {
     let count = app.pane(lane).trail.len();
     let alone = app.others().len() == 1;
     ui.horizontal(|ui| {
@@ -122,7 +122,7 @@ fn strip(app: &mut App, ui: &mut Ui, lane: Lane, size: Vec2) {
     });
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     let shown = app.scrub.map_or(count, |step| (step + 1).min(count));
-    let name = if lane == Lane::Baseline { "Step of the baseline's path" } else { "Step of the path" };
+    let name = if lane == PaneId::Baseline { "Step of the baseline's path" } else { "Step of the path" };
     response.widget_info(|| WidgetInfo::slider(count > 0, shown as f64, name));
     if count == 0 {
         let empty = if app.pane(lane).finished {

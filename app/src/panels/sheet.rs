@@ -2,9 +2,9 @@
 //! laid out here; which pictures they are is [`Sheet`](crate::app::Sheet)'s.
 
 use egui::{Align2, CursorIcon, Rect, Sense, Slider, Ui, Vec2, WidgetInfo, vec2};
-use instaflow_engine::protocol::{Lane, Settings};
+use instaflow_engine::protocol::Settings;
 
-use super::{canvas, terms};
+use super::{PaneId, canvas, terms};
 use crate::app::{App, STEPS, Show, duration};
 use crate::theme::{palette, tokens};
 
@@ -71,8 +71,8 @@ fn grid(app: &mut App, ui: &mut Ui, count: usize, across: usize) {
 
 fn live(app: &mut App, ui: &mut Ui, rect: Rect) {
     let size = app.live.picture.as_ref().map(canvas::size_of);
-    canvas::viewport(app, ui, rect, "Live picture", Lane::Live, size);
-    canvas::paint_lane(app, ui, rect, Lane::Live);
+    canvas::viewport(app, ui, rect, "Live picture", PaneId::Live, size);
+    canvas::paint_lane(app, ui, rect, PaneId::Live);
     let Some(picture) = &app.live.picture else { return };
     let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
     if app.controls.show == Show::Steps {

@@ -2,10 +2,10 @@
 
 use egui::accesskit::Live;
 use egui::{Align, Label, Layout, RichText, Ui};
-use instaflow_engine::protocol::{Lane, Timings};
+use instaflow_engine::protocol::Timings;
 
 use super::work;
-use crate::app::{App, duration, precision};
+use crate::app::{App, PaneId, duration, precision};
 use crate::theme::palette;
 
 /// The bar.
@@ -74,7 +74,7 @@ fn activity(app: &mut App, ui: &mut Ui) {
 }
 
 fn latency(app: &App, ui: &mut Ui) {
-    let (Some(seconds), Some(picture)) = (app.live.latency, app.picture(Lane::Live)) else { return };
+    let (Some(seconds), Some(picture)) = (app.live.latency, app.picture(PaneId::Live)) else { return };
     let text =
         RichText::new(format!("Key to picture {}", duration(seconds))).color(ui.visuals().widgets.active.text_color());
     ui.label(text).on_hover_ui(|ui| stages(ui, &picture.timings, seconds));

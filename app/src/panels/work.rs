@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use egui::{Align2, Frame, Label, Margin, ProgressBar, Rect, RichText, Ui, UiBuilder, WidgetInfo, vec2};
-use instaflow_engine::protocol::Lane;
 
-use crate::app::{App, Stop};
+use crate::app::{App, PaneId, Stop};
 use crate::theme::{palette, tokens};
 
 /// Between two frames while something is under way that sends no events of its own.
@@ -66,8 +65,8 @@ pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
 }
 
 /// A thin bar at the foot of a lane's picture while a run of several steps, or a long one, is under way in it.
-pub fn foot(app: &App, ui: &Ui, rect: Rect, lane: Lane) {
-    let Some(part) = app.lane_work(lane).and_then(|work| work.part) else { return };
+pub fn foot(app: &App, ui: &Ui, rect: Rect, lane: PaneId) {
+    let Some(part) = app.pane_work(lane).and_then(|work| work.part) else { return };
     let whole = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.right_bottom());
     let done = Rect::from_min_size(whole.min, vec2(whole.width() * part.clamp(0.0, 1.0), whole.height()));
     ui.painter().rect_filled(whole, 1.5, palette(ui).label.gamma_multiply(0.5));

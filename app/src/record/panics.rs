@@ -33,7 +33,20 @@ fn without_words(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_words;
+    use super::*;
+
+    #[test]
+    fn a_panic_of_any_thread_is_logged_with_its_thread_and_place() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("test.log");
+        record(Arc::new(Log::open(&path).expect("a folder that can be written")));
+        let thread = std::thread::Builder::new().name("engine".to_owned());
+        let ended = thread.spawn(|| panic!("planted")).expect("a thread").join();
+        ended.expect_err("it panics");
+        let text = std::fs::read_to_string(&path).expect("written before the thread is gone");
+        assert!(text.contains("ERROR") && text.contains("a panic in thread engine at "), "{text}");
+        assert!(text.contains(file!()) && text.contains(": planted"), "{text}");
+    }
 
     #[test]
     fn a_text_that_was_cut_wrongly_is_not_logged() {

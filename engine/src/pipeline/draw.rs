@@ -9,9 +9,9 @@ use tracing::info_span;
 
 use super::embedding_cache::Key;
 use super::loaded_model::{LoadedModel, Vae};
-use super::{Drawn, Latents, Models, Step, blend, memory_estimate, pixels, sampling, validate};
+use super::{Drawn, Latents, Models, blend, memory_estimate, pixels, sampling, validate};
 use crate::flow::euler;
-use crate::protocol::{Decoder, Picture, Settings, Timings};
+use crate::protocol::{Decoder, Picture, Settings, Step, Timings};
 use crate::{Cancel, Error, Result};
 
 /// Latent channels of Stable Diffusion, whose latents can be previewed without a decoder.
@@ -64,7 +64,7 @@ pub(super) fn draw(
     let mut watch = |done: usize, total: usize, estimate: &Tensor| -> Result<()> {
         let rgb = if total > 1 { preview(models, model, estimate, cancel)? } else { None };
         let timings = Timings { unet: in_unet.get(), ..timings };
-        let estimate = rgb.map(|rgb| picture(rgb, timings));
+        let estimate = rgb.map(|rgb| Box::new(picture(rgb, timings)));
         observer(Step { done: done as u32, total: total as u32, estimate });
         Ok(())
     };

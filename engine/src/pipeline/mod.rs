@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device};
 
 use crate::protocol::{
-    DeviceChoice, Failure, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, TokenCount,
+    DeviceChoice, Failure, LoadProgress, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, Step,
+    TokenCount,
 };
 use crate::{Cancel, Error, Result, device};
 
@@ -53,17 +54,6 @@ pub enum Shapes {
     InstaFlow17b,
 }
 
-/// A finished step.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Steps done.
-    pub done: u32,
-    /// Steps in all.
-    pub total: u32,
-    /// The model's prediction of the final picture; `None` in a run of one step, or if no preview can be made.
-    pub estimate: Option<Picture>,
-}
-
 /// A picture and the latents that it was decoded from.
 #[derive(Clone, Debug)]
 pub struct Drawn {
@@ -74,8 +64,8 @@ pub struct Drawn {
 }
 
 impl Models {
-    /// Opens models. `progress` is called before each part is loaded, with the mebibytes done, all mebibytes and its name.
-    pub fn open(request: &OpenRequest, progress: &mut dyn FnMut(u32, u32, &str)) -> Result<Self> {
+    /// Opens models. `progress` is called before each part is loaded.
+    pub fn open(request: &OpenRequest, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self> {
         Self::open_reusing(None, request, progress, &Cancel::default())
     }
 
@@ -84,7 +74,7 @@ impl Models {
     pub fn open_reusing(
         previous: Option<&Self>,
         request: &OpenRequest,
-        progress: &mut dyn FnMut(u32, u32, &str),
+        progress: &mut dyn FnMut(LoadProgress),
         cancel: &Cancel,
     ) -> Result<Self> {
         open::open(previous, request, progress, cancel).map_err(|error| {

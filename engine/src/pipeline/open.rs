@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use super::loaded_model::{Denoiser, LoadedModel, Part, Text, Vae};
 use super::{Models, memory_estimate};
 use crate::checkpoint::{self, Component, ModelFolder, Size};
-use crate::protocol::{Failure, OpenRequest};
+use crate::protocol::{Failure, LoadProgress, ModelPart, Network, OpenRequest, Role};
 use crate::text::{TextConfig, TextEncoder};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
@@ -18,7 +18,7 @@ use crate::{Cancel, Result};
 pub(super) fn open(
     previous: Option<&Models>,
     request: &OpenRequest,
-    progress: &mut dyn FnMut(u32, u32, &str),
+    progress: &mut dyn FnMut(LoadProgress),
     cancel: &Cancel,
 ) -> Result<Models> {
     let opened = checkpoint::open(request)?;
@@ -44,18 +44,23 @@ pub(super) fn open(
 
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20) as u32;
     let total = mebibytes(bytes);
-    let mut begin = |part: &str| {
+    let mut begin = |part: ModelPart| {
         cancel.check()?;
-        progress(mebibytes(cancel.bytes_read()).min(total), total, part);
+        progress(LoadProgress { part, done: mebibytes(cancel.bytes_read()).min(total), total });
         Ok(cancel.clone())
     };
-    models.student =
-        opened.student.map(|folder| load(&folder, "student", &models, &sizes, &mut cache, &mut begin)).transpose()?;
-    models.teacher =
-        opened.teacher.map(|folder| load(&folder, "teacher", &models, &sizes, &mut cache, &mut begin)).transpose()?;
-    models.baseline =
-        opened.baseline.map(|folder| load(&folder, "baseline", &models, &sizes, &mut cache, &mut begin)).transpose()?;
-    progress(total, total, "");
+    models.student = opened
+        .student
+        .map(|folder| load(&folder, Role::Student, &models, &sizes, &mut cache, &mut begin))
+        .transpose()?;
+    models.teacher = opened
+        .teacher
+        .map(|folder| load(&folder, Role::Teacher, &models, &sizes, &mut cache, &mut begin))
+        .transpose()?;
+    models.baseline = opened
+        .baseline
+        .map(|folder| load(&folder, Role::Baseline, &models, &sizes, &mut cache, &mut begin))
+        .transpose()?;
     Ok(models)
 }
 
@@ -122,29 +127,30 @@ fn record_size(
 
 fn load(
     folder: &ModelFolder,
-    role: &str,
+    role: Role,
     models: &Models,
     sizes: &HashMap<String, Size>,
     cache: &mut PartCache,
-    begin: &mut dyn FnMut(&str) -> Result<Cancel>,
+    begin: &mut dyn FnMut(ModelPart) -> Result<Cancel>,
 ) -> Result<LoadedModel> {
     let tokenizer = folder.tokenizer()?;
-    let mut begin = |part: &str| begin(&format!("{role}: {part}"));
+    let mut begin = |network| begin(ModelPart { role, network });
 
     let component = folder.text_encoder();
     let config = text_config(component)?;
-    let text =
-        load_part(&mut cache.texts, component, models, sizes, config, TextEncoder::new, || begin("text encoder"))?;
+    let text = load_part(&mut cache.texts, component, models, sizes, config, TextEncoder::new, || {
+        begin(Network::TextEncoder)
+    })?;
     let component = folder.unet();
     let config = unet_config(component)?;
-    let unet = load_part(&mut cache.unets, component, models, sizes, config, UNet::new, || begin("U-Net"))?;
-    let mut decoder = |component: &Component, name: &str| {
+    let unet = load_part(&mut cache.unets, component, models, sizes, config, UNet::new, || begin(Network::UNet))?;
+    let mut decoder = |component: &Component, network| {
         let config = vae_config(component)?;
         let build = |vb, _: &_| Autoencoder::decoder(vb, component.config());
-        load_part(&mut cache.vaes, component, models, sizes, config, build, || begin(name))
+        load_part(&mut cache.vaes, component, models, sizes, config, build, || begin(network))
     };
-    let vae = decoder(folder.vae(), "decoder")?;
-    let tiny = folder.vae_tiny().map(|component| decoder(component, "tiny decoder")).transpose()?;
+    let vae = decoder(folder.vae(), Network::Decoder)?;
+    let tiny = folder.vae_tiny().map(|component| decoder(component, Network::TinyDecoder)).transpose()?;
     let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
     let model = LoadedModel::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
     // If they cannot be read, `open` has added a remark.

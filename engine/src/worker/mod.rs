@@ -1,18 +1,23 @@
-//! The engine thread: requests in, events out, and nothing the window does can make it pile up work.
+//! The engine thread: requests in, events out, and nothing that the window does can make it pile up work.
 //!
 //! - Each [`Lane`](crate::protocol::Lane) holds one waiting request, the latest; what it replaces ends as `Dropped`.
-//! - A live job begins at once on a fast model and after a short grace on a slow one (see `pace`).
-//! - A request makes a running job of any lane below its own give way between two network blocks. That job then waits
-//!   again, unless a newer one has taken its place, and its picture restarts from the first step when the lanes above
-//!   are empty. A series goes on with the first picture that it still lacks.
+//! - A live job begins at once on a fast model and after a short debounce on a slow one (see `throttle`).
+//! - A request makes a running job of a later lane give way between two network blocks. That job then waits again,
+//!   unless a newer one has taken its place, and its picture restarts from the first step once the earlier lanes are
+//!   empty. A series continues with the first picture that it still lacks.
+//! - Decoding comes right after the live lane and gives way to it alone; nothing gives way to decoding.
 //! - A newer request of the same lane abandons the running job between two network blocks, with one exception: a live
-//!   job may finish where that costs little (see `pace`), so that unbroken typing shows pictures all along.
-//! - The input of a lane's last pictures is not drawn a second time, but for those that go into a file.
-//! - A panic, an error or a value that is no number ends the job as `Failed`; the next job works.
+//!   job may finish if that costs little (see `throttle`), so that unbroken typing shows pictures all along.
+//! - The input of a lane's last pictures is not drawn a second time, except in [`Lane::Batch`] and
+//!   [`Lane::Background`].
+//! - A panic, an error or a value that is not a number ends the job as `Failed`; the next job works.
 //!
-//! Events wait in a channel of fixed size. Where nobody takes them out, progress is skipped, the ends of requests that
+//! Events wait in a channel of fixed size. If nobody takes them out, progress is skipped, the ends of requests that
 //! were waiting are merged (the latest of each task stands for the earlier ones), and the engine waits with the rest:
 //! memory stays flat however long the window is away.
+//!
+//! [`Lane::Batch`]: crate::protocol::Lane::Batch
+//! [`Lane::Background`]: crate::protocol::Lane::Background
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,27 +25,25 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use crate::pipeline::{Models, Step};
-use crate::protocol::{Event, Latents, ModelSummary, OpenRequest, Picture, Request, Settings, TokenCount};
+use crate::pipeline::Models;
+use crate::protocol::{
+    Event, Latents, LoadProgress, ModelSummary, OpenRequest, Picture, Request, Settings, Step, TokenCount,
+};
 use crate::threads::{self, Priority};
 use crate::{Cancel, Result};
 
-use counter::Counter;
 use outbox::Outbox;
 use queue::{Queue, Work};
+use token_counter::TokenCounter;
 
-mod counter;
 mod outbox;
-mod pace;
 mod queue;
 mod run;
+mod throttle;
+mod token_counter;
 
-/// The environment variable that plants a panic, to see by hand that one costs the picture and not the window:
-/// a prompt that contains its value panics inside the job.
-pub const PLANT_PANIC: &str = "INSTAFLOW_PLANT_PANIC";
-
-/// Told before each part is loaded: mebibytes done and in all, the part's name.
-pub type OnPart<'a> = dyn FnMut(u32, u32, &str) + 'a;
+/// Told before each part is loaded.
+pub type OnProgress<'a> = dyn FnMut(LoadProgress) + 'a;
 
 /// Draws one picture.
 pub type DrawFn = dyn Fn(&Settings, &mut dyn FnMut(Step), &Cancel) -> Result<Picture> + Send + Sync;
@@ -64,9 +67,22 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Models that are open already, as the engine draws with them.
+    /// Models that are already open, as the engine draws with them.
     pub fn new(models: Models) -> Self {
-        loaded(Arc::new(models), None)
+        Self::shared(Arc::new(models))
+    }
+
+    fn shared(models: Arc<Models>) -> Self {
+        let (decoding, counting) = (models.clone(), models.clone());
+        Self {
+            summary: models.summary(),
+            draw: Box::new(move |settings, observer, cancel| {
+                let drawn = models.draw(settings, None, observer, cancel)?;
+                Ok(Picture { latents: Some(Arc::new(drawn.latents)), ..drawn.picture })
+            }),
+            decode: Box::new(move |settings, latents, cancel| decoding.decode(settings, latents, cancel)),
+            count: Box::new(move |prompt| counting.count_tokens(prompt)),
+        }
     }
 }
 
@@ -80,23 +96,26 @@ pub struct Engine {
 impl Engine {
     /// Starts the engine with no model open. `wake` is called from its threads whenever an event waits.
     pub fn spawn(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        let planted = std::env::var(PLANT_PANIC).ok().filter(|words| !words.is_empty());
         let mut current: Option<Arc<Models>> = None;
-        Self::with(wake, move |request, on_part, cancel| {
-            let models = Arc::new(Models::open_reusing(current.as_deref(), request, on_part, cancel)?);
+        Self::with(wake, move |request, on_progress, cancel| {
+            let models = Arc::new(Models::open_reusing(current.as_deref(), request, on_progress, cancel)?);
             current = Some(models.clone());
-            Ok(loaded(models, planted.clone()))
+            Ok(Loaded::shared(models))
         })
     }
 
     /// Like [`Engine::spawn`], with another way to open a model.
     pub fn with(
         wake: impl Fn() + Send + Sync + 'static,
-        open: impl FnMut(&OpenRequest, &mut OnPart<'_>, &Cancel) -> Result<Loaded> + Send + 'static,
+        open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Loaded> + Send + 'static,
     ) -> Self {
         let (outbox, events) = Outbox::new(wake);
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), counter: Counter::default(), outbox });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            token_counter: TokenCounter::default(),
+            outbox,
+        });
         let drawing = shared.clone();
         let counting = shared.clone();
         let threads = vec![
@@ -104,7 +123,7 @@ impl Engine {
                 threads::compute_here(Priority::BelowWindow);
                 run::run(&drawing, open);
             }),
-            spawn("counter", move || counting.counter.run(&counting.outbox)),
+            spawn("token counter", move || counting.token_counter.run(&counting.outbox)),
         ];
         Self { shared, events, threads }
     }
@@ -114,13 +133,13 @@ impl Engine {
     /// After [`Request::Shutdown`] requests are ignored.
     pub fn send(&self, request: Request) {
         match request {
-            Request::CountTokens(prompt) => self.shared.counter.ask(prompt),
+            Request::CountTokens(prompt) => self.shared.token_counter.ask(prompt),
             Request::Shutdown => self.shared.close(),
             request => {
                 let mut queue = self.shared.queue();
                 // Under the queue's lock, so that the ends come in the order of the requests.
-                for event in queue.accept(request, Instant::now()) {
-                    self.shared.outbox.offer_end(event);
+                for end in queue.accept(request, Instant::now()) {
+                    self.shared.outbox.offer_end(end);
                 }
                 drop(queue);
                 self.shared.changed.notify_one();
@@ -148,7 +167,7 @@ impl Drop for Engine {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
-    counter: Counter,
+    token_counter: TokenCounter,
     outbox: Outbox,
 }
 
@@ -183,12 +202,12 @@ impl Shared {
     }
 
     fn close(&self) {
-        let events = self.queue().close();
-        for event in events {
-            self.outbox.offer_end(event);
+        let ends = self.queue().close();
+        for end in ends {
+            self.outbox.offer_end(end);
         }
         self.outbox.close();
-        self.counter.close();
+        self.token_counter.close();
         self.changed.notify_all();
     }
 }
@@ -202,18 +221,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 /// A lock that a panic elsewhere does not take away: the data behind it is replaced as a whole or not at all.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn loaded(models: Arc<Models>, planted: Option<String>) -> Loaded {
-    let (decoding, counting) = (models.clone(), models.clone());
-    Loaded {
-        summary: models.summary(),
-        draw: Box::new(move |settings, observer, cancel| {
-            assert!(!planted.as_ref().is_some_and(|words| settings.prompt.contains(words)), "planted by {PLANT_PANIC}");
-            let drawn = models.draw(settings, None, observer, cancel)?;
-            Ok(Picture { latents: Some(Arc::new(drawn.latents)), ..drawn.picture })
-        }),
-        decode: Box::new(move |settings, latents, cancel| decoding.decode(settings, latents, cancel)),
-        count: Box::new(move |prompt| counting.count_tokens(prompt)),
-    }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::lock;
-use crate::protocol::{Event, Task};
+use super::queue::{Ended, Task};
+use crate::protocol::Event;
 
 /// Events that wait at most. A window takes them all out once per frame; with a picture of 512² in each they hold
 /// 48 MiB.
@@ -29,12 +30,9 @@ impl Outbox {
         (outbox, receiver)
     }
 
-    /// Sends the end of a request that never began. Never waits: where the channel is full, only the latest end of
-    /// each task is kept, for [`flush`](Self::flush).
-    pub(super) fn offer_end(&self, event: Event) {
-        let Event::End { task, .. } = event else {
-            unreachable!("only ends are offered");
-        };
+    /// Sends the end of a request that never began. Never waits: if the channel is full, only the latest end of each
+    /// task is kept, for [`flush`](Self::flush).
+    pub(super) fn offer_end(&self, Ended { task, event }: Ended) {
         let mut backlog = lock(&self.backlog);
         // Behind the backlog, or a merged end would arrive after a later one.
         let event = if backlog.is_empty() {
@@ -55,7 +53,7 @@ impl Outbox {
         self.deliver(event);
     }
 
-    /// Sends an event that the next one of its kind makes worthless: skips it where there is no room.
+    /// Sends an event that the next one of its kind makes worthless: skips it if there is no room.
     pub(super) fn send_if_room(&self, event: Event) {
         if self.sender.try_send(event).is_ok() {
             (self.wake)();

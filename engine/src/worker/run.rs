@@ -8,27 +8,31 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::info_span;
 
-use super::queue::{Done, Job, Work};
-use super::{Loaded, OnPart, Shared};
-use crate::protocol::{Event, Failure, JobId, OpenRequest, Outcome, Task};
+use super::queue::{DecodeJob, Done, DrawJob, Work};
+use super::{Loaded, OnProgress, Shared};
+use crate::protocol::{
+    DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, LoadProgress, OpenEvent, OpenOutcome, OpenRequest,
+    Picture,
+};
 use crate::{Cancel, Error, Result};
 
 /// Works until the engine closes.
-pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnPart<'_>, &Cancel) -> Result<Loaded>) {
+pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Loaded>) {
     let mut model = None;
     while let Some(work) = shared.next() {
         match work {
             Work::Unchanged(id, lane) => {
-                shared.outbox.send(Event::End { id, task: Task::Draw(lane), outcome: Outcome::Unchanged });
+                shared.outbox.send(Event::Draw(id, lane, DrawEvent::End(DrawOutcome::Unchanged)));
             }
             Work::Open(id, request, cancel) => {
-                let opened = open_one(shared, id, &cancel, |on_part| open(&request, on_part, &cancel));
+                let opened = open_one(shared, id, &cancel, |on_progress| open(&request, on_progress, &cancel));
                 if let Some(loaded) = opened {
-                    shared.counter.set_model(loaded.clone());
+                    shared.token_counter.set_model(loaded.clone());
                     model = Some(loaded);
                 }
             }
             Work::Draw(job, cancel) => draw_one(shared, job, model.as_deref(), &cancel),
+            Work::Decode(job, cancel) => decode_one(shared, job, model.as_deref(), &cancel),
             // `Shared::next` waits itself.
             Work::Wait(_) => {}
         }
@@ -42,63 +46,66 @@ fn open_one(
     shared: &Shared,
     id: JobId,
     cancel: &Cancel,
-    open: impl FnOnce(&mut OnPart<'_>) -> Result<Loaded>,
+    open: impl FnOnce(&mut OnProgress<'_>) -> Result<Loaded>,
 ) -> Option<Arc<Loaded>> {
-    let task = Task::Open;
     let _span = info_span!("open model", id = id.0).entered();
-    shared.outbox.send(Event::Begin { id, task });
-    let tell = |done: u32, total: u32, part: &str| {
-        shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: part.to_owned(), estimate: None });
-    };
-    // A part may take many seconds: another thread tells meanwhile how far it is.
-    let (parts, reading) = bounded::<(u32, String)>(1);
+    shared.outbox.send(Event::Open(id, OpenEvent::Begin));
+    let report = |progress| shared.outbox.send_if_room(Event::Open(id, OpenEvent::Progress(progress)));
+    // A part may take many seconds: meanwhile another thread reports how much of it is read.
+    let (parts, reading) = bounded::<LoadProgress>(1);
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut now = None;
             loop {
                 match reading.recv_timeout(REPORT) {
-                    Ok(part) => now = Some(part),
+                    Ok(progress) => now = Some(progress),
                     Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => {
-                        if let Some((total, part)) = &now {
-                            tell(((cancel.bytes_read() >> 20) as u32).min(*total), *total, part);
+                        if let Some(LoadProgress { part, total, .. }) = now {
+                            let done = ((cancel.bytes_read() >> 20) as u32).min(total);
+                            report(LoadProgress { part, done, total });
                         }
                     }
                 }
             }
         });
-        let mut on_part = |done: u32, total: u32, part: &str| {
-            tell(done, total, part);
-            // Where the other thread is late, a report is missed.
-            let _ = parts.try_send((total, part.to_owned()));
+        let mut on_progress = |progress: LoadProgress| {
+            report(progress);
+            // If the other thread is late, it misses a part.
+            let _ = parts.try_send(progress);
         };
-        let result = catch_unwind(AssertUnwindSafe(|| open(&mut on_part)));
+        let result = catch_unwind(AssertUnwindSafe(|| open(&mut on_progress)));
         drop(parts);
         result
     });
     shared.queue().opened(matches!(result, Ok(Ok(_))));
     let (loaded, outcome) = match result {
         Ok(Ok(loaded)) => {
-            let summary = loaded.summary.clone();
-            (Some(Arc::new(loaded)), Outcome::Opened(summary))
+            let summary = Box::new(loaded.summary.clone());
+            (Some(Arc::new(loaded)), OpenOutcome::Opened(summary))
         }
-        Ok(Err(Error::Cancelled)) => (None, Outcome::Dropped),
-        Ok(Err(error)) => (None, Outcome::Failed((&error).into())),
-        Err(panic) => (None, Outcome::Failed(failure("loading", panic.as_ref()))),
+        Ok(Err(Error::Cancelled)) => (None, OpenOutcome::Dropped),
+        Ok(Err(error)) => (None, OpenOutcome::Failed((&error).into())),
+        Err(panic) => (None, OpenOutcome::Failed(failure("loading", panic.as_ref()))),
     };
-    shared.outbox.send(Event::End { id, task, outcome });
+    shared.outbox.send(Event::Open(id, OpenEvent::End(outcome)));
     loaded
 }
 
-fn draw_one(shared: &Shared, mut job: Job, model: Option<&Loaded>, cancel: &Cancel) {
-    let (id, task) = (job.id, Task::Draw(job.lane));
-    let _span = info_span!("draw", lane = ?job.lane, id = id.0).entered();
-    shared.outbox.send(Event::Begin { id, task });
+fn draw_one(shared: &Shared, mut job: DrawJob, model: Option<&Loaded>, cancel: &Cancel) {
+    let (id, lane) = (job.id, job.lane);
+    let _span = info_span!("draw", ?lane, id = id.0).entered();
+    shared.outbox.send(Event::Draw(id, lane, DrawEvent::Begin));
     let done = loop {
-        match draw_picture(shared, &job, model, cancel) {
+        let settings = job.settings();
+        let done = attempt("drawing", model, |model| {
+            let mut observer = |step| shared.outbox.send_if_room(Event::Draw(id, lane, DrawEvent::Step(step)));
+            (model.draw)(settings, &mut observer, cancel)
+        });
+        match done {
             Done::Picture(picture) if job.next + 1 < job.series.len() => {
                 let index = job.next as u32;
-                shared.outbox.send(Event::Part { id, task, index, picture: *picture });
+                shared.outbox.send(Event::Draw(id, lane, DrawEvent::Part { index, picture }));
                 job.next += 1;
                 if cancel.check().is_err() {
                     break Done::Cancelled;
@@ -109,32 +116,31 @@ fn draw_one(shared: &Shared, mut job: Job, model: Option<&Loaded>, cancel: &Canc
     };
     let outcome = shared.queue().drawn(job, done, Instant::now());
     if let Some(outcome) = outcome {
-        shared.outbox.send(Event::End { id, task, outcome });
+        shared.outbox.send(Event::Draw(id, lane, DrawEvent::End(outcome)));
     }
 }
 
-/// The job's next picture.
-fn draw_picture(shared: &Shared, job: &Job, model: Option<&Loaded>, cancel: &Cancel) -> Done {
-    let (id, task) = (job.id, Task::Draw(job.lane));
+fn decode_one(shared: &Shared, job: DecodeJob, model: Option<&Loaded>, cancel: &Cancel) {
+    let id = job.id;
+    let _span = info_span!("decode", id = id.0).entered();
+    shared.outbox.send(Event::Decode(id, DecodeEvent::Begin));
+    let done = attempt("decoding", model, |model| (model.decode)(&job.settings, &job.latents, cancel));
+    let outcome = shared.queue().decoded(job, done);
+    if let Some(outcome) = outcome {
+        shared.outbox.send(Event::Decode(id, DecodeEvent::End(outcome)));
+    }
+}
+
+/// Makes one picture with the open model; a panic costs this picture and nothing else.
+fn attempt(doing: &str, model: Option<&Loaded>, make: impl FnOnce(&Loaded) -> Result<Picture>) -> Done {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let model = model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?;
-        if let Some(latents) = &job.latents {
-            return (model.decode)(job.settings(), latents, cancel);
-        }
-        (model.draw)(
-            job.settings(),
-            &mut |step| {
-                let (done, total, estimate) = (step.done, step.total, step.estimate);
-                shared.outbox.send_if_room(Event::Progress { id, task, done, total, what: String::new(), estimate });
-            },
-            cancel,
-        )
+        make(model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?)
     }));
     match result {
         Ok(Ok(picture)) => Done::Picture(Box::new(picture)),
         Ok(Err(Error::Cancelled)) => Done::Cancelled,
         Ok(Err(error)) => Done::Failed((&error).into()),
-        Err(panic) => Done::Failed(failure("drawing", panic.as_ref())),
+        Err(panic) => Done::Failed(failure(doing, panic.as_ref())),
     }
 }
 

@@ -12,5 +12,5 @@ pub fn noise() -> Latents {
 
 /// Opens models that must open.
 pub fn open(request: &OpenRequest) -> Models {
-    Models::open(request, &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
+    Models::open(request, &mut |_| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
 }

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use egui::{Button, DragValue, Label, RichText, TextEdit, Ui};
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern, TOKENS};
-use instaflow_engine::protocol::Lane;
 
 use super::setting;
-use crate::app::{App, Controls};
+use crate::app::{App, Controls, PaneId};
 use crate::panels::outlined;
 use crate::theme::palette;
 
@@ -62,9 +61,9 @@ fn folder(app: &mut App, ui: &mut Ui) {
 
 fn pattern(app: &mut App, ui: &mut Ui) {
     let understood = Pattern::parse(&app.pattern_typed);
-    let example = understood.as_ref().map(|pattern| match app.picture(Lane::Live) {
+    let example = understood.as_ref().map(|pattern| match app.picture(PaneId::Live) {
         Some(picture) => pattern.example(&picture.settings, &picture.model),
-        None => pattern.example(&app.wanted(Lane::Live), "model"),
+        None => pattern.example(&app.wanted(PaneId::Live), "model"),
     });
     let changed = app.pattern_typed.trim() != DEFAULT_PATTERN;
     let mut typed = app.pattern_typed.clone();

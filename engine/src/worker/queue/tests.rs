@@ -10,7 +10,7 @@ struct Desk {
     now: Instant,
     start: Instant,
     picture: Duration,
-    job: Option<(Job, Cancel, Instant)>,
+    job: Option<(DrawJob, Cancel, Instant)>,
     ids: u64,
     /// Prompts of the live lane: when each was begun and shown, in milliseconds from the start.
     begun: Vec<(String, u128)>,
@@ -80,7 +80,7 @@ impl Desk {
             }
             let prompt = job.settings().prompt.clone();
             let done = if cancelled { Done::Cancelled } else { Done::Picture(Box::new(picture(job.settings()))) };
-            if let Some(Outcome::Drawn(..)) = self.queue.drawn(job, done, self.now) {
+            if let Some(DrawOutcome::Drawn { .. }) = self.queue.drawn(job, done, self.now) {
                 self.shown.push((prompt, (self.now - self.start).as_millis()));
             }
         }
@@ -125,7 +125,7 @@ fn a_model_a_little_slower_than_the_keys_shows_pictures_all_along() {
 
 #[test]
 fn a_slow_model_does_not_draw_half_typed_words_over_and_over() {
-    // Keys 350 ms apart: each would begin a picture, were the grace not measured at the keys.
+    // Keys 350 ms apart: each would begin a picture, if the debounce were not measured at the keys.
     let mut desk = Desk::new(5000 * MS);
     desk.type_keys("snowy lake", 350 * MS);
     let half_typed: Vec<_> = desk.begun.iter().filter(|(prompt, _)| !prompt.ends_with(' ')).collect();
@@ -135,7 +135,7 @@ fn a_slow_model_does_not_draw_half_typed_words_over_and_over() {
 }
 
 #[test]
-fn a_slow_model_begins_a_short_grace_after_the_last_key() {
+fn a_slow_model_begins_a_short_debounce_after_the_last_key() {
     let mut desk = Desk::new(17_000 * MS);
     desk.type_keys("lake", 100 * MS);
     desk.rest();
@@ -178,27 +178,33 @@ fn lanes_are_served_in_their_order_and_a_series_goes_on_where_it_was() {
         let series = (0..count).map(|seed| Settings { seed, ..Settings::student("lake") }).collect();
         Request::DrawSeries { id: JobId(id), lane, series, asked: now }
     };
-    assert!(queue.accept(series(Lane::Export, 1, 3), now).is_empty());
-    let Some(Work::Draw(mut export, cancel)) = queue.next(now) else { panic!("the only work") };
+    assert!(queue.accept(series(Lane::Background, 1, 3), now).is_empty());
+    let Some(Work::Draw(mut long, cancel)) = queue.next(now) else { panic!("the only work") };
     assert!(queue.accept(series(Lane::Baseline, 8, 1), now).is_empty());
     assert!(queue.accept(series(Lane::Teacher, 2, 1), now).is_empty());
-    assert!(queue.accept(series(Lane::Sheet, 3, 4), now).is_empty());
+    assert!(queue.accept(series(Lane::Batch, 3, 4), now).is_empty());
     assert!(queue.accept(series(Lane::Live, 4, 1), now).is_empty());
     assert!(cancel.check().is_err(), "it gives way");
-    export.next = 2;
-    assert!(queue.drawn(export, Done::Cancelled, now).is_none(), "and waits");
+    long.next = 2;
+    assert!(queue.drawn(long, Done::Cancelled, now).is_none(), "and waits");
     let mut order = Vec::new();
     while let Some(Work::Draw(job, _)) = queue.next(now) {
         order.push((job.lane, job.next));
         let shown = picture(job.settings());
         queue.drawn(job, Done::Picture(Box::new(shown)), now);
     }
-    let expected = [(Lane::Live, 0), (Lane::Sheet, 0), (Lane::Teacher, 0), (Lane::Baseline, 0), (Lane::Export, 2)];
+    let expected = [(Lane::Live, 0), (Lane::Batch, 0), (Lane::Teacher, 0), (Lane::Baseline, 0), (Lane::Background, 2)];
     assert_eq!(order, expected);
     let ends = queue.accept(series(Lane::Teacher, 5, 1), now);
-    assert!(matches!(ends[..], [Event::End { outcome: Outcome::Unchanged, .. }]), "drawn already: {ends:?}");
-    assert!(queue.accept(series(Lane::Export, 7, 3), now).is_empty(), "a file may be wanted twice");
-    assert!(queue.accept(series(Lane::Sheet, 9, 4), now).is_empty(), "and so may a sheet that was put away");
-    let ends = queue.accept(series(Lane::Sheet, 6, 0), now);
-    assert!(matches!(ends[1..], [Event::End { id: JobId(6), outcome: Outcome::Unchanged, .. }]), "nothing to draw");
+    assert!(
+        matches!(ends[..], [Ended { event: Event::Draw(_, _, DrawEvent::End(DrawOutcome::Unchanged)), .. }]),
+        "drawn already: {ends:?}"
+    );
+    assert!(queue.accept(series(Lane::Background, 7, 3), now).is_empty(), "a file may be wanted twice");
+    assert!(queue.accept(series(Lane::Batch, 9, 4), now).is_empty(), "and so may a batch that was put away");
+    let ends = queue.accept(series(Lane::Batch, 6, 0), now);
+    assert!(
+        matches!(ends[1..], [Ended { event: Event::Draw(JobId(6), _, DrawEvent::End(DrawOutcome::Unchanged)), .. }]),
+        "nothing to draw"
+    );
 }

@@ -97,7 +97,7 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
 /// What the engine draws is what the trainer's own networks draw with the weights rounded to f16.
 fn check_pair(run: &Run, pair: &Path, student: Student) -> Result<()> {
     let source = Source::Folder(pair.to_owned());
-    let models = Models::open(&OpenRequest { model: source, ..OpenRequest::default() }, &mut |_, _, _| ())?;
+    let models = Models::open(&OpenRequest { model: source, ..OpenRequest::default() }, &mut |_| ())?;
     let prompt = "a snowy mountain near a lake at sunset";
     let distilled = half(&run.trained(Stage::Student(student))?)?;
     let teacher = half(&run.trained(Stage::Flow(student.from))?)?;
@@ -217,7 +217,7 @@ fn a_model_folder_is_reflowed_and_distilled() -> Result<()> {
 
     // Its networks are those of the folder: what the engine draws with it, the trainer does, too.
     let models = OpenRequest { model: Source::Folder(fixture("model")), ..OpenRequest::default() };
-    let models = Models::open(&models, &mut |_, _, _| ())?;
+    let models = Models::open(&models, &mut |_| ())?;
     let settings = Settings { seed: 3, steps: 2, guidance: 1.5, ..Settings::student("a bowl of fruit") };
     let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default())?.picture;
     let weights = run.trained(Stage::BASE)?;

@@ -1,4 +1,4 @@
-//! Counts tokens beside the drawing, so that the count follows the keyboard on a model that takes seconds per picture.
+//! Counts tokens on a thread of its own, so that the count follows the keyboard even if a picture takes seconds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,8 +7,9 @@ use super::outbox::Outbox;
 use super::{Loaded, lock};
 use crate::protocol::Event;
 
+/// The latest prompt to count, and the model that counts it.
 #[derive(Default)]
-pub(super) struct Counter {
+pub(super) struct TokenCounter {
     desk: Mutex<Desk>,
     changed: Condvar,
 }
@@ -22,7 +23,7 @@ struct Desk {
     closed: bool,
 }
 
-impl Counter {
+impl TokenCounter {
     pub(super) fn ask(&self, prompt: String) {
         lock(&self.desk).prompt = Some(prompt);
         self.changed.notify_one();

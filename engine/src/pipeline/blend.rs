@@ -87,7 +87,7 @@ mod tests {
         let at = |by| Blend { seed: Some(Toward { to: 1, by }), prompt: None };
         assert!(validate(&at(0.5), false).is_ok());
         for by in [-0.1, 1.1, f32::NAN] {
-            assert_error(validate(&at(by), false), &format!("{by} of the way"));
+            assert_error(validate(&at(by), false), &format!("blend of {by} "));
         }
         assert_error(validate(&at(0.5), true), "second seed");
     }

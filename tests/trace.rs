@@ -1,7 +1,9 @@
-//! `--trace` through the real binary: what it writes is Chrome's trace event format, and holds the engine's stages.
+//! `--trace` through the real binary: what it writes is Chrome's trace event format, and holds the engine's stages, even
+//! if the program is killed.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use instaflow_test_support::fixture;
 use serde_json::Value;
@@ -53,4 +55,28 @@ fn a_trace_holds_every_stage_and_never_replaces_a_file() {
     let words = String::from_utf8_lossy(&again.stderr);
     assert!(words.contains("exists already: give --trace another name"), "{words}");
     assert_eq!(std::fs::read_to_string(&trace).expect("a trace"), text, "as it was");
+}
+
+#[test]
+fn the_trace_of_a_program_that_is_killed_is_whole() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let trace = folder.path().join("trace.json");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_instaflow"))
+        .args(["bench", "--runs", "1000", "--model"])
+        .arg(fixture("model"))
+        .arg("--trace")
+        .arg(&trace)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let began = Instant::now();
+    while !std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("decoder")) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no picture is traced");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    program.kill().expect("SIGKILL, which no program can answer");
+    program.wait().expect("it ended");
+    let text = std::fs::read_to_string(&trace).expect("a trace");
+    let events: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    assert!(events.iter().any(|event| event["name"] == "U-Net" && event["ph"] == "X"), "{text}");
 }

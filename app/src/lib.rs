@@ -5,6 +5,7 @@ pub mod commands;
 pub mod library;
 pub mod record;
 
+mod desktop;
 mod folders;
 mod panels;
 mod theme;

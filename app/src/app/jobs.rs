@@ -17,9 +17,8 @@ use instaflow_engine::protocol::{Failure, Picture, Role};
 use super::dialogs::{Answer, Ask, Dialog};
 use super::files::{self, Animation, Job, SaveAs, Target};
 use super::measure::{Distance, distance};
-use super::reveal::Reveal;
-use super::{Outside, PaneId};
-use crate::theme;
+use super::{Outside, PaneId, Reveal};
+use crate::{desktop, theme};
 
 /// Files that are written sooner are not worth a word.
 const WORTH_TELLING: Duration = Duration::from_millis(300);
@@ -198,16 +197,9 @@ impl Jobs {
     pub fn show_outside(&self, path: PathBuf) {
         let report = self.report.clone();
         std::thread::spawn(move || {
-            let program = match std::env::consts::OS {
-                "windows" => "explorer",
-                "macos" => "open",
-                _ => "xdg-open",
-            };
-            if let Err(error) =
-                std::process::Command::new(program).arg(&path).spawn().and_then(|mut child| child.wait())
-            {
+            if let Err(error) = desktop::open(&path) {
                 let message = format!("No other program could be asked to show {}.", path.display());
-                let causes = vec![format!("{program}: {error}")];
+                let causes = vec![error.to_string()];
                 let advice = Some("Open it yourself. On Debian, the package xdg-utils has what is missing.");
                 report.send(Done::Failed { failure: Failure { message, causes }, advice });
             }

@@ -10,10 +10,10 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
-use super::{App, Options, Outside, details, state, system_dialog, system_reveal};
+use super::{App, Options, Outside, details, state, system_dialog};
 use crate::record::Recording;
 use crate::theme::tokens;
-use crate::{library, record};
+use crate::{desktop, folders, library, record};
 
 /// What is drawn at the very first start, so that it begins with a picture worth looking at: the prompt of the paper's
 /// comparison. Typing takes its place.
@@ -54,9 +54,9 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
         });
         let outside = Outside {
             dialog: Arc::new(system_dialog),
-            output: output_folder(),
+            output: folders::pictures(),
             library: library::default_folder(),
-            reveal: Arc::new(system_reveal),
+            reveal: Arc::new(desktop::reveal),
             state,
             wake,
         };
@@ -94,12 +94,6 @@ impl eframe::App for Window {
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         tokens().palette(visuals.dark_mode).canvas.to_normalized_gamma_f32()
     }
-}
-
-/// Where quick save puts pictures: `Pictures/InstaFlow` in the home folder.
-fn output_folder() -> PathBuf {
-    let home = std::env::home_dir().unwrap_or_else(std::env::temp_dir);
-    home.join("Pictures").join("InstaFlow")
 }
 
 fn icon() -> anyhow::Result<IconData> {

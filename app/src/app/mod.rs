@@ -22,7 +22,6 @@ mod pane;
 mod parts;
 mod poster;
 mod prompts;
-mod reveal;
 mod sheet;
 mod state;
 mod tally;
@@ -62,12 +61,14 @@ pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
 pub use pane::{Estimate, Pane, PaneId, Run};
 pub use prompts::Prompts;
-pub use reveal::{Reveal, system_reveal};
 pub use sheet::{STEPS, Sheet};
 pub use state::State;
 pub use view::View;
 
 use crate::{panels, theme};
+
+/// Shows a file in the file manager; called on a thread that may wait. The error is a sentence.
+pub type Reveal = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
 
 /// With what the window opens.
 #[derive(Clone, Debug, Default)]

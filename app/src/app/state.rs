@@ -123,10 +123,9 @@ impl Memory {
     }
 }
 
-/// Where the state is kept: on Linux `instaflow/window.json` under `$XDG_STATE_HOME` or `~/.local/state`; elsewhere
-/// under the folder that the system gives programs for such files.
+/// Where the state is kept.
 pub fn default_file() -> Option<PathBuf> {
-    Some(folders::own("XDG_STATE_HOME", [".local", "state"])?.join("window.json"))
+    Some(folders::state()?.join("window.json"))
 }
 
 /// Where the window last was, as far as the file tells; what is wrong with it the window itself will say.

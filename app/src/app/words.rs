@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use instaflow_engine::protocol::Words;
+use strsim::osa_distance;
 
 use super::history::edit;
 use super::{App, Focus};
@@ -14,8 +15,6 @@ use super::{App, Focus};
 const OFFERS: usize = 6;
 /// Examples that are offered to someone who has typed nothing yet.
 const EXAMPLES: usize = 3;
-/// Letters of a word that is compared with all that are known.
-const LONGEST: usize = 40;
 
 /// What is open and remembered for the moment around the words.
 #[derive(Default)]
@@ -189,7 +188,8 @@ fn offers(word: &str, known: &BTreeSet<String>) -> Vec<String> {
         // Two slips in a word of four letters make any word of any other.
         let most = if letters < 4 { 1 } else { 1 + letters.min(9) / 4 };
         let near = known.iter().filter(|known| known.chars().count().abs_diff(letters) <= most && known.len() > 1);
-        let mut near: Vec<_> = near.map(|known| (slips(word, known), known)).filter(|(far, _)| *far <= most).collect();
+        let mut near: Vec<_> =
+            near.map(|known| (osa_distance(word, known), known)).filter(|(far, _)| *far <= most).collect();
         near.sort_by_key(|(far, _)| *far);
         longer = near.into_iter().map(|(_, known)| known).collect();
     }
@@ -201,28 +201,6 @@ fn beginning_with<'a>(word: &'a str, known: &'a BTreeSet<String>) -> impl Iterat
     known
         .range::<str, _>((std::ops::Bound::Excluded(word), std::ops::Bound::Unbounded))
         .take_while(move |known| known.starts_with(word))
-}
-
-/// Letters to add, take away, exchange, or swap with their neighbour (Damerau and Levenshtein's distance, optimal string
-/// alignment).
-fn slips(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let exchanged = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = exchanged.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = least;
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -250,21 +228,6 @@ mod tests {
             assert_eq!(offers(word, &known()), expected, "{word}");
         }
         assert!(offers(&"moon".repeat(5000), &known()).is_empty());
-    }
-
-    #[test]
-    fn slips_are_counted() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("lake", "lake", 0),
-            ("", "sea", 3),
-            ("lkae", "lake", 1),
-            ("été", "ete", 2),
-            ("sea", "see", 1),
-        ] {
-            assert_eq!(slips(a, b), expected, "{a} {b}");
-            assert_eq!(slips(b, a), expected, "{b} {a}");
-        }
     }
 
     #[test]

@@ -14,10 +14,9 @@ use image::{DynamicImage, ImageDecoder, Limits};
 
 use crate::folders;
 
-/// Where kept pictures are: on Linux `instaflow/library` under `$XDG_DATA_HOME` or `~/.local/share`; elsewhere under the
-/// folder that the system gives programs for their data.
+/// Where kept pictures are.
 pub fn default_folder() -> Option<PathBuf> {
-    Some(folders::own("XDG_DATA_HOME", [".local", "share"])?.join("library"))
+    Some(folders::data()?.join("library"))
 }
 
 /// The library's folder.

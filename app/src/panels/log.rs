@@ -26,7 +26,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             scroll.show_rows(ui, height, rows, |ui, range| {
                 for line in &log.lines[range] {
                     let serious =
-                        line.get(24..).is_some_and(|rest| rest.starts_with("ERROR") || rest.starts_with("WARN"));
+                        line.get(24..).is_some_and(|rest| rest.starts_with("ERROR") || rest.starts_with(" WARN"));
                     let colour = if serious { palette(ui).note } else { palette(ui).text() };
                     ui.add(Label::new(RichText::new(line).monospace().color(colour)).selectable(true).extend());
                 }

@@ -1,74 +1,121 @@
-//! The log: lines in a file that never grows beyond [`LARGEST`]; the one before it is kept. Whoever logs waits for
-//! nothing: a thread of its own writes. Change how large logs may grow here.
+//! The log: one line for each event, in a file of at most [`LARGEST`] bytes; the file before it is kept. Prompts do not
+//! belong in it. Change what is logged in [`wants`]. (Rotation is done here: `tracing-appender` rotates by date, and
+//! `file-rotate` cuts lines in two or lets the file grow beyond its limit.)
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use jiff::Zoned;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::queue::Queue;
+use super::{is_ours, trace};
 
 /// Bytes after which a new file is begun: some ten thousand lines.
 const LARGEST: u64 = 1 << 20;
 
-/// Lines that wait for the disk at most; more are counted, not kept.
+/// How many lines wait for the disk at most.
 const WAITING: usize = 1024;
 
 /// A log and the thread that writes it.
 pub(super) struct Log {
-    lines: Mutex<Option<Sender<String>>>,
-    lost: AtomicU64,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    lines: Queue<String>,
     /// For what must be on disk before the program is gone.
     path: PathBuf,
+}
+
+/// What puts events into the log.
+pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(log: Arc<Log>) -> impl Layer<S> {
+    tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_timer(LocalTime)
+        .with_writer(log)
+        .with_filter(filter_fn(wants))
+}
+
+/// Our own events, and warnings of other crates.
+fn wants(metadata: &Metadata<'_>) -> bool {
+    let least = if is_ours(metadata.target()) { Level::INFO } else { Level::WARN };
+    metadata.is_event() && metadata.target() != trace::MARK && *metadata.level() <= least
 }
 
 impl Log {
     /// A log at `path`, after what is there already.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = Rotating::open(path, LARGEST)?;
-        let (sender, lines) = bounded(WAITING);
-        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(file, &lines))?;
-        Ok(Self {
-            lines: Mutex::new(Some(sender)),
-            lost: AtomicU64::new(0),
-            writer: Mutex::new(Some(writer)),
-            path: path.to_owned(),
-        })
+        let mut file = Rotating::open(path, LARGEST)?;
+        let lines = Queue::start("log", WAITING, move |lines: Receiver<String>| {
+            for line in &lines {
+                // A full disk costs lines, and nothing else.
+                let _ = file.write(&line);
+            }
+        })?;
+        Ok(Self { lines, path: path.to_owned() })
     }
 
-    /// Logs one line; returns at once.
-    pub fn line(&self, level: &str, text: &str) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        let lost = if lost > 0 { format!("({lost} lines were lost before this one) ") } else { String::new() };
-        let line = stamped(level, &format!("{lost}{text}"));
-        if lock(&self.lines).as_ref().is_some_and(|lines| lines.try_send(line).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Logs one line before it returns: the program may be about to end.
-    pub fn line_now(&self, level: &str, text: &str) {
-        // A log that cannot be written is nothing to fail over, least of all while something else fails.
+    /// Logs an error before it returns: the program may be about to end.
+    pub fn error_now(&self, text: &str) {
+        // If the log cannot be written, that is no reason to fail, least of all while something else fails.
         if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(&self.path) {
-            let _ = file.write_all(stamped(level, text).as_bytes());
+            let _ = file.write_all(one_line(&format!("{} ERROR {text}", now())).as_bytes());
         }
     }
 
-    /// Writes all that waits, and no more from then on.
+    /// Writes all that waits, and nothing from then on.
     pub fn finish(&self) {
-        drop(lock(&self.lines).take());
-        if let Some(writer) = lock(&self.writer).take() {
-            // Where it panicked the log is short of some lines, which is all there is to it.
-            let _ = writer.join();
-        }
+        let lost = self.lines.take_lost();
+        self.lines.finish((lost > 0).then(|| lost_lines(lost)));
     }
 }
 
-/// The last `bytes` of the log from a whole line on, with those of the file before it where they fit.
+/// Takes one event at a time, as the layer writes them; returns at once.
+impl Write for &Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let lost = self.lines.take_lost();
+        let before = if lost > 0 { lost_lines(lost) } else { String::new() };
+        if !self.lines.send(before + &one_line(&String::from_utf8_lossy(event))) {
+            self.lines.still_lost(lost);
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct LocalTime;
+
+impl FormatTime for LocalTime {
+    fn format_time(&self, to: &mut Writer<'_>) -> fmt::Result {
+        to.write_str(&now())
+    }
+}
+
+fn now() -> String {
+    Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+/// Text as one line, whatever a file or a system has put into it.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.push('\n');
+    line
+}
+
+fn lost_lines(count: u64) -> String {
+    format!("{}  WARN {count} lines are missing here: the disk was too slow\n", now())
+}
+
+/// The last `bytes` of the log from a whole line on, with those of the file before it as far as they fit.
 pub fn tail(path: &Path, bytes: u64) -> io::Result<String> {
     let now = read_end(path, bytes)?;
     let room = bytes.saturating_sub(now.len() as u64);
@@ -88,7 +135,7 @@ fn read_end(path: &Path, bytes: u64) -> io::Result<String> {
     Ok(whole.to_owned())
 }
 
-/// A file that gives way to a new one before it grows beyond `largest`.
+/// A file that is replaced by a new one before it grows beyond `largest`.
 struct Rotating {
     path: PathBuf,
     file: File,
@@ -124,25 +171,10 @@ fn before(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn write_all(mut file: Rotating, lines: &Receiver<String>) {
-    for line in lines {
-        // A full disk costs lines, and nothing else.
-        let _ = file.write(&line);
-    }
-}
-
-fn stamped(level: &str, text: &str) -> String {
-    // One line each, whatever a file or a system put into it.
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("{} {level:5} {text}\n", Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.3f"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
     #[test]
@@ -168,20 +200,63 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_in_order_whole_and_one_each() {
+    fn events_are_in_order_whole_and_one_line_each() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let path = folder.path().join("b.log");
-        let log = Log::open(&path).expect("a folder that can be written");
-        for number in 0..100 {
-            log.line("INFO", &format!("number {number}"));
+        let log = Arc::new(Log::open(&path).expect("a folder that can be written"));
+        let events = |first| {
+            for number in first..first + 100 {
+                tracing::info!(number, "event");
+            }
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer(log.clone())), || {
+            let _span = tracing::info_span!("prompts are not logged, nor are spans", prompt = "secret").entered();
+            events(0);
+            tracing::debug!("too small");
+            tracing::info!(target: "another", "too small for another crate");
+            tracing::warn!(target: "another", cause = ?"a \"b\"", "two\nlines\u{1b}[31m\u{9b}");
+            trace::mark("key to picture", std::time::Instant::now(), 1);
+            log.error_now("a panic\nin the middle");
+            log.finish();
+            tracing::info!("after the end");
+        });
+        let text = fs::read_to_string(&path).expect("a log");
+        assert!(!text.contains("secret") && !text.contains("small") && !text.contains("key to"), "{text}");
+        let mut lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 102, "{text}");
+        // The panic did not wait for its turn.
+        let panic = lines.iter().position(|line| line.ends_with(" ERROR a panic in the middle")).expect("a line");
+        lines.remove(panic);
+        let target = module_path!();
+        for (number, line) in lines[..100].iter().enumerate() {
+            assert_eq!(line.get(23..), Some(format!("  INFO {target}: event number={number}").as_str()), "{text}");
         }
-        log.line("ERROR", "two\nlines\u{1b}[31m");
+        assert!(lines[100].contains("  WARN another: two lines"), "{text}");
+        assert!(lines[100].ends_with("cause=\"a \\\"b\\\"\"") && !lines[100].contains(char::is_control), "{text}");
+    }
+
+    #[test]
+    fn lines_that_found_no_room_are_counted_in_the_log() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("c.log");
+        let (go, wait) = crossbeam_channel::bounded::<()>(0);
+        let mut file = Rotating::open(&path, LARGEST).expect("a folder that can be written");
+        let lines = Queue::start("test", 2, move |lines| {
+            wait.recv().ok();
+            lines.iter().for_each(|line: String| file.write(&line).expect("a disk with room"));
+        });
+        let log = Log { lines: lines.expect("a thread"), path: path.clone() };
+        for number in 0..5 {
+            (&log).write_all(format!("line {number}\n").as_bytes()).expect("it returns at once");
+        }
+        drop(go);
         log.finish();
-        log.line("INFO", "after the end");
         let text = fs::read_to_string(&path).expect("a log");
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 101, "{text}");
-        assert!((0..100).all(|number| lines[number].ends_with(&format!(" INFO  number {number}"))), "{text}");
-        assert!(lines[100].ends_with(" ERROR two lines [31m"), "{text}");
+        assert_eq!(lines[..2], ["line 0", "line 1"]);
+        assert!(
+            lines.len() == 3 && lines[2].ends_with("  WARN 3 lines are missing here: the disk was too slow"),
+            "{text}"
+        );
     }
 }

@@ -1,15 +1,15 @@
-//! Panics of every thread into the log, beside what is printed of them anyway.
+//! Logs panics of every thread, besides what is printed of them anyway.
 
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use super::log::Log;
 
-/// From now on.
+/// Logs every panic from now on, before its thread is gone.
 pub(super) fn record(log: Arc<Log>) {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        log.line_now("ERROR", &sentence(panic));
+        log.error_now(&sentence(panic));
         before(panic);
     }));
 }
@@ -21,7 +21,7 @@ fn sentence(panic: &PanicHookInfo<'_>) -> String {
     format!("a panic in thread {} at {place}: {}", thread.name().unwrap_or("without a name"), without_words(message))
 }
 
-/// The message without a person's words: what cuts a text in the wrong place says all of that text.
+/// The message without a person's words: a panic about a text that was cut in the wrong place quotes the text.
 fn without_words(message: &str) -> String {
     match (message.find('`'), message.rfind('`')) {
         (Some(first), Some(last)) if first < last && message.contains("byte index") => {

@@ -1,18 +1,23 @@
-//! Shows a file in the system's file manager. Add another system in [`system_reveal`].
+//! What the window asks of the desktop: to show a file in the file manager, and to open a file or folder with another
+//! program. The first is done here: the crate `opener`, which does it too, brings twenty more crates for URLs along. Add
+//! another system in [`reveal`].
 
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-/// Shows a file; called on a thread that may wait. An error is a sentence.
-pub type Reveal = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
+/// Opens a file or folder with the program that the desktop has for it. Waits for as long as that takes.
+pub fn open(path: &Path) -> io::Result<()> {
+    ::open::that(path)
+}
 
-/// With the system's own file manager, the file marked where that can be asked for.
-pub fn system_reveal(path: &Path) -> Result<(), String> {
+/// Shows a file in the file manager, selected if the system supports it; otherwise its folder. Takes up to three seconds.
+/// The error is a sentence.
+pub fn reveal(path: &Path) -> Result<(), String> {
     let done = if cfg!(windows) {
         let mut explorer = Command::new("explorer");
-        // It reads its arguments in its own way: the quotation marks stand around the path alone.
+        // It reads its arguments in its own way: only the path is quoted.
         #[cfg(windows)]
         std::os::windows::process::CommandExt::raw_arg(&mut explorer, format!("/select,\"{}\"", path.display()));
         start(&mut explorer)
@@ -21,12 +26,12 @@ pub fn system_reveal(path: &Path) -> Result<(), String> {
     } else if show_items(path) {
         Ok(())
     } else {
-        start(Command::new("xdg-open").arg(path.parent().unwrap_or(path)))
+        ::open::that_detached(path.parent().unwrap_or(path))
     };
     done.map_err(|error| format!("No file manager could be started ({error}). The picture is {}", path.display()))
 }
 
-/// The file managers of Linux desktops mark a file when asked over D-Bus (freedesktop's FileManager1).
+/// Asks the file manager over D-Bus, as Linux desktops have agreed (freedesktop's FileManager1).
 fn show_items(path: &Path) -> bool {
     let asked = Command::new("dbus-send")
         .args(["--session", "--print-reply", "--reply-timeout=3000", "--dest=org.freedesktop.FileManager1"])
@@ -38,15 +43,15 @@ fn show_items(path: &Path) -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Starts a program and does not wait for its end, which is the person's business.
-fn start(command: &mut Command) -> std::io::Result<()> {
+/// Starts a program without waiting for it to end.
+fn start(command: &mut Command) -> io::Result<()> {
     let mut program = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    // Waited for elsewhere, so that no dead process stays behind.
+    // Somebody has to wait for it, or its entry in the table of processes stays.
     std::thread::spawn(move || program.wait());
     Ok(())
 }
 
-/// The file as a URI: all but plain letters, digits and a few marks as `%` and two hex digits (RFC 3986, 2.1).
+/// The path as a file URI: every byte except letters, digits and `/-._~` becomes `%` and two hex digits (RFC 3986, 2.1).
 fn uri(path: &Path) -> String {
     let mut uri = String::from("file://");
     for byte in path.to_string_lossy().bytes() {

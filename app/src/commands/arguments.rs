@@ -1,4 +1,4 @@
-//! Arguments that several commands share, as typed; [`super::plan`] makes them ready to draw.
+//! Arguments that several commands share, as they are typed; [`super::resolved`] checks them.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision, 
 /// Which model, and where it computes.
 #[derive(Clone, Debug, Args)]
 pub struct ModelArguments {
-    /// Model folder in Diffusers layout, or a pair (a folder with student/ and teacher/); without it, the built-in
-    /// Pocket pair
+    /// Model folder in Diffusers layout, or a pair (a folder with student/ and teacher/) [default: the built-in Pocket
+    /// pair]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 
-    /// Folder of the teacher, where --model names a student alone
+    /// Folder of the teacher, if --model names only a student
     #[arg(long, value_name = "DIR")]
     pub teacher_model: Option<PathBuf>,
 
@@ -22,16 +22,16 @@ pub struct ModelArguments {
     #[arg(long, value_name = "DIR")]
     pub tiny_decoder: Option<PathBuf>,
 
-    /// Where to compute; auto takes CUDA where it is there [default: auto]
+    /// Where to compute; auto uses CUDA if it is available [default: auto]
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
     pub device: DeviceChoice,
 
-    /// Arithmetic of the networks; f16 is for CUDA alone [default: f32 on the CPU, bf16 on CUDA]
+    /// Number format of the networks; f16 is only for CUDA [default: f32 on the CPU, bf16 on CUDA]
     #[arg(long, value_name = "f32|bf16|f16", value_parser = precision(), hide_possible_values = true)]
     pub dtype: Option<Precision>,
 }
 
-/// What to write down of the run.
+/// What to record of the run.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TraceArguments {
     /// Write where the time goes to this new file, for ui.perfetto.dev or chrome://tracing
@@ -40,7 +40,7 @@ pub struct TraceArguments {
 }
 
 impl ModelArguments {
-    /// Opens all that is named, a single folder as a student.
+    /// Opens everything that is named, and a single folder as a student.
     pub fn open_request(&self) -> OpenRequest {
         OpenRequest {
             model: self.source(),
@@ -53,7 +53,7 @@ impl ModelArguments {
         }
     }
 
-    /// Opens what one picture needs: the student's model, or the teacher's.
+    /// Opens what one picture needs: the student, or the teacher.
     pub(super) fn open_one(&self, teacher: bool) -> OpenRequest {
         match (&self.teacher_model, teacher) {
             (Some(folder), true) => OpenRequest {
@@ -74,12 +74,12 @@ impl ModelArguments {
 /// A third model beside student and teacher.
 #[derive(Clone, Debug, Args)]
 pub struct BaselineArguments {
-    /// Folder of a third model to compare both with: the base flow, or Stable Diffusion
+    /// Folder of a third model to compare with: the base flow, or Stable Diffusion
     #[arg(long, value_name = "DIR")]
     pub baseline_model: Option<PathBuf>,
 }
 
-/// The same request with folders that are found again whatever folder the program is started in next.
+/// The same request with absolute paths, so that the next start finds the folders from anywhere.
 pub fn absolute(request: OpenRequest) -> OpenRequest {
     let whole = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
     let source = |source| match source {
@@ -102,7 +102,7 @@ impl BaselineArguments {
     }
 }
 
-/// Pictures of one command at most.
+/// The most pictures that one command draws.
 pub(super) const MOST_PICTURES: u32 = 10_000;
 
 /// What to draw and where to put it.
@@ -111,7 +111,7 @@ pub(super) struct DrawArguments {
     /// What to draw, in quotes; put -- before a prompt that starts with a dash
     pub prompt: String,
 
-    /// Where to save; with several pictures NAME-001.png, NAME-002.png …
+    /// Where to save; several pictures become NAME-001.png, NAME-002.png …
     #[arg(short, long, value_name = "FILE.png")]
     pub output: PathBuf,
 
@@ -121,11 +121,11 @@ pub(super) struct DrawArguments {
     #[command(flatten)]
     pub trace: TraceArguments,
 
-    /// Steps, 1 to 50 [default: student 1, others 25]
+    /// Number of steps, 1 to 50 [default: 1 for the student, 25 for other models]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub steps: Option<u32>,
 
-    /// Guidance scale, 0 or more; only above 1 has an effect [default: student 1, teacher 1.5, Stable Diffusion 5]
+    /// Guidance scale, 0 or more; it has an effect only above 1 [default: student 1, teacher 1.5, Stable Diffusion 5]
     #[arg(long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f32>,
 
@@ -133,7 +133,7 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "TEXT")]
     pub negative: Option<String>,
 
-    /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; of several the first one's, which ascends by 1
+    /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; each further picture adds 1
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(0..))]
     pub seed: u32,
@@ -146,16 +146,16 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PICTURES)))]
     pub count: Option<u32>,
 
-    /// The model's own decoder, or the fast tiny one [default: full]
+    /// Which decoder: the model's own, or the fast tiny one [default: full]
     #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true, value_parser = decoder(), hide_possible_values = true)]
     pub decoder: Decoder,
 
-    /// How to step from noise to picture: Euler along a flow, or one of Stable Diffusion's samplers
-    /// [default: what model_index.json says: flow, or dpmpp-2m for Stable Diffusion]
+    /// How to get from noise to a picture: by Euler steps along a flow, or with a sampler of Stable Diffusion
+    /// [default: according to model_index.json, flow, or dpmpp-2m for Stable Diffusion]
     #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = sampler(), hide_possible_values = true)]
     pub sampler: Option<Sampler>,
 
-    /// Start from the tensor `noise` (N,C,h,w) of this file; sets size and count, and the seed then has no effect
+    /// Start from the tensor `noise` (N,C,h,w) in this file, which sets size and count; --seed then has no effect
     #[arg(long, value_name = "FILE.safetensors")]
     pub noise: Option<PathBuf>,
 
@@ -163,7 +163,7 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "FILE.safetensors")]
     pub save_latents: Option<PathBuf>,
 
-    /// Overwrite pictures and latents that exist
+    /// Overwrite existing pictures and latents
     #[arg(long)]
     pub force: bool,
 }
@@ -205,7 +205,7 @@ pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
 fn guidance(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
-        _ => Err("a guidance scale is a number, 0 or more".to_owned()),
+        _ => Err("a guidance scale is a number that is 0 or more".to_owned()),
     }
 }
 

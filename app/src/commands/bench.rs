@@ -7,11 +7,11 @@ use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, Precision, Ro
 use serde_json::json;
 
 use super::arguments::{self, BaselineArguments, ModelArguments, TraceArguments};
-use super::live::{self, Live};
+use super::live_latency::{self, LiveLatency};
 use super::progress::Progress;
 use super::{engine_error, say, wrong_use};
 
-/// What the timed pictures show; its words make no difference to the time.
+/// What the timed pictures show. The words make no difference to the time.
 const PROMPT: &str = "a snowy mountain near a lake at sunset";
 
 /// What `bench` is asked.
@@ -27,7 +27,7 @@ pub struct Bench {
     #[command(flatten)]
     baseline: BaselineArguments,
 
-    /// Time random weights of these shapes instead of a model; nothing is downloaded
+    /// Time random weights of these shapes instead of a model
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
     #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "tiny_decoder"])]
     random: Option<String>,
@@ -36,7 +36,7 @@ pub struct Bench {
     #[arg(long)]
     teacher: bool,
 
-    /// Timed runs, after one to warm up
+    /// Number of timed runs, after one to warm up
     #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -45,12 +45,12 @@ pub struct Bench {
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = arguments::size)]
     size: Option<(u32, u32)>,
 
-    /// The model's own decoder, or the fast tiny one [default: full]
+    /// Which decoder: the model's own, or the fast tiny one [default: full]
     #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true)]
     #[arg(value_parser = arguments::decoder(), hide_possible_values = true)]
     decoder: Decoder,
 
-    /// Also type this prompt, ten keys a second, and time each picture from its key to its pixels
+    /// Also type this prompt, ten keys a second, and time each picture from the key to its pixels
     #[arg(long, value_name = "PROMPT")]
     live: Option<String>,
 
@@ -58,7 +58,7 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
 
-    /// Keep the model and time again for every line on standard input, one JSON object each: to take turns with others
+    /// Keep the model open; for each line on standard input, time again and print one JSON object
     #[arg(long, conflicts_with_all = ["live", "teacher"])]
     serve: bool,
 }
@@ -81,7 +81,7 @@ struct Report {
     teacher: Option<(f64, Settings)>,
     /// Of the baseline's.
     baseline: Option<(f64, Settings)>,
-    live: Option<Live>,
+    live: Option<LiveLatency>,
 }
 
 pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     let (role, card) = match (&summary.student, &summary.teacher) {
         (Some(card), _) => (Role::Student, card),
         (None, Some(card)) => (Role::Teacher, card),
-        (None, None) => return Err(wrong_use("nothing is open to time: name a model with --model")),
+        (None, None) => return Err(wrong_use("there is no model to time: name one with --model")),
     };
 
     let settings = one_step(arguments, role, PROMPT);
@@ -115,7 +115,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     };
     let teacher = match &summary.teacher {
         Some(teacher) => Some(many_steps(Role::Teacher, teacher, "timing the teacher")?),
-        // Random weights have no teacher of their own: its 25 steps take the same time with any weights.
+        // Random weights have no teacher, but its 25 steps take the same time with any weights.
         None if arguments.teacher => Some(many_steps(role, card, "timing the teacher")?),
         None => None,
     };
@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     let baseline = baseline.map(|card| many_steps(Role::Baseline, card, "timing the baseline")).transpose()?;
     let mut report = Report { teacher, baseline, ..Report::new(card, &summary, size, &one_step_runs) };
     if let Some(prompt) = &arguments.live {
-        report.live = Some(live::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
+        report.live = Some(live_latency::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
     }
     drop(progress);
     if arguments.json { say(as_json(&report)) } else { as_text(&report).iter().try_for_each(say) }
@@ -187,7 +187,7 @@ struct Timer<'a> {
 }
 
 impl Timer<'_> {
-    /// Draws once: weights are packed and memory is touched for the first time.
+    /// Draws once: packs weights, and touches memory for the first time.
     fn warm_up(&self, settings: &Settings) -> anyhow::Result<()> {
         self.models.draw(settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
         Ok(())
@@ -262,7 +262,7 @@ fn as_text(report: &Report) -> Vec<String> {
         lines
             .push(format!("  {name}      {seconds:8.3}   {} steps, guidance {}, {sampler}", with.steps, with.guidance));
     }
-    if let Some(Live { p50, p95, drawn, dropped }) = &report.live {
+    if let Some(LiveLatency { p50, p95, drawn, dropped }) = &report.live {
         lines.push(format!("  live          {p50:8.3}   half of the pictures within this, from key to pixels"));
         lines.push(format!("                {p95:8.3}   95 of 100 within this; {drawn} drawn, {dropped} dropped"));
     }

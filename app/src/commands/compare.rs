@@ -8,8 +8,8 @@ use instaflow_engine::{Cancel, png};
 
 use super::arguments::{BaselineArguments, DrawArguments, ModelArguments};
 use super::generate::in_short;
-use super::plan::Plan;
 use super::progress::Progress;
+use super::resolved::ResolvedDraw;
 use super::{engine_error, say, wrong_use};
 
 /// What `compare` is asked.
@@ -29,13 +29,13 @@ Examples:
   instaflow compare \"a lake\" -o both.png --model STUDENT_DIR --teacher-model TEACHER_DIR --seed 7
   instaflow compare \"a lake\" -o three.png --model PAIR --baseline-model ~/models/stable-diffusion-v1-5
 
-The rightmost is the absolute difference of student and teacher, channel by channel; with --baseline-model, the baseline
-stands before it. The PNG carries the teacher's settings. Timings and distances are printed. --save-latents holds
-(2N,C,h,w): student, teacher, for each picture in turn, or (3N,C,h,w) with the baseline after them.";
+The last pane is the absolute difference of student and teacher, channel by channel; with --baseline-model, the baseline's
+pane comes before it. The PNG carries the teacher's settings. Timings and distances are printed. --save-latents writes
+(2N,C,h,w): student and teacher of each picture in turn, or (3N,C,h,w) with the baseline after them.";
 
 pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     let draw = &arguments.draw;
-    let plan = Plan::new(draw)?;
+    let resolved = ResolvedDraw::new(draw)?;
     check_pair(&draw.model)?;
 
     let progress = Progress::new();
@@ -46,18 +46,18 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     let (Some(student), Some(teacher)) = (&summary.student, &summary.teacher) else {
         return Err(wrong_use(NO_PAIR));
     };
-    // The same noise makes the same size; a teacher of another size follows the student.
+    // The teacher draws at the student's size, so that both start from the same noise.
     let size = if draw.noise.is_some() { draw.size } else { draw.size.or(Some(student.size)) };
     let own = teacher.sampler;
 
-    let teachers_steps = u64::from(plan.settings(Role::Teacher, own, 0).steps);
+    let teachers_steps = u64::from(resolved.settings(Role::Teacher, own, 0).steps);
     let baselines = summary.baseline.as_ref().map(|card| baseline_settings(draw, card.sampler));
     let steps = 1 + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
-    progress.begin("drawing", steps * plan.outputs.len() as u64);
+    progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
-    for (index, output) in plan.outputs.iter().enumerate() {
+    for (index, output) in resolved.outputs.iter().enumerate() {
         let before = index as u64 * steps;
-        let noise = plan.noise(index);
+        let noise = resolved.noise(index);
         let one = |settings: &Settings, before: u64| {
             models
                 .draw(
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
                 )
                 .map_err(engine_error)
         };
-        let teachers = Settings { size, ..plan.settings(Role::Teacher, own, index) };
+        let teachers = Settings { size, ..resolved.settings(Role::Teacher, own, index) };
         let (seed, decoder) = (teachers.seed, teachers.decoder);
         let students = Settings { seed, size, decoder, ..Settings::student(teachers.prompt.as_str()) };
         let student = one(&students, before)?;
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
         let shared = |drawn: &Drawn, who: &str| -> anyhow::Result<()> {
             ensure!(
                 student.latents.shape == drawn.latents.shape && student.picture.rgb.len() == drawn.picture.rgb.len(),
-                "student and {who} work on latents of different shapes and cannot share their noise: open models that belong together"
+                "student and {who} have latents of different shapes and cannot share their noise: name models that belong together"
             );
             Ok(())
         };
@@ -105,11 +105,11 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
             latents.extend(baseline.map(|baseline| baseline.latents));
         }
     }
-    plan.save_latents(latents)
+    resolved.save_latents(latents)
 }
 
-/// The baseline's own defaults, with what concerns any model of many steps; a guidance scale means something else to
-/// each.
+/// The baseline's own defaults, except for what was asked of every model of many steps; a guidance scale is not, because
+/// it means something else to each model.
 fn baseline_settings(draw: &DrawArguments, own: Sampler) -> Settings {
     let defaults = Settings::of(Role::Baseline, own, draw.prompt.as_str());
     Settings {
@@ -122,7 +122,7 @@ fn baseline_settings(draw: &DrawArguments, own: Sampler) -> Settings {
 
 const NO_PAIR: &str = "compare needs a student and a teacher: give --model a pair, or add --teacher-model";
 
-/// A single folder without a teacher is known before minutes go into loading it.
+/// Refuses a single folder without a teacher before it spends minutes on loading.
 fn check_pair(model: &ModelArguments) -> anyhow::Result<()> {
     match (&model.model, &model.teacher_model) {
         (Some(folder), None) if folder.is_dir() && !folder.join("teacher").is_dir() => Err(wrong_use(NO_PAIR)),
@@ -130,7 +130,7 @@ fn check_pair(model: &ModelArguments) -> anyhow::Result<()> {
     }
 }
 
-/// One picture of three panes, or four; the settings are the teacher's, which say all that the student's say and more.
+/// One picture of three panes, or four, with the teacher's settings, which include the student's.
 fn side_by_side(student: &Picture, teacher: &Picture, baseline: Option<&Picture>) -> Picture {
     let row = student.width as usize * 3;
     let panes = if baseline.is_some() { 4 } else { 3 };

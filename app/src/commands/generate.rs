@@ -1,4 +1,4 @@
-//! `instaflow generate`: a prompt becomes one PNG or several.
+//! `instaflow generate`: one PNG of a prompt, or several.
 
 use clap::Args;
 use instaflow_engine::pipeline::Models;
@@ -6,8 +6,8 @@ use instaflow_engine::protocol::{Picture, Role};
 use instaflow_engine::{Cancel, png};
 
 use super::arguments::DrawArguments;
-use super::plan::Plan;
 use super::progress::Progress;
+use super::resolved::ResolvedDraw;
 use super::{engine_error, say};
 
 /// What `generate` is asked.
@@ -30,30 +30,30 @@ Examples:
   instaflow generate \"a lake\" -o sd.png --model ~/models/stable-diffusion-v1-5 --sampler ddim
   instaflow generate \"a lake\" -o big.png --model ~/models/instaflow_0_9B --size 512x512 --device cuda
 
-Each finished picture prints one line with its file, size, seed and seconds per stage. Pictures that were finished
-before a failure stay.";
+Prints one line for each picture: its file, size, seed and seconds per stage. After a failure, the pictures that are
+already finished stay.";
 
 pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
-    let plan = Plan::new(&arguments.draw)?;
+    let resolved = ResolvedDraw::new(&arguments.draw)?;
     let progress = Progress::new();
     let request = arguments.draw.model.open_one(arguments.teacher);
     let models = Models::open(&request, &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
-    // A folder of Stable Diffusion is no student, asked for or not.
+    // A folder of Stable Diffusion holds no student.
     let (role, card) = match &summary.student {
         Some(card) if !arguments.teacher => (Role::Student, Some(card)),
         _ => (Role::Teacher, summary.teacher.as_ref()),
     };
     let sampler = card.map(|card| card.sampler).unwrap_or_default();
 
-    let steps = u64::from(plan.settings(role, sampler, 0).steps);
-    progress.begin("drawing", steps * plan.outputs.len() as u64);
+    let steps = u64::from(resolved.settings(role, sampler, 0).steps);
+    progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
-    for (index, output) in plan.outputs.iter().enumerate() {
+    for (index, output) in resolved.outputs.iter().enumerate() {
         let before = index as u64 * steps;
-        let settings = plan.settings(role, sampler, index);
-        let noise = plan.noise(index);
+        let settings = resolved.settings(role, sampler, index);
+        let noise = resolved.noise(index);
         let drawn = models
             .draw(
                 &settings,
@@ -68,10 +68,10 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
             latents.push(drawn.latents);
         }
     }
-    plan.save_latents(latents)
+    resolved.save_latents(latents)
 }
 
-/// Size, seed, steps and where the time went.
+/// Size, seed, steps, and where the time went.
 pub(super) fn in_short(picture: &Picture) -> String {
     let Picture { width, height, settings, timings: t, .. } = picture;
     let steps = if settings.steps == 1 { "1 step".to_owned() } else { format!("{} steps", settings.steps) };

@@ -1,4 +1,4 @@
-//! `instaflow info`: what made a picture, or what a model folder holds.
+//! `instaflow info`: the settings that made a picture, or what is in a model folder.
 
 use std::path::PathBuf;
 

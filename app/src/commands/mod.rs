@@ -1,17 +1,17 @@
 //! The command line: one file per subcommand, and what they share.
 //!
-//! Exit codes: 0; 2 for wrong use (what was asked for cannot be meant); 1 for a failure (it could, but the world said
-//! no). Both print one line on stderr, and the causes under it.
+//! Exit codes: 0; 2 for wrong use (the arguments make no sense as they stand); 1 for a failure (they do, but a file, the
+//! memory or the device does not allow it). Both print one line on stderr, and the causes below it.
 
 mod generate;
 
 mod compare;
 
-mod sheet;
+mod contact_sheet;
 
 mod bench;
 
-mod live;
+mod live_latency;
 
 mod info;
 
@@ -19,7 +19,9 @@ mod tokens;
 
 mod arguments;
 
-mod plan;
+mod resolved;
+
+mod output;
 
 mod progress;
 
@@ -37,9 +39,9 @@ use instaflow_engine::threads::{self, Priority};
 pub use arguments::absolute;
 use arguments::{BaselineArguments, ModelArguments, TraceArguments};
 
-/// Types a prompt, gets a picture: in a window, or by one of the commands below.
+/// Type a prompt, get a picture: in a window, or with one of the commands below.
 ///
-/// Without a command the window opens. The options beside --help and --version say what it opens with.
+/// Without a command, the window opens. The options below choose its models.
 #[derive(Debug, Parser)]
 #[command(name = "instaflow", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -47,15 +49,15 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// What the window opens with.
+    /// The models that the window opens.
     #[command(flatten)]
     pub model: ModelArguments,
 
-    /// What it compares with beside that.
+    /// What it compares them with.
     #[command(flatten)]
     pub baseline: BaselineArguments,
 
-    /// What the window writes down of itself.
+    /// What the window records of its work.
     #[command(flatten)]
     pub trace: TraceArguments,
 
@@ -65,7 +67,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Where a trace was asked for.
+    /// The file for the trace, if one was asked for.
     pub fn trace(&self) -> Option<&Path> {
         let trace = match &self.command {
             None => &self.trace,
@@ -85,34 +87,36 @@ Examples:
   instaflow --model ~/models/instaflow_0_9B        open the window with the published weights
   instaflow generate \"a lake at sunset\" -o lake.png
   instaflow info lake.png                          show the settings that made a picture
-  instaflow generate --help                        all about one command";
+  instaflow generate --help                        everything about one command";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Draw a prompt and save it as a PNG.
     ///
-    /// The one-step student draws, or with --teacher the teacher; the PNG carries the settings that made it.
+    /// The student draws in one step; with --teacher, the teacher draws instead. The PNG carries the settings that made
+    /// it.
     Generate(generate::Generate),
     /// Draw student and teacher from the same noise, side by side with their difference.
     ///
-    /// The student draws in one step without guidance. --sampler and --guidance are the teacher's alone; --steps and
-    /// --negative are the baseline's, too: with --baseline-model a third model draws from the same noise.
+    /// The student draws in one step without guidance. With --baseline-model, a third model draws from the same noise.
+    /// --sampler and --guidance apply only to the teacher; --steps and --negative apply to the teacher and the baseline.
     Compare(compare::Compare),
     /// Draw many prompts from several seeds as one contact sheet.
     ///
-    /// A row for each line of a text file: the student's picture from each seed, then the teacher's from the same ones.
-    Sheet(sheet::Sheet),
+    /// Each line of a text file becomes a row: the student's pictures, one for each seed, then the teacher's from the
+    /// same seeds.
+    Sheet(contact_sheet::ContactSheet),
     /// Time a model stage by stage on this machine.
     ///
-    /// Prints the medians in seconds, each run from prompt to RGB pixels with nothing cached. With a pair, or with
-    /// --teacher, the teacher's 25 steps with guidance are timed too; with --baseline-model, the baseline's.
+    /// Prints medians in seconds. Each run goes from the prompt to RGB pixels with nothing cached. With a pair, or with
+    /// --teacher, the teacher's 25 steps with guidance are timed too; with --baseline-model, also the baseline's.
     Bench(bench::Bench),
     /// Show a PNG's settings, or a model folder's parts, sizes and problems.
     Info(info::Info),
     /// Print a prompt's token ids as the text encoder gets them.
     ///
-    /// All of them (77 with CLIP), padding included, on one line with nothing else.
+    /// Prints all of them (77 with CLIP), including padding, on one line.
     Tokens(tokens::Tokens),
     /// List, download and remove models (not available yet).
     #[command(hide = true)]
@@ -129,12 +133,12 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
-        Command::Sheet(arguments) => sheet::run(&arguments),
+        Command::Sheet(arguments) => contact_sheet::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
         Command::Models { .. } => Err(wrong_use(
-            "this version does not download models yet: fetch a model folder by other means and name it with --model",
+            "this version cannot download models: get a model folder another way and name it with --model",
         )),
     }
 }
@@ -147,22 +151,22 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         text.push_str(&printable_line(&cause.to_string()));
         text.push('\n');
     }
-    // Where stderr itself is gone, the exit code still tells.
+    // If even stderr is closed, the exit code still tells.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
 }
 
-/// Answers arguments that clap could not read, or --help and --version, which it treats alike.
+/// Answers arguments that clap could not read, and --help and --version, which it reports the same way.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Help and version; a closed pipe has had enough of them.
+        // Help and version. A closed pipe is no failure: its reader has seen enough.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
     report(&wrong_use(usage_error::sentence(error)))
 }
 
-/// The arguments cannot be meant as they stand.
+/// The arguments make no sense as they stand.
 #[derive(Debug)]
 struct WrongUse(String);
 
@@ -178,7 +182,7 @@ fn wrong_use(message: impl Into<String>) -> anyhow::Error {
     WrongUse(message.into()).into()
 }
 
-/// The engine's word on what was asked for: a setting that cannot be drawn is wrong use, all else a failure.
+/// The engine's answer: a setting that cannot be drawn is wrong use, everything else a failure.
 fn engine_error(error: instaflow_engine::Error) -> anyhow::Error {
     match error {
         instaflow_engine::Error::Setting(message) => wrong_use(message),
@@ -186,7 +190,7 @@ fn engine_error(error: instaflow_engine::Error) -> anyhow::Error {
     }
 }
 
-/// Prints one line on stdout. That nobody reads on (`instaflow … | head`) is no error.
+/// Prints one line on stdout. If nobody reads any more (`instaflow … | head`), that is no error.
 fn say(line: impl Display) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -196,12 +200,12 @@ fn say(line: impl Display) -> anyhow::Result<()> {
     }
 }
 
-/// Text of a file or a system on one line, with nothing in it that a terminal would obey.
+/// Text from a file or the system on one line, without anything that a terminal would obey.
 fn printable_line(text: &str) -> String {
     printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Text of a file, control characters other than line ends and tabs spelled out.
+/// Text from a file, with control characters other than line ends and tabs spelled out.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! A bar on stderr while work is long; silent where stderr is no terminal.
+//! A progress bar on stderr for long work, if stderr is a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use instaflow_engine::protocol::LoadProgress;
 
-/// Work that is over sooner shows no bar.
+/// Shorter work shows no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// The bar of one command; gone from the screen when dropped.
+/// The bar of one command; it disappears when dropped.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows itself after a moment.
+    /// Appears after a moment.
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         if io::stderr().is_terminal() {
@@ -45,12 +45,12 @@ impl Progress {
         self.0.set_position(done);
     }
 
-    /// One more of the work's total is done.
+    /// One more part of the work is done.
     pub fn advance(&self) {
         self.0.inc(1);
     }
 
-    /// Takes what `Models::open` tells.
+    /// A part of a model is being loaded.
     pub fn loading(&self, progress: LoadProgress) {
         self.0.set_message(format!("loading {}", progress.part));
         self.0.set_length(progress.total.into());

@@ -1,4 +1,4 @@
-//! `instaflow tokens`: a prompt as the text encoder gets it.
+//! `instaflow tokens`: a prompt's token ids.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct Tokens {
     /// The prompt, in quotes; put -- before a prompt that starts with a dash
     prompt: String,
 
-    /// Model folder or pair whose tokenizer to use; without it, the built-in Pocket pair
+    /// Model folder or pair whose tokenizer to use [default: the built-in Pocket pair]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 }

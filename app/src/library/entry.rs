@@ -1,5 +1,4 @@
-//! A kept picture as the index knows it. A field that is new here needs `#[serde(default)]`: rows of older versions
-//! lack it.
+//! A kept picture as the index knows it. A new field needs `#[serde(default)]`, because rows of older versions lack it.
 
 use instaflow_engine::protocol::{Picture, Settings, Timings};
 use serde::{Deserialize, Serialize};
@@ -7,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A kept picture, without its pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its number, which its files are named after; later ones are higher.
+    /// Its number, after which its files are named; later pictures have higher numbers.
     #[serde(skip)]
     pub id: u64,
     /// When it was kept, in milliseconds since 1970.
@@ -17,33 +16,33 @@ pub struct Entry {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// What made it.
+    /// The settings that made it.
     pub settings: Settings,
     /// The model's name.
     #[serde(default)]
     pub model: String,
-    /// First ten hex digits of the weights' digest; empty where they are not known.
+    /// First ten hex digits of the weights' digest; empty if unknown.
     #[serde(default)]
     pub model_hash: String,
     /// How long it took.
     #[serde(default)]
     pub timings: Timings,
-    /// Straightness of its path.
+    /// How straight its path from noise was.
     #[serde(default)]
     pub straightness: Option<f64>,
     /// Whether the person likes it.
     #[serde(default)]
     pub starred: bool,
-    /// Whether it was deleted: it comes back, or is gone for good soon.
+    /// Whether it is marked as deleted, which can be undone until it is purged.
     #[serde(default)]
     pub deleted: bool,
-    /// Whether its latents lie beside it. What lies there is what counts: it is looked up, not stored.
+    /// Whether there is a file with its latents. Looked up, not stored.
     #[serde(skip)]
     pub has_latents: bool,
 }
 
 impl Entry {
-    /// Of a picture that is kept now.
+    /// The entry of a picture that is kept now.
     pub fn new(id: u64, kept_at: u64, picture: &Picture) -> Self {
         Self {
             id,
@@ -61,14 +60,14 @@ impl Entry {
         }
     }
 
-    /// Whether it is this picture, as far as what made both can tell.
+    /// Whether it is this picture, as far as model and settings tell.
     pub fn is_of(&self, picture: &Picture) -> bool {
         self.settings.seed == picture.settings.seed
             && self.model_hash == picture.model_hash
             && self.settings == picture.settings
     }
 
-    /// What is searched, in small letters.
+    /// The text that a search looks at, in lower case.
     pub fn words(&self) -> String {
         let second = self.settings.blend.prompt.as_ref().map_or("", |toward| toward.to.as_str());
         let Settings { prompt, negative_prompt, seed, .. } = &self.settings;

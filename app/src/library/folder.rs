@@ -1,7 +1,7 @@
-//! The files of the library: which there are, what they are called, and what of a crash is left among them.
+//! The files of the library: their names, and which of them exist, including what a crash has left.
 //!
 //! `pictures/00000042.png` carries its settings, `latents/00000042.safetensors` is what it was decoded from, and
-//! `index.redb` is made from them again where it is lost.
+//! `index.redb` can be rebuilt from both.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ pub struct Folder {
     root: PathBuf,
 }
 
-/// What lies in it.
+/// What the folder contains.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Numbers of pictures.
@@ -36,7 +36,7 @@ pub struct Listing {
 }
 
 impl Folder {
-    /// The folder at `root`, made where it is not there.
+    /// The folder at `root`, created if necessary.
     pub fn create(root: &Path) -> io::Result<Self> {
         let folder = Self { root: root.to_owned() };
         fs::create_dir_all(folder.pictures())?;
@@ -44,7 +44,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -69,7 +69,7 @@ impl Folder {
         self.root.join("latents").join(format!("{id:08}.safetensors"))
     }
 
-    /// What is there, by the files' names alone.
+    /// What is there, judged only by the files' names.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let mut read = |folder: PathBuf, ending: &str| -> io::Result<BTreeSet<u64>> {
@@ -82,7 +82,7 @@ impl Folder {
                     continue;
                 }
                 let number = name.strip_suffix(ending).and_then(|stem| stem.parse().ok());
-                // A file that a person has put there is not called exactly so, and is left alone.
+                // Files with other names are a person's own and are left alone.
                 numbers.extend(number.filter(|number: &u64| name == format!("{number:08}{ending}")));
             }
             Ok(numbers)
@@ -92,13 +92,13 @@ impl Folder {
         Ok(Listing { pictures, latents, ..listing })
     }
 
-    /// Takes a picture's files away, as far as they are there.
+    /// Deletes a picture's files, if they exist.
     pub fn remove(&self, id: u64) -> io::Result<()> {
         remove(&self.latents(id))?;
         remove(&self.picture(id))
     }
 
-    /// Gives the index another name, under which nothing is yet, and returns it.
+    /// Renames the index to a name that is free, and returns it.
     pub fn set_index_aside(&self) -> io::Result<PathBuf> {
         let names = (1..).map(|number: u32| self.root.join(format!("index.redb.unreadable-{number}")));
         let aside = names.into_iter().find(|path| !path.exists()).expect("numbers do not end");
@@ -107,7 +107,7 @@ impl Folder {
     }
 }
 
-/// Takes a file away; one that is not there is no error.
+/// Deletes a file, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -115,7 +115,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Width and height of a PNG, by its header alone.
+/// Width and height of a PNG, from its header.
 pub fn size(path: &Path) -> io::Result<(u32, u32)> {
     Ok(decoder(path)?.dimensions())
 }
@@ -129,7 +129,7 @@ pub fn pixels(path: &Path) -> io::Result<(u32, u32, Arc<[u8]>)> {
 
 fn decoder(path: &Path) -> io::Result<PngDecoder<BufReader<fs::File>>> {
     let mut limits = Limits::default();
-    // Four bytes for each of 16,384² pixels: more was never drawn.
+    // Four bytes for each of 16,384² pixels, the largest picture that is ever drawn.
     limits.max_alloc = Some(1 << 30);
     PngDecoder::with_limits(BufReader::new(fs::File::open(path)?), limits).map_err(io::Error::other)
 }

@@ -1,5 +1,5 @@
-//! The index on disk: a redb database with a table of entries and one of thumbnails. Nothing but this file knows
-//! redb. Every change is one transaction, on disk when it returns.
+//! The index on disk: a redb database with a table of entries and one of thumbnails. Only this file knows redb. Every
+//! change is one transaction, and on disk when it returns.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,19 +11,19 @@ use redb::{
 
 use super::Entry;
 
-/// Entries as JSON, so that versions can differ in what they know.
+/// Entries as JSON, so that versions may have different fields.
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 
 /// Small pictures as JPEG.
 const THUMBNAILS: TableDefinition<u64, &[u8]> = TableDefinition::new("thumbnails");
 
-/// The highest number that a picture ever had, so that none is used twice.
+/// The highest number that a picture ever had, so that no number is used twice.
 const HIGHEST: TableDefinition<&str, u64> = TableDefinition::new("highest");
 
-/// Bytes of the file that stay in memory: the entries of some 10,000 pictures are 5 MB.
+/// How many bytes of the file stay in memory; the entries of 10,000 pictures take 5 MB.
 const CACHE: usize = 16 << 20;
 
-/// The open index. One process has it at a time.
+/// The open index. Only one process can have it open.
 pub struct Index {
     database: Database,
 }
@@ -33,17 +33,17 @@ pub struct Index {
 pub enum Unopened {
     /// Another process has it.
     InUse,
-    /// It is no index, or a damaged one; why.
+    /// It is damaged, or not an index at all; why.
     Damaged(String),
-    /// The disk or its rights do not allow it; why.
+    /// The file system does not allow it; why.
     Refused(String),
 }
 
 impl Index {
-    /// Opens the index, or makes it where there is none, and reads its entries, in the order of their numbers. A row
-    /// that no version of this program could have written is left out.
+    /// Opens the index, or creates it, and reads its entries in the order of their numbers. A row that no version of this
+    /// program could have written is left out.
     pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), Unopened> {
-        // A damaged file can make the library panic where it expected its own bytes.
+        // redb can panic on a damaged file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = Builder::new().set_cache_size(CACHE).create(path).map_err(from_opening)?;
             let index = Self { database };
@@ -51,7 +51,7 @@ impl Index {
             let entries = index.entries().map_err(from_use)?;
             Ok((index, entries))
         }));
-        opened.unwrap_or_else(|_| Err(Unopened::Damaged("its pages contradict each other".to_owned())))
+        opened.unwrap_or_else(|_| Err(Unopened::Damaged("its contents contradict each other".to_owned())))
     }
 
     /// The bytes of a thumbnail.
@@ -72,7 +72,7 @@ impl Index {
         Ok(table.get("picture")?.map_or(0, |row| row.value()))
     }
 
-    /// Writes entries, and thumbnails where they are given, all or none.
+    /// Writes entries, with thumbnails if they are given: all or none.
     pub fn put(&mut self, rows: &[(&Entry, Option<&[u8]>)]) -> Result<(), redb::Error> {
         self.write(|transaction| {
             let (mut entries, mut thumbnails) = (transaction.open_table(ENTRIES)?, transaction.open_table(THUMBNAILS)?);
@@ -101,7 +101,7 @@ impl Index {
         })
     }
 
-    /// Takes entries and their thumbnails out, all or none.
+    /// Removes entries and their thumbnails: all or none.
     pub fn remove(&mut self, ids: &[u64]) -> Result<(), redb::Error> {
         self.write(|transaction| {
             let (mut entries, mut thumbnails) = (transaction.open_table(ENTRIES)?, transaction.open_table(THUMBNAILS)?);
@@ -115,7 +115,7 @@ impl Index {
 
     fn write(&mut self, change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
-        // After a crash the next start then need not walk through the whole file.
+        // After a crash, the next start need not read the whole file.
         transaction.set_quick_repair(true);
         change(&transaction)?;
         transaction.commit()?;
@@ -123,7 +123,7 @@ impl Index {
     }
 
     fn create_tables(&self) -> Result<(), redb::Error> {
-        // The one that is made last: where it is there, all are.
+        // The last one to be created: if it exists, all do.
         match self.database.begin_read()?.open_table(HIGHEST) {
             Ok(_) => Ok(()),
             Err(TableError::TableDoesNotExist(_)) => {
@@ -156,7 +156,9 @@ fn parse(id: u64, json: &[u8]) -> Option<Entry> {
 fn from_opening(error: DatabaseError) -> Unopened {
     match error {
         DatabaseError::DatabaseAlreadyOpen => Unopened::InUse,
-        DatabaseError::UpgradeRequired(version) => Unopened::Damaged(format!("its format {version} is another one")),
+        DatabaseError::UpgradeRequired(version) => {
+            Unopened::Damaged(format!("its format has version {version}, which this program does not know"))
+        }
         other => from_use(other.into()),
     }
 }

@@ -1,6 +1,6 @@
-//! The library of kept pictures: every one as a PNG that carries its settings, its latents beside it, and an index that
-//! survives the end of the program at any moment. [`Library`] works on a thread of its own and reports [`News`]; the
-//! window asks and waits for nothing. Add something that can be asked for to [`Job`].
+//! The library of kept pictures: each is a PNG that carries its settings, with its latents in a second file, and an index
+//! that survives the end of the program at any moment. [`Library`] works on a thread of its own and reports [`News`], so
+//! that the window never waits for it. Add new kinds of work to [`Job`].
 
 mod entry;
 
@@ -40,21 +40,21 @@ pub enum Purpose {
     Decode,
 }
 
-/// What the library has to tell.
+/// What the library reports.
 #[derive(Debug)]
 pub enum News {
-    /// What is kept, once it is read, and what the person should know of it.
+    /// The library is open.
     Opened {
-        /// In the order of their numbers.
+        /// All kept pictures, in the order of their numbers.
         entries: Vec<Entry>,
-        /// Sentences.
+        /// What the person should know about it.
         remarks: Vec<Failure>,
     },
-    /// It cannot be opened; nothing can be kept.
+    /// The library cannot be opened, so nothing can be kept.
     Closed(Failure),
-    /// A picture is kept: it is on disk.
+    /// A picture is kept, that is, on disk.
     Kept {
-        /// It, in the index.
+        /// Its entry in the index.
         entry: Box<Entry>,
         /// The bytes that were handed over.
         rgb: Arc<[u8]>,
@@ -66,13 +66,13 @@ pub enum News {
         /// The bytes that were handed over.
         rgb: Arc<[u8]>,
     },
-    /// The index says something else of a picture; one marked as deleted is to vanish, one no longer marked to come back.
+    /// A picture's entry has changed; the window hides it if it is now marked as deleted, and shows it again if it is not.
     Changed(Box<Entry>),
-    /// A picture has other pixels, and the index says so.
+    /// A picture has new pixels, and this is its new entry.
     Replaced(Box<Entry>),
     /// These are deleted for good.
     Purged(Vec<u64>),
-    /// A thumbnail, or nothing where its picture cannot be read.
+    /// A thumbnail, or `None` if its picture cannot be read.
     Thumbnail {
         /// Whose.
         id: u64,
@@ -88,7 +88,7 @@ pub enum News {
         /// It.
         picture: Box<Picture>,
     },
-    /// A picture's file.
+    /// The path of a picture's file.
     Place(PathBuf),
     /// Something that was asked of a picture failed.
     Failed {
@@ -99,7 +99,7 @@ pub enum News {
     },
 }
 
-/// What can be asked for.
+/// What the library can be asked to do.
 enum Job {
     Open,
     Keep {
@@ -124,11 +124,11 @@ enum Job {
         purpose: Purpose,
     },
     Place(u64),
-    /// Look at the wishes.
+    /// Look for wishes.
     Wishes,
 }
 
-/// The way to the library's thread. Dropping it waits until all that was asked for is done.
+/// A handle to the library's thread. Dropping it waits until everything that was asked for is done.
 pub struct Library {
     jobs: Option<Sender<Job>>,
     news: Receiver<News>,
@@ -137,7 +137,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// Starts the thread, which opens the library in `folder`. `wake` is called from it whenever there are news.
+    /// Starts the thread, which opens the library in `folder`. It calls `wake` whenever there are news.
     pub fn spawn(folder: PathBuf, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         let (jobs, receiver) = unbounded();
         let (sender, news) = unbounded();
@@ -154,12 +154,12 @@ impl Library {
         self.news.try_recv().ok()
     }
 
-    /// The next news, waiting for them; `None` once there will be no more. Not for the window.
+    /// Waits for the next news; `None` when there will be no more. Not for the window, which must not wait.
     pub fn wait(&self) -> Option<News> {
         self.news.recv().ok()
     }
 
-    /// Opens the library, again where that has failed.
+    /// Opens the library, if it is not open.
     pub fn open(&self) {
         self.push(Job::Open);
     }
@@ -170,7 +170,7 @@ impl Library {
         self.push(Job::Keep { picture: Box::new(picture), kept_at: now });
     }
 
-    /// Replaces a picture's pixels by ones of the same latents.
+    /// Replaces a picture's pixels by others of the same latents.
     pub fn replace(&self, id: u64, picture: Picture) {
         self.push(Job::Replace { id, picture: Box::new(picture) });
     }
@@ -180,8 +180,8 @@ impl Library {
         self.push(Job::Star { id, starred });
     }
 
-    /// Marks a picture as deleted, or takes the mark back. What is marked is deleted for good at the next start, or by
-    /// [`Library::purge`].
+    /// Marks a picture as deleted, or removes the mark. Marked pictures are deleted for good by [`Library::purge`], or at
+    /// the next start.
     pub fn delete(&self, id: u64, deleted: bool) {
         self.push(Job::Delete { id, deleted });
     }
@@ -191,7 +191,7 @@ impl Library {
         self.push(Job::Purge(ids));
     }
 
-    /// Reads a picture, with its latents where they can be read.
+    /// Reads a picture, with its latents if they can be read.
     pub fn read(&self, id: u64, purpose: Purpose) {
         self.push(Job::Read { id, purpose });
     }
@@ -201,14 +201,14 @@ impl Library {
         self.push(Job::Place(id));
     }
 
-    /// Which thumbnails are wanted now, the most wanted last; what was wanted before and is not yet made is not made.
+    /// Asks for thumbnails, the most urgent last, and drops earlier wishes that are not yet fulfilled.
     pub fn wish(&self, ids: Vec<u64>) {
         *self.wishes.lock().unwrap_or_else(PoisonError::into_inner) = ids;
         self.push(Job::Wishes);
     }
 
     fn push(&self, job: Job) {
-        // The thread ends only with this handle, or by a mistake that it has reported as a panic.
+        // Fails only if the thread has panicked, which is reported elsewhere.
         if let Some(jobs) = &self.jobs {
             jobs.send(job).ok();
         }
@@ -219,7 +219,7 @@ impl Drop for Library {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there was already shown; there is nobody left to tell.
+            // If it panicked, that was reported when it happened.
             thread.join().ok();
         }
     }
@@ -235,7 +235,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Works until nobody can ask any more. Thumbnails are made where nothing else is to do.
+    /// Works until the handle is dropped. Makes thumbnails when there is nothing else to do.
     fn run(&mut self, jobs: &Receiver<Job>) {
         loop {
             match jobs.try_recv() {
@@ -280,7 +280,7 @@ impl Worker {
             }
             Job::Read { id, purpose } => {
                 let read = store.picture(id).and_then(|picture| {
-                    // Where nothing but they are wanted, the reason why there are none is wanted, too.
+                    // To decode again, latents are necessary; for anything else, the picture is enough.
                     let latents = match (store.latents(id), purpose) {
                         (Err(failure), Purpose::Decode) => return Err(failure),
                         (latents, _) => latents.ok().map(Arc::new),
@@ -295,7 +295,7 @@ impl Worker {
         self.send(news);
     }
 
-    /// Where the library is not open, it can be opened; a picture that was to be kept is not.
+    /// A library that is not open can be opened. A picture that should be kept is not, and everything else is ignored.
     fn work_closed(&mut self, job: Job) {
         match job {
             Job::Open => match Store::open(&self.folder) {
@@ -306,7 +306,8 @@ impl Worker {
                 Err(failure) => self.send(News::Closed(failure)),
             },
             Job::Keep { picture, .. } => {
-                let message = "The picture could not be kept: the kept pictures are not open".to_owned();
+                let message =
+                    "The picture could not be kept, because the library of kept pictures is not open".to_owned();
                 self.send(News::NotKept { failure: Failure { message, causes: Vec::new() }, rgb: picture.rgb });
             }
             _ => {}
@@ -315,13 +316,13 @@ impl Worker {
 
     fn thumbnail(&mut self, id: u64) {
         let Some(store) = &mut self.store else { return };
-        // A picture that cannot be read says so when it is opened; here it stays a grey square.
+        // The reason is reported when the picture is opened; here it stays a grey square.
         let image = store.thumbnail(id).ok().and_then(|bytes| thumbnail::decode(&bytes));
         self.send(News::Thumbnail { id, image });
     }
 
     fn send(&self, news: News) {
-        // Nobody listens any more only where the window is gone.
+        // Fails only if the window is closed.
         self.sender.send(news).ok();
         (self.wake)();
     }

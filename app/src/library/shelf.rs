@@ -1,14 +1,14 @@
-//! The kept pictures in the order in which they are shown, and which of them are looked for: plain data in memory, so
-//! that a search costs no file. Change what a search finds in [`Query::finds`].
+//! The kept pictures in the order in which they are shown, and a search through them: plain data in memory, so that a
+//! search reads no file. Change what a search finds in [`Query::finds`].
 
 use super::Entry;
 
-/// What is looked for.
+/// What a search looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Words that all must occur, in any order, as parts of words too.
+    /// Words that must all occur, in any order; parts of words count.
     pub words: String,
-    /// Only what the person likes.
+    /// Only pictures that the person likes.
     pub starred: bool,
 }
 
@@ -16,24 +16,24 @@ pub struct Query {
 #[derive(Default)]
 pub struct Shelf {
     books: Vec<Book>,
-    /// Places in `books` of what the query finds.
+    /// Indices into `books` of what the query finds.
     found: Vec<usize>,
     query: Query,
 }
 
-/// An entry and what is searched of it.
+/// An entry, and its text for searches.
 struct Book {
     entry: Entry,
     words: String,
 }
 
 impl Query {
-    /// Whether everything is shown.
+    /// Whether it finds everything.
     pub fn is_empty(&self) -> bool {
         !self.starred && self.words.trim().is_empty()
     }
 
-    /// Whether all of `needles`, which are this query's words in small letters, occur.
+    /// Whether `book` matches; `needles` are this query's words in lower case.
     fn finds(&self, needles: &[&str], book: &Book) -> bool {
         (!self.starred || book.entry.starred) && needles.iter().all(|needle| book.words.contains(needle))
     }
@@ -46,7 +46,7 @@ impl Book {
 }
 
 impl Shelf {
-    /// All that were kept, in any order.
+    /// From entries in any order.
     pub fn new(entries: Vec<Entry>) -> Self {
         let mut books: Vec<_> = entries.into_iter().map(Book::new).collect();
         books.sort_unstable_by_key(|book| std::cmp::Reverse(book.entry.id));
@@ -55,12 +55,12 @@ impl Shelf {
         shelf
     }
 
-    /// How many there are in all.
+    /// How many pictures there are.
     pub fn len(&self) -> usize {
         self.books.len()
     }
 
-    /// Whether nothing was kept.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.books.is_empty()
     }
@@ -70,32 +70,32 @@ impl Shelf {
         self.found.len()
     }
 
-    /// One of those that the query finds, newest first.
+    /// One of the pictures that the query finds, newest first.
     pub fn at(&self, place: usize) -> Option<&Entry> {
         Some(&self.books[*self.found.get(place)?].entry)
     }
 
-    /// Where among those that the query finds an entry stands.
+    /// The place of an entry among those that the query finds.
     pub fn place(&self, id: u64) -> Option<usize> {
         self.found.binary_search_by(|&at| id.cmp(&self.books[at].entry.id)).ok()
     }
 
-    /// An entry by its number, found or not.
+    /// An entry by its number, whether the query finds it or not.
     pub fn get(&self, id: u64) -> Option<&Entry> {
         Some(&self.books[self.position(id).ok()?].entry)
     }
 
-    /// The first that `matches`, found or not.
+    /// The newest entry that `matches`, whether the query finds it or not.
     pub fn first(&self, matches: impl Fn(&Entry) -> bool) -> Option<&Entry> {
         self.books.iter().map(|book| &book.entry).find(|entry| matches(entry))
     }
 
-    /// What is looked for.
+    /// What the search looks for.
     pub fn query(&self) -> &Query {
         &self.query
     }
 
-    /// Looks for something else.
+    /// Searches for something else.
     pub fn set_query(&mut self, query: Query) {
         if query != self.query {
             self.query = query;
@@ -103,7 +103,7 @@ impl Shelf {
         }
     }
 
-    /// Puts an entry where it belongs, in the place of the one of its number if there is one.
+    /// Inserts an entry, or replaces the one with its number.
     pub fn put(&mut self, entry: Entry) {
         match self.position(entry.id) {
             Ok(at) => self.books[at] = Book::new(entry),
@@ -112,14 +112,14 @@ impl Shelf {
         self.search();
     }
 
-    /// Takes an entry away.
+    /// Removes an entry.
     pub fn remove(&mut self, id: u64) -> Option<Entry> {
         let book = self.books.remove(self.position(id).ok()?);
         self.search();
         Some(book.entry)
     }
 
-    /// Where an entry stands among all, or where it would.
+    /// The index of an entry, or where it would be inserted.
     fn position(&self, id: u64) -> Result<usize, usize> {
         self.books.binary_search_by(|book| id.cmp(&book.entry.id))
     }

@@ -1,6 +1,6 @@
-//! Kept pictures on disk, on the calling thread: files first, then one transaction of the index, so that what the index
-//! knows is there whole, whenever the program ends. Change the order of writes here, and only with
-//! `tests/library.rs`, which ends the program in the middle of it.
+//! Kept pictures on disk. Files are written first, then one transaction of the index, so that whatever the index knows is
+//! complete whenever the program ends. If you change the order of writes, run `tests/library.rs`, which kills the program
+//! in the middle of them. Everything here happens on the calling thread.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use super::folder::{self, Folder, Listing};
 use super::index::{Index, Unopened};
 use super::{Entry, thumbnail};
 
-/// The result of everything here that can fail: a sentence for the person.
+/// A result whose error is a sentence for the person.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// What a person is told first where a picture could not be kept; the causes say why.
+/// What the person reads first if a picture could not be kept; the causes say why.
 const NOT_KEPT: &str = "The picture could not be kept";
 
 /// An open library.
 pub struct Store {
     folder: Folder,
-    /// `None` after it has failed: it is opened again for the next use.
+    /// `None` after an error; the next use opens it again.
     index: Option<Index>,
     /// The number of the next picture.
     next: u64,
@@ -31,18 +31,18 @@ pub struct Store {
 
 /// A library that was just opened.
 pub struct Opened {
-    /// To go on with.
+    /// The open library.
     pub store: Store,
-    /// What is kept, in the order of its numbers.
+    /// All kept pictures, in the order of their numbers.
     pub entries: Vec<Entry>,
-    /// What the person should know of it.
+    /// What the person should know about it.
     pub remarks: Vec<Failure>,
 }
 
 impl Store {
-    /// Opens the library in a folder, which is made where it is not there. What a crash has left is put in order: a
-    /// picture that was written but not yet in the index is taken into it, half of one is cleared away, and so is what
-    /// was deleted. No picture's pixels are read.
+    /// Opens the library in a folder, which is created if necessary. Puts in order what a crash has left: a picture that
+    /// is not yet in the index is added to it; unfinished files are deleted, and so is what is marked as deleted. Reads no
+    /// picture's pixels.
     pub fn open(root: &Path) -> Result<Opened> {
         let failed = |error: io::Error| Failure {
             message: format!("The kept pictures in {} cannot be reached", root.display()),
@@ -53,15 +53,15 @@ impl Store {
         let listing = folder.list().map_err(failed)?;
 
         let highest = listing.pictures.last().max(listing.latents.last()).copied();
-        // Where that cannot be read, nor could the entries.
+        // If this cannot be read, the entries could not be read either.
         let next = 1 + index.highest().unwrap_or(0).max(highest.unwrap_or(0));
         let mut store = Self { folder, index: Some(index), next };
         let (entries, mut remarks) = store.put_in_order(entries, &listing);
         if let Some(Damage { reason, aside }) = damage.filter(|_| !listing.pictures.is_empty()) {
             remarks.push(Failure {
                 message: format!(
-                    "The index of the kept pictures was damaged and was made again from the pictures; their stars are \
-                     lost. The damaged one is kept as {}",
+                    "The index of the kept pictures was damaged and has been rebuilt from the pictures; their stars are \
+                     lost. The damaged index is now {}",
                     aside.display()
                 ),
                 causes: vec![reason],
@@ -73,12 +73,12 @@ impl Store {
     /// Keeps a picture. When this returns, it is on disk for good.
     pub fn keep(&mut self, picture: &Picture, kept_at: u64) -> Result<Entry> {
         let id = self.next;
-        // Whatever comes of it: a number is used once.
+        // A number is used only once, even if this fails.
         self.next += 1;
         let entry = Entry::new(id, kept_at, picture);
         let kept = self.write_files(id, picture).and_then(|()| self.put(&entry, picture));
         if kept.is_err() {
-            // What cannot be cleared away now will be found at the next start.
+            // What cannot be deleted now is deleted at the next start.
             self.folder.remove(id).ok();
         }
         kept.map(|()| entry).map_err(|failure| {
@@ -90,7 +90,7 @@ impl Store {
         })
     }
 
-    /// Replaces a picture's pixels by ones of the same latents; stars and time stay.
+    /// Replaces a picture's pixels by others of the same latents; its star and its time stay.
     pub fn replace(&mut self, id: u64, picture: &Picture) -> Result<Entry> {
         let before = self.entry(id)?;
         png::save(&self.folder.picture(id), picture, true, true).map_err(|error| cannot_keep(&error))?;
@@ -101,7 +101,7 @@ impl Store {
         Ok(entry)
     }
 
-    /// Changes what the index says of a picture.
+    /// Changes a picture's entry in the index.
     pub fn change(&mut self, id: u64, change: impl FnOnce(&mut Entry)) -> Result<Entry> {
         let mut entry = self.entry(id)?;
         change(&mut entry);
@@ -109,7 +109,7 @@ impl Store {
         Ok(entry)
     }
 
-    /// Deletes for good: the files, then the entries, so that nothing comes back after a crash in between.
+    /// Deletes for good: first the files, then the entries, so that a crash in between brings nothing back.
     pub fn purge(&mut self, ids: &[u64]) -> Result<()> {
         for &id in ids {
             self.folder.remove(id).map_err(|error| Failure {
@@ -120,7 +120,7 @@ impl Store {
         self.write_index(|index| index.remove(ids))
     }
 
-    /// A thumbnail's bytes; made from the picture where there is none yet.
+    /// A thumbnail's bytes; if there is none yet, it is made from the picture.
     pub fn thumbnail(&mut self, id: u64) -> Result<Vec<u8>> {
         if let Some(bytes) = self.index()?.thumbnail(id).map_err(|error| self.failed(&error))? {
             return Ok(bytes);
@@ -151,7 +151,7 @@ impl Store {
     }
 
     fn write_files(&self, id: u64, picture: &Picture) -> Result<()> {
-        // Latents first: a picture without them could not be decoded again, latents without a picture are cleared away.
+        // Latents first: without them, a picture cannot be decoded again; without a picture, they are deleted at the next start.
         if let Some(latents) = &picture.latents {
             latents.write(&self.folder.latents(id), false).map_err(|error| cannot_keep(&error))?;
         }
@@ -166,7 +166,7 @@ impl Store {
     fn entry(&mut self, id: u64) -> Result<Entry> {
         let found = self.index()?.get(id).map_err(|error| self.failed(&error))?;
         let entry = found.ok_or_else(|| Failure {
-            message: format!("The index no longer knows picture {id}"),
+            message: format!("Picture {id} is no longer in the index"),
             causes: vec![self.folder.root().display().to_string()],
         })?;
         let has_latents = self.folder.latents(id).exists();
@@ -192,7 +192,7 @@ impl Store {
         self.index()?;
         let written = self.index.as_mut().map_or(Ok(()), write);
         written.map_err(|error| {
-            // After an error of the disk it refuses everything until it is opened again.
+            // After an I/O error, redb refuses everything until it is opened again.
             self.index = None;
             self.failed(&error)
         })
@@ -205,7 +205,7 @@ impl Store {
         }
     }
 
-    /// Holds index and files against each other.
+    /// Brings index and files into agreement.
     fn put_in_order(&mut self, entries: Vec<Entry>, listing: &Listing) -> (Vec<Entry>, Vec<Failure>) {
         let mut remarks = Vec::new();
         for path in &listing.unfinished {
@@ -230,7 +230,7 @@ impl Store {
             let (pictures, are) = if lost == 1 { ("kept picture", "is") } else { ("kept pictures", "are") };
             remarks.push(Failure {
                 message: format!("{lost} {pictures} {are} no longer in {}", self.folder.pictures().display()),
-                causes: vec!["Put the files back, and the next start shows them again with their stars.".to_owned()],
+                causes: vec!["If you put the files back, the next start shows them again with their stars.".to_owned()],
             });
         }
         let orphans = listing.pictures.iter().filter(|id| !known.contains(id));
@@ -248,7 +248,7 @@ impl Store {
         (entries, remarks)
     }
 
-    /// The entry of a picture that the index does not know; `None` for a file without settings, which is none of ours.
+    /// The entry of a picture that the index does not know; `None` for a file without settings, which is not ours.
     fn adopt(&self, id: u64, has_latents: bool) -> Option<Entry> {
         let path = self.folder.picture(id);
         let restored = png::read_settings(&path).ok()?;
@@ -278,7 +278,7 @@ struct Damage {
     aside: PathBuf,
 }
 
-/// The index with its entries; an empty one where it was damaged.
+/// The index with its entries; if it was damaged, a new and empty one.
 fn open_index(folder: &Folder) -> Result<(Index, Vec<Entry>, Option<Damage>)> {
     let path = folder.index();
     let cannot = |causes: Vec<String>| Failure {
@@ -304,7 +304,7 @@ fn open_index(folder: &Folder) -> Result<(Index, Vec<Entry>, Option<Damage>)> {
     }
 }
 
-/// Opens again while another process has it: one that was just ended may take a moment to be gone.
+/// Tries again for a moment while another process has it open: one that is just ending may need that long.
 fn patiently<T>(open: impl Fn() -> std::result::Result<T, Unopened>) -> std::result::Result<T, Unopened> {
     const LONGEST: Duration = Duration::from_secs(2);
     let began = Instant::now();

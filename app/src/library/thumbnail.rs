@@ -1,16 +1,16 @@
-//! Small pictures: made once when a picture is kept, so that the strip never decodes a large one. Change their size
-//! here; those of earlier pictures stay as they are.
+//! Small pictures, made once when a picture is kept, so that the filmstrip never decodes a large one. Change their size
+//! here; existing ones stay as they are.
 
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
 use image::{DynamicImage, RgbImage, imageops};
 
-/// The longer side, in pixels: the strip's height on a display at 200 %.
+/// The longer side, in pixels: the filmstrip's height on a display at 200 %.
 const SIDE: u32 = 168;
 
 /// JPEG's own scale, 1 … 100.
 const QUALITY: u8 = 88;
 
-/// A picture's thumbnail as JPEG: a sixth of what a PNG takes, and nothing here is looked at closely.
+/// A picture's thumbnail as JPEG, which takes a sixth of a PNG's bytes and looks the same at this size.
 pub fn encode(width: u32, height: u32, rgb: &[u8]) -> Option<Vec<u8>> {
     let picture = RgbImage::from_raw(width, height, rgb.to_vec())?;
     let longer = width.max(height);
@@ -25,7 +25,7 @@ pub fn encode(width: u32, height: u32, rgb: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A thumbnail's pixels; `None` where the bytes are none.
+/// A thumbnail's pixels; `None` if the bytes are not a JPEG.
 pub fn decode(bytes: &[u8]) -> Option<egui::ColorImage> {
     let decoder = JpegDecoder::new(std::io::Cursor::new(bytes)).ok()?;
     let pixels = DynamicImage::from_decoder(decoder).ok()?.into_rgb8();

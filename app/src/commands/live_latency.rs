@@ -1,4 +1,4 @@
-//! `instaflow bench --live`: a prompt typed key by key at the engine's thread, as the window does it.
+//! `instaflow bench --live`: a prompt is typed key by key, and the engine's thread draws it as it does for the window.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use instaflow_engine::worker::{Engine, Loaded};
 
 use super::progress::Progress;
 
-/// Between two keys: ten a second, a quick typist.
+/// Between two keys: ten a second, as a quick typist does.
 const KEY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a typed prompt felt like.
-pub(super) struct Live {
+/// How fast pictures followed the keys.
+pub(super) struct LiveLatency {
     /// Median seconds from key to pixels, over the keys whose picture was drawn.
     pub p50: f64,
     /// Their 95th percentile.
@@ -27,8 +27,13 @@ pub(super) struct Live {
     pub dropped: usize,
 }
 
-/// Hands the models to an engine's thread and types `prompt`, one request a key.
-pub(super) fn run(models: Models, settings: &Settings, prompt: &str, progress: &Progress) -> anyhow::Result<Live> {
+/// Hands the models to an engine's thread and types `prompt`, with one request for each key.
+pub(super) fn run(
+    models: Models,
+    settings: &Settings,
+    prompt: &str,
+    progress: &Progress,
+) -> anyhow::Result<LiveLatency> {
     let mut models = Some(models);
     let engine = Engine::with(
         || {},
@@ -41,7 +46,7 @@ pub(super) fn run(models: Models, settings: &Settings, prompt: &str, progress: &
     progress.begin("typing", keys as u64);
     engine.send(Request::Open(JobId(0), OpenRequest::default()));
     wait_until_open(&engine)?;
-    // The first picture pays for memory that is touched for the first time; nobody has typed yet.
+    // Warms up: the first picture touches its memory for the first time.
     draw(&engine, JobId(1), settings.clone());
     loop {
         match next_end(&engine)? {
@@ -80,7 +85,12 @@ pub(super) fn run(models: Models, settings: &Settings, prompt: &str, progress: &
     }
     latencies.sort_by(f64::total_cmp);
     let drawn = latencies.len();
-    Ok(Live { p50: percentile(&latencies, 0.5)?, p95: percentile(&latencies, 0.95)?, drawn, dropped: keys - drawn })
+    Ok(LiveLatency {
+        p50: percentile(&latencies, 0.5)?,
+        p95: percentile(&latencies, 0.95)?,
+        drawn,
+        dropped: keys - drawn,
+    })
 }
 
 const ENGINE_GONE: &str = "the engine's thread has ended: run the command again, and report it if it happens twice";

@@ -1,4 +1,4 @@
-//! `instaflow sheet`: what a model makes of many prompts, at one glance. Change here what stands on a contact sheet.
+//! `instaflow sheet`: many prompts on one contact sheet. Change its layout here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
 use instaflow_engine::{Cancel, png};
 
 use super::arguments::{ModelArguments, TraceArguments};
-use super::plan::{check_name, check_output};
+use super::output::{check_name, check_output};
 use super::progress::Progress;
 use super::{engine_error, printable_line, say, wrong_use};
 
 /// What `sheet` is asked.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Sheet {
-    /// A text file with a prompt on each line; empty lines and those that begin with # do not count
+pub struct ContactSheet {
+    /// A text file with a prompt on each line; empty lines and lines that begin with # are skipped
     #[arg(value_name = "PROMPTS.txt")]
     prompts: PathBuf,
 
@@ -42,7 +42,7 @@ pub struct Sheet {
     #[arg(value_parser = clap::value_parser!(u32).range(0..))]
     seed: u32,
 
-    /// Overwrite a file that exists
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
@@ -52,18 +52,18 @@ Examples:
   instaflow sheet prompts.txt -o sheet.png
   instaflow sheet prompts.txt -o sheet.png --count 8 --seed 100 --model STUDENT_DIR --teacher-model TEACHER_DIR
 
-Prints what is in which row and column. Without a teacher the sheet shows the student alone. Each model draws with its own
-defaults; the PNG carries no settings, as it shows many.";
+Prints what is in each row and column. Without a teacher, the sheet shows only the student. Each model draws with its own
+default settings. The PNG carries no settings, because its pictures have many.";
 
-/// Pixels between pictures, and between the student's and the teacher's.
+/// Pixels between pictures, and between the student's part and the teacher's.
 const GAP: usize = 2;
 const WIDE_GAP: usize = 10;
 /// The colour of the gaps.
 const GROUND: u8 = 32;
-/// Pixels of a sheet at most; until its file is written, each takes some ten bytes of memory.
+/// The most pixels of a sheet; until its file is written, each takes some ten bytes of memory.
 const MOST_PIXELS: usize = 1 << 28;
 
-pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     check_name(&arguments.output)?;
     check_output(&arguments.output, arguments.force)?;
     let prompts = read_prompts(&arguments.prompts)?;
@@ -73,7 +73,9 @@ pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     let Some(student) = &summary.student else {
-        return Err(wrong_use("sheet needs a student: --model names a folder that is none"));
+        return Err(wrong_use(
+            "sheet needs a student, and the model that --model names is a teacher: name another folder",
+        ));
     };
     let roles = [Some((Role::Student, student)), summary.teacher.as_ref().map(|card| (Role::Teacher, card))];
     let roles: Vec<_> = roles.into_iter().flatten().collect();
@@ -90,15 +92,15 @@ pub(super) fn run(arguments: &Sheet) -> anyhow::Result<()> {
 
     progress.begin("drawing", (prompts.len() * columns.len()) as u64);
     let draw = |prompt: &str, role: Role, card: &ModelCard, seed: u32| {
-        // A teacher of another size follows the student: the same noise makes the same size.
+        // The teacher draws at the student's size, so that both start from the same noise.
         let settings = Settings { seed, size: Some(student.size), ..Settings::of(role, card.sampler, prompt) };
         let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
         ensure!(
             (drawn.picture.width, drawn.picture.height) == student.size,
-            "the teacher's pictures are of another size than the student's: open models that belong together"
+            "the teacher's pictures differ in size from the student's: name models that belong together"
         );
         progress.advance();
-        // A large sheet has no room for what else belongs to a picture.
+        // The rest of a picture would take too much memory on a large sheet.
         Ok(Picture { latents: None, path: [].into(), ..drawn.picture })
     };
     let row = |prompt: &String| columns.iter().map(|&((role, card), seed)| draw(prompt, role, card, seed)).collect();
@@ -122,7 +124,7 @@ fn read_prompts(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(prompts)
 }
 
-/// Rows of pictures of one size as one picture, with a wider gap before each part of `part` columns but the first.
+/// Rows of pictures of one size as one picture, with a wider gap between parts of `part` columns.
 fn compose(rows: &[Vec<Picture>], part: usize) -> Picture {
     let first = &rows[0][0];
     let (width, height) = (first.width as usize, first.height as usize);

@@ -1,0 +1,97 @@
+//! Drawing arguments, checked against each other and against the disk before a model is opened.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use instaflow_engine::pipeline::Latents;
+use instaflow_engine::protocol::{Role, Sampler, Settings};
+
+use super::arguments::{DrawArguments, MOST_PICTURES};
+use super::output::{check_name, check_output, output_names};
+use super::{engine_error, wrong_use};
+
+/// Which pictures to draw, and where each goes.
+pub(super) struct ResolvedDraw<'a> {
+    arguments: &'a DrawArguments,
+    noise: Option<Latents>,
+    /// One file for each picture.
+    pub outputs: Vec<PathBuf>,
+}
+
+impl<'a> ResolvedDraw<'a> {
+    /// Checks all that can be checked without the model.
+    pub fn new(arguments: &'a DrawArguments) -> anyhow::Result<Self> {
+        check_name(&arguments.output)?;
+        let noise = match &arguments.noise {
+            Some(path) => Some(Latents::read(path).map_err(engine_error)?),
+            None => None,
+        };
+        let count = match (&noise, arguments.count) {
+            (None, count) => count.unwrap_or(1),
+            (Some(noise), count) => {
+                let held = u32::try_from(noise.shape[0]).unwrap_or(u32::MAX);
+                if held > MOST_PICTURES {
+                    return Err(wrong_use(format!(
+                        "the noise file holds {held} pictures, and {MOST_PICTURES} are the most at once: split the file"
+                    )));
+                }
+                if let Some(count) = count.filter(|&count| count != held) {
+                    return Err(wrong_use(format!(
+                        "the noise file holds {held} pictures, but --count asks for {count}: leave --count out"
+                    )));
+                }
+                held
+            }
+        };
+        let outputs = output_names(&arguments.output, count);
+        if let Some(path) = arguments.save_latents.as_ref().filter(|path| outputs.contains(path)) {
+            return Err(wrong_use(format!(
+                "{} cannot hold both the picture and its latents: give two names",
+                path.display()
+            )));
+        }
+        for path in outputs.iter().chain(&arguments.save_latents) {
+            check_output(path, arguments.force)?;
+        }
+        Ok(Self { arguments, noise, outputs })
+    }
+
+    /// The settings of picture `index`: what was asked for, else the defaults of its `role`; `own` is its model's sampler.
+    pub fn settings(&self, role: Role, own: Sampler, index: usize) -> Settings {
+        let arguments = self.arguments;
+        let defaults = Settings::of(role, arguments.sampler.unwrap_or(own), arguments.prompt.as_str());
+        Settings {
+            role,
+            negative_prompt: arguments.negative.clone().unwrap_or_default(),
+            // After the highest seed comes 0.
+            seed: arguments.seed.wrapping_add(index as u32),
+            size: arguments.size,
+            steps: arguments.steps.unwrap_or(defaults.steps),
+            guidance: arguments.guidance.unwrap_or(defaults.guidance),
+            sampler: arguments.sampler,
+            decoder: arguments.decoder,
+            ..defaults
+        }
+    }
+
+    /// The noise that picture `index` starts from, if a file gives it.
+    pub fn noise(&self, index: usize) -> Option<Latents> {
+        self.noise.as_ref()?.picture(index)
+    }
+
+    /// Writes `--save-latents` if it was asked for: (1,C,h,w) each, stacked to (N,C,h,w).
+    pub fn save_latents(&self, latents: Vec<Latents>) -> anyhow::Result<()> {
+        let Some(path) = &self.arguments.save_latents else { return Ok(()) };
+        let mut all = latents.into_iter();
+        let Some(mut stacked) = all.next() else { return Ok(()) };
+        for latents in all {
+            ensure!(
+                latents.shape[1..] == stacked.shape[1..],
+                "the pictures' latents differ in shape and cannot be saved in one file"
+            );
+            stacked.shape[0] += latents.shape[0];
+            stacked.values.extend(latents.values);
+        }
+        Ok(stacked.write(path, self.arguments.force)?)
+    }
+}

@@ -7,5 +7,6 @@ pub mod record;
 
 mod desktop;
 mod folders;
+mod format;
 mod panels;
 mod theme;

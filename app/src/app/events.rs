@@ -13,6 +13,7 @@ use super::details::describe;
 use super::files::SaveAs;
 use super::jobs::Done;
 use super::{App, LogView, PaneId, Run, Sheet};
+use crate::format;
 
 impl App {
     /// Takes in everything the engine has said since the last frame.
@@ -257,9 +258,5 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 /// One line on how a picture was drawn.
 pub(crate) fn summary(picture: &Picture) -> String {
-    let steps = match picture.settings.steps {
-        1 => "1 step".to_owned(),
-        steps => format!("{steps} steps"),
-    };
-    format!("{steps}, {}", duration(picture.timings.total))
+    format!("{}, {}", format::steps(picture.settings.steps), duration(picture.timings.total))
 }

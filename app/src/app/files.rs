@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 use instaflow_engine::png::{self, Pattern};
 use instaflow_engine::protocol::{Failure, Picture, Role};
+use instaflow_engine::{Error, atomic};
 
 use super::jobs::{Done, Report};
 use crate::record;
@@ -107,9 +108,9 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                 Err(error) => Done::Failed {
                     failure: Failure {
                         message: format!("The window's state could not be written to {}.", path.display()),
-                        causes: vec![error.to_string()],
+                        causes: std::iter::once(error.to_string()).chain(error.causes()).collect(),
                     },
-                    advice: Some("The window works on; its next start will not know what stands in it now."),
+                    advice: Some("The window works on, but the next start will not restore what is in it now."),
                 },
             },
             Job::Animation(animation) => match save_animation(&output, &pattern, &animation) {
@@ -184,16 +185,13 @@ fn there_and_back(frames: &[Picture]) -> Vec<&Picture> {
     frames.iter().chain(back).collect()
 }
 
-/// Writes beside the file and gives it its name when whole, so that there is a whole one at any moment.
-fn write_state(path: &Path, state: &str) -> std::io::Result<()> {
+/// Writes the window's state, whole or not at all, and creates its folder if necessary.
+fn write_state(path: &Path, state: &str) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        // If this fails, so does writing, which says why.
+        std::fs::create_dir_all(folder).ok();
     }
-    let beside = path.with_extension("json.new");
-    let mut file = std::fs::File::create(&beside)?;
-    std::io::Write::write_all(&mut file, state.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(beside, path)
+    atomic::write(path, state.as_bytes(), true)
 }
 
 fn copy(clipboard: &mut Option<arboard::Clipboard>, picture: &Picture) -> Result<(), arboard::Error> {
@@ -207,4 +205,28 @@ fn copy(clipboard: &mut Option<arboard::Clipboard>, picture: &Picture) -> Result
         height: picture.height as usize,
         bytes: rgba.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_windows_may_write_their_states_at_the_same_time() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("state").join("window.json");
+        std::thread::scope(|scope| {
+            for window in ["1", "2"] {
+                let (path, state) = (&path, window.repeat(50_000));
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        write_state(path, &state).expect("a folder that can be written");
+                    }
+                });
+            }
+        });
+        let text = std::fs::read_to_string(&path).expect("a state");
+        assert!(text.len() == 50_000 && (text.starts_with('1') != text.contains('2')), "half of each");
+        assert_eq!(std::fs::read_dir(folder.path().join("state")).expect("a folder").count(), 1, "nothing else stays");
+    }
 }

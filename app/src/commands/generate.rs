@@ -9,6 +9,7 @@ use super::arguments::DrawArguments;
 use super::progress::Progress;
 use super::resolved::ResolvedDraw;
 use super::{engine_error, say};
+use crate::format;
 
 /// What `generate` is asked.
 #[derive(Debug, Args)]
@@ -74,7 +75,7 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
 /// Size, seed, steps, and where the time went.
 pub(super) fn in_short(picture: &Picture) -> String {
     let Picture { width, height, settings, timings: t, .. } = picture;
-    let steps = if settings.steps == 1 { "1 step".to_owned() } else { format!("{} steps", settings.steps) };
+    let steps = format::steps(settings.steps);
     let straightness = picture.straightness.map(|s| format!(", straightness {s:.4}")).unwrap_or_default();
     format!(
         "{width}x{height}, seed {}, {steps}, {:.3} s (text encoder {:.3}, U-Net {:.3}, decoder {:.3}){straightness}",

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use instaflow_engine::protocol::{Decoder, Role};
+use instaflow_engine::protocol::Decoder;
 use instaflow_engine::{checkpoint, png};
 
 use super::{printable, printable_line, say};
+use crate::format;
 
 /// What `info` is asked.
 #[derive(Debug, Args)]
@@ -35,12 +36,7 @@ fn restored_lines(restored: &png::Restored) -> Vec<String> {
     if let Some(model) = &restored.model {
         lines.push(format!("Model: {}", printable_line(model)));
     }
-    let role = match settings.role {
-        Role::Student => "student",
-        Role::Teacher => "teacher",
-        Role::Baseline => "baseline",
-    };
-    lines.push(format!("Drawn by: {role}"));
+    lines.push(format!("Drawn by: {}", format::role(settings.role)));
     lines.push(format!("Seed: {}", settings.seed));
     if let Some((width, height)) = settings.size {
         lines.push(format!("Size: {width}x{height}"));

@@ -6,10 +6,11 @@ use egui::{
     Align, Align2, Button, EventFilter, Id, Image, Key, Layout, Margin, Mesh, Pos2, Rect, RichText, ScrollArea, Sense,
     Shape, Stroke, StrokeKind, TextEdit, Ui, Vec2, WidgetInfo, vec2,
 };
-use instaflow_engine::protocol::{Decoder, Role};
+use instaflow_engine::protocol::Decoder;
 
 use super::{PaneId, canvas, path};
 use crate::app::{Act, App, Command, SEARCHES, Standing};
+use crate::format;
 use crate::library::{Entry, Query};
 use crate::theme::{palette, tokens};
 
@@ -334,12 +335,7 @@ fn details(ui: &mut Ui, entry: &Entry) {
 /// How an entry was drawn, in one line.
 pub fn line(entry: &Entry) -> String {
     let settings = &entry.settings;
-    let role = match settings.role {
-        Role::Student => "student",
-        Role::Teacher => "teacher",
-        Role::Baseline => "baseline",
-    };
-    let steps = if settings.steps == 1 { "1 step".to_owned() } else { format!("{} steps", settings.steps) };
+    let (role, steps) = (format::role(settings.role), format::steps(settings.steps));
     let tiny = if settings.decoder == Decoder::Tiny { ", tiny decoder" } else { "" };
     let (width, height, seed) = (entry.width, entry.height, settings.seed);
     let model = if entry.model.is_empty() { String::new() } else { format!("{}, ", entry.model) };

@@ -6,6 +6,7 @@ use instaflow_engine::protocol::Settings;
 
 use super::{PaneId, canvas, terms};
 use crate::app::{App, STEPS, Show, duration};
+use crate::format;
 use crate::theme::{palette, tokens};
 
 /// How many variations, and how far apart; then the pictures.
@@ -121,10 +122,7 @@ fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
 
 fn name(app: &App, settings: &Settings) -> String {
     match (app.controls.show, &settings.blend.seed) {
-        (Show::Steps, _) => match settings.steps {
-            1 => "Teacher, 1 step".to_owned(),
-            steps => format!("Teacher, {steps} steps"),
-        },
+        (Show::Steps, _) => format!("Teacher, {}", format::steps(settings.steps)),
         (_, Some(toward)) if app.controls.seed_mix <= 0.0 => format!("Toward seed {}", toward.to),
         _ => format!("Seed {}", settings.seed),
     }

@@ -89,7 +89,8 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
             shared(baseline, "baseline")?;
         }
         let third = baseline.as_ref().map(|drawn| &drawn.picture);
-        png::save(output, &side_by_side(&student.picture, &teacher.picture, third), true, draw.force)?;
+        png::save(output, &side_by_side(&student.picture, &teacher.picture, third), true, draw.force)
+            .map_err(engine_error)?;
         progress.aside(|| {
             let panes = if third.is_some() { "baseline | difference" } else { "difference" };
             say(format!("{}: student | teacher | {panes}", output.display()))?;

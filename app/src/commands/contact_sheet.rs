@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     };
     let row = |prompt: &String| columns.iter().map(|&((role, card), seed)| draw(prompt, role, card, seed)).collect();
     let rows = prompts.iter().map(row).collect::<anyhow::Result<Vec<Vec<Picture>>>>()?;
-    png::save(&arguments.output, &compose(&rows, seeds.len()), false, arguments.force)?;
+    png::save(&arguments.output, &compose(&rows, seeds.len()), false, arguments.force).map_err(engine_error)?;
     progress.aside(|| {
         let last = seeds.len();
         let seeds = format!("seeds {} to {}", seeds[0], seeds[last - 1]);

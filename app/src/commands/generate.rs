@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
                 &Cancel::default(),
             )
             .map_err(engine_error)?;
-        png::save(output, &drawn.picture, true, arguments.draw.force)?;
+        png::save(output, &drawn.picture, true, arguments.draw.force).map_err(engine_error)?;
         progress.aside(|| say(format!("{}: {}", output.display(), in_short(&drawn.picture))))?;
         if arguments.draw.save_latents.is_some() {
             latents.push(drawn.latents);

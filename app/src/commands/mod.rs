@@ -182,12 +182,34 @@ fn wrong_use(message: impl Into<String>) -> anyhow::Error {
     WrongUse(message.into()).into()
 }
 
+/// An error of the engine, with the option that may help; the engine knows nothing of options.
+#[derive(Debug)]
+struct Hinted(instaflow_engine::Error, &'static str);
+
+impl Display for Hinted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.0, self.1)
+    }
+}
+
+impl std::error::Error for Hinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
 /// The engine's answer: a setting that cannot be drawn is wrong use, everything else a failure.
 fn engine_error(error: instaflow_engine::Error) -> anyhow::Error {
-    match error {
-        instaflow_engine::Error::Setting(message) => wrong_use(message),
-        error => error.into(),
-    }
+    use instaflow_engine::Error;
+    let hint = match &error {
+        Error::Setting(message) => return wrong_use(message),
+        Error::NotANumber { .. } => "try --dtype f32",
+        Error::Device(_) => "--device cpu does without it",
+        Error::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "--force overwrites it",
+        error if error.is_out_of_memory() => "try a smaller --size",
+        _ => return error.into(),
+    };
+    Hinted(error, hint).into()
 }
 
 /// Prints one line on stdout. If nobody reads any more (`instaflow … | head`), that is no error.
@@ -258,5 +280,20 @@ mod tests {
             let error = Arguments::try_parse_from([&["instaflow"], arguments].concat()).expect_err("wrong use");
             assert_eq!(usage_error::sentence(&error), format!("{expected} (see --help)"));
         }
+    }
+
+    #[test]
+    fn an_error_names_the_option_that_helps_and_keeps_its_causes() {
+        let lines = |error| engine_error(error).chain().map(ToString::to_string).collect::<Vec<_>>();
+        let exists = instaflow_engine::Error::File {
+            action: "cannot write",
+            path: "a.png".into(),
+            source: io::Error::new(io::ErrorKind::AlreadyExists, "there is one"),
+        };
+        assert_eq!(lines(exists), ["cannot write a.png (--force overwrites it)", "there is one"]);
+        let memory = instaflow_engine::Error::OutOfMemory("too large".to_owned());
+        assert_eq!(lines(memory), ["too large (try a smaller --size)"]);
+        let setting = instaflow_engine::Error::Setting("no such size".to_owned());
+        assert!(engine_error(setting).is::<WrongUse>());
     }
 }

@@ -92,6 +92,6 @@ impl<'a> ResolvedDraw<'a> {
             stacked.shape[0] += latents.shape[0];
             stacked.values.extend(latents.values);
         }
-        Ok(stacked.write(path, self.arguments.force)?)
+        stacked.write(path, self.arguments.force).map_err(engine_error)
     }
 }

@@ -1,4 +1,4 @@
-//! The `instaflow` program: raw arguments in, the window or one command out.
+//! The `instaflow` program: reads the arguments, then opens the window or runs a command.
 
 use std::process::ExitCode;
 
@@ -19,13 +19,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// A console that Windows opened for this program alone goes: whoever closed it would end the window without a word.
+/// Leaves a console that Windows opened only for this program, because closing it would end the window too.
 #[cfg(windows)]
 fn leave_console() {
     use windows_sys::Win32::System::Console::{FreeConsole, GetConsoleProcessList};
 
     let mut processes = [0_u32; 2];
-    // SAFETY: the list is as long as it is said to be.
+    // SAFETY: the list has room for the two entries that the call may write.
     #[expect(unsafe_code, reason = "the system's own calls")]
     unsafe {
         if GetConsoleProcessList(processes.as_mut_ptr(), 2) == 1 {
@@ -35,7 +35,7 @@ fn leave_console() {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // A command says on stderr what it has to say; the window has its log.
+    // The window writes a log; a command writes to stderr.
     let log = if arguments.command.is_none() { app::log_file() } else { None };
     let recording = Recording::start(log.as_deref(), arguments.trace())?;
     if let Some(command) = arguments.command {

@@ -8,7 +8,7 @@ use instaflow_engine::protocol::{Failure, Picture, Settings};
 
 use super::thumbnails::Thumbnails;
 use super::{Pane, Show};
-use crate::library::{Entry, Library, Purpose, Shelf};
+use crate::library::{Catalog, Entry, Library, Purpose};
 
 /// What can be done with a kept picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub(crate) struct Viewed {
 pub(crate) struct Film {
     pub(super) library: Option<Library>,
     pub standing: Standing,
-    pub shelf: Shelf,
+    pub shelf: Catalog,
     pub selected: Option<u64>,
     /// Whether the selected one is to be scrolled into sight.
     pub follow: bool,
@@ -124,7 +124,7 @@ impl Film {
         Self {
             library: folder.map(|folder| Library::spawn(folder, wake)),
             standing,
-            shelf: Shelf::default(),
+            shelf: Catalog::default(),
             selected: None,
             follow: false,
             viewed: None,

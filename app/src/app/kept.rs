@@ -9,7 +9,7 @@ use instaflow_engine::protocol::{Decoder, Picture, Role};
 use super::decodes::Then;
 use super::film::{Act, Standing, Viewed};
 use super::{App, Pane, PaneId};
-use crate::library::{Entry, Library, News, Purpose, Query, Shelf};
+use crate::library::{Catalog, Entry, Library, News, Purpose, Query};
 
 /// Seconds in which a deletion can be taken back.
 const OFFER: f64 = 30.0;
@@ -144,7 +144,7 @@ impl App {
         match news {
             News::Opened { entries, remarks } => {
                 let query = film.shelf.query().clone();
-                film.shelf = Shelf::new(entries);
+                film.shelf = Catalog::new(entries);
                 film.shelf.set_query(query);
                 film.standing = Standing::Open;
                 for remark in remarks {

@@ -77,9 +77,9 @@ struct Report {
     size: (u32, u32),
     /// Of one picture in one step; `total` is the median of the totals, not the sum of the other medians.
     one_step: Timings,
-    /// Of the teacher's picture, where it was timed, and what with.
+    /// Of the teacher's picture, if it was timed, with its settings.
     teacher: Option<(f64, Settings)>,
-    /// Of the baseline's.
+    /// The same of the baseline's.
     baseline: Option<(f64, Settings)>,
     live: Option<LiveLatency>,
 }

@@ -30,7 +30,7 @@ pub struct Index {
 
 /// Why an index could not be opened.
 #[derive(Debug)]
-pub enum Unopened {
+pub enum OpenError {
     /// Another process has it.
     InUse,
     /// It is damaged, or not an index at all; why.
@@ -42,7 +42,7 @@ pub enum Unopened {
 impl Index {
     /// Opens the index, or creates it, and reads its entries in the order of their numbers. A row that no version of this
     /// program could have written is left out.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), Unopened> {
+    pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), OpenError> {
         // redb can panic on a damaged file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = Builder::new().set_cache_size(CACHE).create(path).map_err(from_opening)?;
@@ -51,7 +51,7 @@ impl Index {
             let entries = index.entries().map_err(from_use)?;
             Ok((index, entries))
         }));
-        opened.unwrap_or_else(|_| Err(Unopened::Damaged("its contents contradict each other".to_owned())))
+        opened.unwrap_or_else(|_| Err(OpenError::Damaged("its contents contradict each other".to_owned())))
     }
 
     /// The bytes of a thumbnail.
@@ -153,25 +153,25 @@ fn parse(id: u64, json: &[u8]) -> Option<Entry> {
     Some(Entry { id, ..entry })
 }
 
-fn from_opening(error: DatabaseError) -> Unopened {
+fn from_opening(error: DatabaseError) -> OpenError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => Unopened::InUse,
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
         DatabaseError::UpgradeRequired(version) => {
-            Unopened::Damaged(format!("its format has version {version}, which this program does not know"))
+            OpenError::Damaged(format!("its format has version {version}, which this program does not know"))
         }
         other => from_use(other.into()),
     }
 }
 
-fn from_use(error: redb::Error) -> Unopened {
+fn from_use(error: redb::Error) -> OpenError {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     match error {
         redb::Error::Io(error) if [InvalidData, InvalidInput, UnexpectedEof].contains(&error.kind()) => {
-            Unopened::Damaged(error.to_string())
+            OpenError::Damaged(error.to_string())
         }
-        redb::Error::Io(error) => Unopened::Refused(error.to_string()),
-        redb::Error::DatabaseAlreadyOpen => Unopened::InUse,
-        redb::Error::RepairAborted => Unopened::Refused("it could not be repaired".to_owned()),
-        other => Unopened::Damaged(other.to_string()),
+        redb::Error::Io(error) => OpenError::Refused(error.to_string()),
+        redb::Error::DatabaseAlreadyOpen => OpenError::InUse,
+        redb::Error::RepairAborted => OpenError::Refused("it could not be repaired".to_owned()),
+        other => OpenError::Damaged(other.to_string()),
     }
 }

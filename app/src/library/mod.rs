@@ -2,13 +2,13 @@
 //! that survives the end of the program at any moment. [`Library`] works on a thread of its own and reports [`News`], so
 //! that the window never waits for it. Add new kinds of work to [`Job`].
 
+mod catalog;
+
 mod entry;
 
 mod folder;
 
 pub mod index;
-
-mod shelf;
 
 mod store;
 
@@ -22,9 +22,9 @@ use std::time::SystemTime;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use instaflow_engine::protocol::{Failure, Picture};
 
+pub use catalog::{Catalog, Query};
 pub use entry::Entry;
 pub use folder::default_folder;
-pub use shelf::{Query, Shelf};
 pub use store::{Opened, Store};
 
 /// What a kept picture is read for.

@@ -11,7 +11,7 @@ use instaflow_engine::png;
 use instaflow_engine::protocol::{Failure, Picture};
 
 use super::folder::{self, Folder, Listing};
-use super::index::{Index, Unopened};
+use super::index::{Index, OpenError};
 use super::{Entry, thumbnail};
 
 /// A result whose error is a sentence for the person.
@@ -291,26 +291,26 @@ fn open_index(folder: &Folder) -> Result<(Index, Vec<Entry>, Option<Damage>)> {
     };
     match patiently(|| Index::open(&path)) {
         Ok((index, entries)) => Ok((index, entries, None)),
-        Err(Unopened::InUse) => Err(in_use()),
-        Err(Unopened::Refused(reason)) => Err(cannot(vec![reason])),
-        Err(Unopened::Damaged(reason)) => {
+        Err(OpenError::InUse) => Err(in_use()),
+        Err(OpenError::Refused(reason)) => Err(cannot(vec![reason])),
+        Err(OpenError::Damaged(reason)) => {
             let aside = folder.set_index_aside().map_err(|error| cannot(vec![reason.clone(), error.to_string()]))?;
             match Index::open(&path) {
                 Ok((index, entries)) => Ok((index, entries, Some(Damage { reason, aside }))),
-                Err(Unopened::InUse) => Err(in_use()),
-                Err(Unopened::Refused(again) | Unopened::Damaged(again)) => Err(cannot(vec![reason, again])),
+                Err(OpenError::InUse) => Err(in_use()),
+                Err(OpenError::Refused(again) | OpenError::Damaged(again)) => Err(cannot(vec![reason, again])),
             }
         }
     }
 }
 
 /// Tries again for a moment while another process has it open: one that is just ending may need that long.
-fn patiently<T>(open: impl Fn() -> std::result::Result<T, Unopened>) -> std::result::Result<T, Unopened> {
+fn patiently<T>(open: impl Fn() -> std::result::Result<T, OpenError>) -> std::result::Result<T, OpenError> {
     const LONGEST: Duration = Duration::from_secs(2);
     let began = Instant::now();
     loop {
         match open() {
-            Err(Unopened::InUse) if began.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(50)),
+            Err(OpenError::InUse) if began.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(50)),
             opened => return opened,
         }
     }

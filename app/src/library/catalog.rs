@@ -14,15 +14,15 @@ pub struct Query {
 
 /// All kept pictures, newest first.
 #[derive(Default)]
-pub struct Shelf {
-    books: Vec<Book>,
-    /// Indices into `books` of what the query finds.
+pub struct Catalog {
+    all: Vec<Searchable>,
+    /// Indices into `all` of what the query finds.
     found: Vec<usize>,
     query: Query,
 }
 
 /// An entry, and its text for searches.
-struct Book {
+struct Searchable {
     entry: Entry,
     words: String,
 }
@@ -33,36 +33,36 @@ impl Query {
         !self.starred && self.words.trim().is_empty()
     }
 
-    /// Whether `book` matches; `needles` are this query's words in lower case.
-    fn finds(&self, needles: &[&str], book: &Book) -> bool {
-        (!self.starred || book.entry.starred) && needles.iter().all(|needle| book.words.contains(needle))
+    /// Whether `one` matches; `needles` are this query's words in lower case.
+    fn finds(&self, needles: &[&str], one: &Searchable) -> bool {
+        (!self.starred || one.entry.starred) && needles.iter().all(|needle| one.words.contains(needle))
     }
 }
 
-impl Book {
+impl Searchable {
     fn new(entry: Entry) -> Self {
         Self { words: entry.words(), entry }
     }
 }
 
-impl Shelf {
+impl Catalog {
     /// From entries in any order.
     pub fn new(entries: Vec<Entry>) -> Self {
-        let mut books: Vec<_> = entries.into_iter().map(Book::new).collect();
-        books.sort_unstable_by_key(|book| std::cmp::Reverse(book.entry.id));
-        let mut shelf = Self { books, ..Self::default() };
-        shelf.search();
-        shelf
+        let mut all: Vec<_> = entries.into_iter().map(Searchable::new).collect();
+        all.sort_unstable_by_key(|one| std::cmp::Reverse(one.entry.id));
+        let mut catalog = Self { all, ..Self::default() };
+        catalog.search();
+        catalog
     }
 
     /// How many pictures there are.
     pub fn len(&self) -> usize {
-        self.books.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.books.is_empty()
+        self.all.is_empty()
     }
 
     /// How many the query finds.
@@ -72,22 +72,22 @@ impl Shelf {
 
     /// One of the pictures that the query finds, newest first.
     pub fn at(&self, place: usize) -> Option<&Entry> {
-        Some(&self.books[*self.found.get(place)?].entry)
+        Some(&self.all[*self.found.get(place)?].entry)
     }
 
     /// The place of an entry among those that the query finds.
     pub fn place(&self, id: u64) -> Option<usize> {
-        self.found.binary_search_by(|&at| id.cmp(&self.books[at].entry.id)).ok()
+        self.found.binary_search_by(|&at| id.cmp(&self.all[at].entry.id)).ok()
     }
 
     /// An entry by its number, whether the query finds it or not.
     pub fn get(&self, id: u64) -> Option<&Entry> {
-        Some(&self.books[self.position(id).ok()?].entry)
+        Some(&self.all[self.position(id).ok()?].entry)
     }
 
     /// The newest entry that `matches`, whether the query finds it or not.
     pub fn first(&self, matches: impl Fn(&Entry) -> bool) -> Option<&Entry> {
-        self.books.iter().map(|book| &book.entry).find(|entry| matches(entry))
+        self.all.iter().map(|one| &one.entry).find(|entry| matches(entry))
     }
 
     /// What the search looks for.
@@ -106,29 +106,29 @@ impl Shelf {
     /// Inserts an entry, or replaces the one with its number.
     pub fn put(&mut self, entry: Entry) {
         match self.position(entry.id) {
-            Ok(at) => self.books[at] = Book::new(entry),
-            Err(at) => self.books.insert(at, Book::new(entry)),
+            Ok(at) => self.all[at] = Searchable::new(entry),
+            Err(at) => self.all.insert(at, Searchable::new(entry)),
         }
         self.search();
     }
 
     /// Removes an entry.
     pub fn remove(&mut self, id: u64) -> Option<Entry> {
-        let book = self.books.remove(self.position(id).ok()?);
+        let one = self.all.remove(self.position(id).ok()?);
         self.search();
-        Some(book.entry)
+        Some(one.entry)
     }
 
     /// The index of an entry, or where it would be inserted.
     fn position(&self, id: u64) -> Result<usize, usize> {
-        self.books.binary_search_by(|book| id.cmp(&book.entry.id))
+        self.all.binary_search_by(|one| id.cmp(&one.entry.id))
     }
 
     fn search(&mut self) {
         let words = self.query.words.to_lowercase();
         let needles: Vec<_> = words.split_whitespace().collect();
-        let books = self.books.iter().enumerate();
-        self.found = books.filter(|(_, book)| self.query.finds(&needles, book)).map(|(at, _)| at).collect();
+        let all = self.all.iter().enumerate();
+        self.found = all.filter(|(_, one)| self.query.finds(&needles, one)).map(|(at, _)| at).collect();
     }
 }
 
@@ -155,8 +155,8 @@ mod tests {
         }
     }
 
-    fn found(shelf: &Shelf) -> Vec<u64> {
-        (0..shelf.found()).filter_map(|place| shelf.at(place)).map(|entry| entry.id).collect()
+    fn found(catalog: &Catalog) -> Vec<u64> {
+        (0..catalog.found()).filter_map(|place| catalog.at(place)).map(|entry| entry.id).collect()
     }
 
     fn check(words: &str, starred: bool, expected: &[u64]) {
@@ -164,11 +164,11 @@ mod tests {
         blended.settings.blend =
             Blend { prompt: Some(Toward { to: "Stormy sea".to_owned(), by: 0.5 }), ..Blend::default() };
         let entries = vec![entry(1, "a Red boat"), entry(4, "été à la mer"), entry(2, "a blue boat, red sky"), blended];
-        let mut shelf = Shelf::new(entries);
-        shelf.set_query(Query { words: words.to_owned(), starred });
-        assert_eq!(found(&shelf), expected, "{words:?}");
+        let mut catalog = Catalog::new(entries);
+        catalog.set_query(Query { words: words.to_owned(), starred });
+        assert_eq!(found(&catalog), expected, "{words:?}");
         for (place, id) in expected.iter().enumerate() {
-            assert_eq!(shelf.place(*id), Some(place));
+            assert_eq!(catalog.place(*id), Some(place));
         }
     }
 
@@ -186,15 +186,15 @@ mod tests {
 
     #[test]
     fn what_is_put_and_taken_keeps_the_order() {
-        let mut shelf = Shelf::new(vec![entry(1, "one"), entry(3, "three")]);
-        shelf.put(entry(2, "two"));
-        assert_eq!(found(&shelf), [3, 2, 1]);
-        shelf.set_query(Query { words: "thr".to_owned(), starred: false });
-        shelf.put(entry(2, "second"));
-        assert_eq!(found(&shelf), [3], "found no longer");
-        assert_eq!(shelf.place(2), None);
-        assert_eq!(shelf.get(2).map(|entry| entry.settings.prompt.as_str()), Some("second"));
-        assert_eq!(shelf.remove(3).map(|entry| entry.id), Some(3));
-        assert_eq!((found(&shelf), shelf.len(), shelf.remove(3)), (vec![], 2, None));
+        let mut catalog = Catalog::new(vec![entry(1, "one"), entry(3, "three")]);
+        catalog.put(entry(2, "two"));
+        assert_eq!(found(&catalog), [3, 2, 1]);
+        catalog.set_query(Query { words: "thr".to_owned(), starred: false });
+        catalog.put(entry(2, "second"));
+        assert_eq!(found(&catalog), [3], "found no longer");
+        assert_eq!(catalog.place(2), None);
+        assert_eq!(catalog.get(2).map(|entry| entry.settings.prompt.as_str()), Some("second"));
+        assert_eq!(catalog.remove(3).map(|entry| entry.id), Some(3));
+        assert_eq!((found(&catalog), catalog.len(), catalog.remove(3)), (vec![], 2, None));
     }
 }

@@ -13,7 +13,7 @@ pub fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     write_with(path, overwrite, |beside| fs::write(beside, bytes))
 }
 
-/// Like [`write`], with what `fill` writes into the empty file beside the target whose path it is given.
+/// Like [`write()`], with what `fill` writes into the empty file beside the target whose path it is given.
 pub fn write_with(path: &Path, overwrite: bool, fill: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     let written = temporary(parent(path), fill).and_then(|file| {
         let persisted = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };

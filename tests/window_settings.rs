@@ -13,10 +13,11 @@ use instaflow::app::PaneId;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
 use instaflow_engine::protocol::{
-    Decoder, LoadProgress, ModelPart, Network, OpenRequest, Role, Settings, Source, Step,
+    Decoder, Latents, LoadProgress, ModelPart, ModelSummary, Network, OpenRequest, Picture, Role, Settings, Source,
+    Step, TokenCount,
 };
-use instaflow_engine::worker::{Engine, Loaded};
-use instaflow_engine::{Cancel, Error};
+use instaflow_engine::worker::{Backend, Engine};
+use instaflow_engine::{Cancel, Error, Result};
 
 /// The fixture with an AutoencoderTiny beside its own decoder.
 fn with_tiny() -> OpenRequest {
@@ -192,24 +193,36 @@ fn slow_engine(door: Arc<AtomicBool>) -> Engine {
                 }
                 return Err(Error::Setting("there is nothing behind the door: open another folder".to_owned()));
             }
-            Ok(Loaded::new(Models::open(request, &mut |_| {})?))
+            Ok(Arc::new(Models::open(request, &mut |_| {})?))
         },
     )
 }
 
+/// Models that panic at the word "boat".
+struct Panicking(Models);
+
+impl Backend for Panicking {
+    fn summary(&self) -> ModelSummary {
+        self.0.summary()
+    }
+
+    fn draw(&self, settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel) -> Result<Picture> {
+        assert!(!settings.prompt.contains("boat"), "planted");
+        Backend::draw(&self.0, settings, observer, cancel)
+    }
+
+    fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture> {
+        self.0.decode(settings, latents, cancel)
+    }
+
+    fn count_tokens(&self, prompt: &str) -> TokenCount {
+        self.0.count_tokens(prompt)
+    }
+}
+
 /// An engine that opens the fixture and panics at the word "boat".
 fn panicking_engine() -> Engine {
-    Engine::with(
-        || (),
-        |request, on_progress, _| {
-            let Loaded { summary, draw, decode, count } = Loaded::new(Models::open(request, on_progress)?);
-            let draw = Box::new(move |settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel| {
-                assert!(!settings.prompt.contains("boat"), "planted");
-                draw(settings, observer, cancel)
-            });
-            Ok(Loaded { summary, draw, decode, count })
-        },
-    )
+    Engine::with(|| (), |request, on_progress, _| Ok(Arc::new(Panicking(Models::open(request, on_progress)?))))
 }
 
 fn a_panic_in_the_engine_costs_one_picture() {

@@ -10,7 +10,7 @@ use instaflow_engine::protocol::{
     ModelSummary, Network, OpenEvent, OpenOutcome, OpenRequest, Picture, Precision, Request, Role, Settings, Source,
     Step, TokenCount,
 };
-use instaflow_engine::worker::{Engine, Loaded};
+use instaflow_engine::worker::{Backend, Engine};
 use instaflow_engine::{Cancel, Error, Result};
 use instaflow_test_support::fixture;
 
@@ -28,7 +28,18 @@ struct Studio {
     wakes: AtomicUsize,
 }
 
-impl Studio {
+impl Backend for Studio {
+    fn summary(&self) -> ModelSummary {
+        ModelSummary {
+            student: None,
+            teacher: None,
+            baseline: None,
+            device: "studio".to_owned(),
+            precision: Precision::F32,
+            remarks: Vec::new(),
+        }
+    }
+
     fn draw(&self, settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel) -> Result<Picture> {
         self.draws.fetch_add(1, Ordering::SeqCst);
         assert!(!settings.prompt.contains("panic"), "planted");
@@ -45,6 +56,14 @@ impl Studio {
         }
         Ok(picture(settings))
     }
+
+    fn decode(&self, settings: &Settings, latents: &Latents, _: &Cancel) -> Result<Picture> {
+        Ok(Picture { latents: Some(Arc::new(latents.clone())), ..picture(settings) })
+    }
+
+    fn count_tokens(&self, prompt: &str) -> TokenCount {
+        TokenCount { prompt: prompt.to_owned(), used: 3, limit: 77, ..TokenCount::default() }
+    }
 }
 
 fn picture(settings: &Settings) -> Picture {
@@ -52,17 +71,6 @@ fn picture(settings: &Settings) -> Picture {
         model: "studio".to_owned(),
         model_hash: "0123456789".to_owned(),
         ..Picture::new(1, 1, [0, 0, 0].into(), settings.clone())
-    }
-}
-
-fn summary(name: &str) -> ModelSummary {
-    ModelSummary {
-        student: None,
-        teacher: None,
-        baseline: None,
-        device: name.to_owned(),
-        precision: Precision::F32,
-        remarks: Vec::new(),
     }
 }
 
@@ -92,20 +100,7 @@ fn closed_engine(studio: &Arc<Studio>) -> Engine {
                 },
                 _ => {}
             }
-            let studio = studio.clone();
-            Ok(Loaded {
-                summary: summary("studio"),
-                draw: Box::new(move |settings, observer, cancel| studio.draw(settings, observer, cancel)),
-                decode: Box::new(|settings, latents, _| {
-                    Ok(Picture { latents: Some(Arc::new(latents.clone())), ..picture(settings) })
-                }),
-                count: Box::new(|prompt| TokenCount {
-                    prompt: prompt.to_owned(),
-                    used: 3,
-                    limit: 77,
-                    ..TokenCount::default()
-                }),
-            })
+            Ok(studio.clone() as Arc<dyn Backend>)
         },
     )
 }

@@ -1,5 +1,6 @@
 //! `instaflow bench --live`: a prompt is typed key by key, and the engine's thread draws it as it does for the window.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -8,7 +9,7 @@ use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{
     DrawEvent, DrawOutcome, Event, Failure, JobId, Lane, OpenEvent, OpenOutcome, OpenRequest, Request, Settings,
 };
-use instaflow_engine::worker::{Engine, Loaded};
+use instaflow_engine::worker::{Backend, Engine};
 
 use super::progress::Progress;
 
@@ -39,7 +40,7 @@ pub(super) fn run(
         || {},
         move |_, _, _| {
             let open_already = || Error::Setting("the model to time is open already".to_owned());
-            models.take().map(Loaded::new).ok_or_else(open_already)
+            models.take().map(|models| Arc::new(models) as Arc<dyn Backend>).ok_or_else(open_already)
         },
     );
     let keys = prompt.chars().count();

@@ -1,4 +1,4 @@
-//! What a model of a small world knows, in words: plain data for a window that shows it. How it is read from a model
+//! The words that a small model knows: plain data for a window that shows them. How they are read from a model
 //! folder is `checkpoint::vocabulary`'s, which words of a prompt are unknown the counter's (`text::known_words`).
 
 use std::collections::BTreeSet;

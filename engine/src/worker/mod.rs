@@ -45,44 +45,37 @@ mod token_counter;
 /// Told before each part is loaded.
 pub type OnProgress<'a> = dyn FnMut(LoadProgress) + 'a;
 
-/// Draws one picture.
-pub type DrawFn = dyn Fn(&Settings, &mut dyn FnMut(Step), &Cancel) -> Result<Picture> + Send + Sync;
+/// An open model as the engine's threads see it. [`Models`] is one; tests have others.
+pub trait Backend: Send + Sync {
+    /// Describes what is open.
+    fn summary(&self) -> ModelSummary;
 
-/// Decodes latents that were drawn before.
-pub type DecodeFn = dyn Fn(&Settings, &Latents, &Cancel) -> Result<Picture> + Send + Sync;
+    /// Draws one picture with its latents, on the engine thread. `observer` is called after every step.
+    fn draw(&self, settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel) -> Result<Picture>;
 
-/// Counts a prompt's tokens.
-pub type CountFn = dyn Fn(&str) -> TokenCount + Send + Sync;
+    /// Decodes latents that were drawn before, on the engine thread.
+    fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture>;
 
-/// An open model as the engine thread sees it.
-pub struct Loaded {
-    /// What it is, for the window.
-    pub summary: ModelSummary,
-    /// Draws with it, on the engine thread.
-    pub draw: Box<DrawFn>,
-    /// Decodes with it, on the engine thread.
-    pub decode: Box<DecodeFn>,
-    /// Counts tokens, on a thread of its own, so that the count never waits for a picture.
-    pub count: Box<CountFn>,
+    /// Counts a prompt's tokens, on a thread of its own, so that the count never waits for a picture.
+    fn count_tokens(&self, prompt: &str) -> TokenCount;
 }
 
-impl Loaded {
-    /// Models that are already open, as the engine draws with them.
-    pub fn new(models: Models) -> Self {
-        Self::shared(Arc::new(models))
+impl Backend for Models {
+    fn summary(&self) -> ModelSummary {
+        self.summary()
     }
 
-    fn shared(models: Arc<Models>) -> Self {
-        let (decoding, counting) = (models.clone(), models.clone());
-        Self {
-            summary: models.summary(),
-            draw: Box::new(move |settings, observer, cancel| {
-                let drawn = models.draw(settings, None, observer, cancel)?;
-                Ok(Picture { latents: Some(Arc::new(drawn.latents)), ..drawn.picture })
-            }),
-            decode: Box::new(move |settings, latents, cancel| decoding.decode(settings, latents, cancel)),
-            count: Box::new(move |prompt| counting.count_tokens(prompt)),
-        }
+    fn draw(&self, settings: &Settings, observer: &mut dyn FnMut(Step), cancel: &Cancel) -> Result<Picture> {
+        let drawn = self.draw(settings, None, observer, cancel)?;
+        Ok(Picture { latents: Some(Arc::new(drawn.latents)), ..drawn.picture })
+    }
+
+    fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture> {
+        self.decode(settings, latents, cancel)
+    }
+
+    fn count_tokens(&self, prompt: &str) -> TokenCount {
+        self.count_tokens(prompt)
     }
 }
 
@@ -100,14 +93,14 @@ impl Engine {
         Self::with(wake, move |request, on_progress, cancel| {
             let models = Arc::new(Models::open_reusing(current.as_deref(), request, on_progress, cancel)?);
             current = Some(models.clone());
-            Ok(Loaded::shared(models))
+            Ok(models)
         })
     }
 
     /// Like [`Engine::spawn`], with another way to open a model.
     pub fn with(
         wake: impl Fn() + Send + Sync + 'static,
-        open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Loaded> + Send + 'static,
+        open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Arc<dyn Backend>> + Send + 'static,
     ) -> Self {
         let (outbox, events) = Outbox::new(wake);
         let shared = Arc::new(Shared {

@@ -9,7 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::info_span;
 
 use super::queue::{DecodeJob, Done, DrawJob, Work};
-use super::{Loaded, OnProgress, Shared};
+use super::{Backend, OnProgress, Shared};
 use crate::protocol::{
     DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, LoadProgress, OpenEvent, OpenOutcome, OpenRequest,
     Picture,
@@ -17,7 +17,10 @@ use crate::protocol::{
 use crate::{Cancel, Error, Result};
 
 /// Works until the engine closes.
-pub(super) fn run(shared: &Shared, mut open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Loaded>) {
+pub(super) fn run(
+    shared: &Shared,
+    mut open: impl FnMut(&OpenRequest, &mut OnProgress<'_>, &Cancel) -> Result<Arc<dyn Backend>>,
+) {
     let mut model = None;
     while let Some(work) = shared.next() {
         match work {
@@ -46,8 +49,8 @@ fn open_one(
     shared: &Shared,
     id: JobId,
     cancel: &Cancel,
-    open: impl FnOnce(&mut OnProgress<'_>) -> Result<Loaded>,
-) -> Option<Arc<Loaded>> {
+    open: impl FnOnce(&mut OnProgress<'_>) -> Result<Arc<dyn Backend>>,
+) -> Option<Arc<dyn Backend>> {
     let _span = info_span!("open model", id = id.0).entered();
     shared.outbox.send(Event::Open(id, OpenEvent::Begin));
     let report = |progress| shared.outbox.send_if_room(Event::Open(id, OpenEvent::Progress(progress)));
@@ -81,8 +84,8 @@ fn open_one(
     shared.queue().opened(matches!(result, Ok(Ok(_))));
     let (loaded, outcome) = match result {
         Ok(Ok(loaded)) => {
-            let summary = Box::new(loaded.summary.clone());
-            (Some(Arc::new(loaded)), OpenOutcome::Opened(summary))
+            let summary = Box::new(loaded.summary());
+            (Some(loaded), OpenOutcome::Opened(summary))
         }
         Ok(Err(Error::Cancelled)) => (None, OpenOutcome::Dropped),
         Ok(Err(error)) => (None, OpenOutcome::Failed((&error).into())),
@@ -92,7 +95,7 @@ fn open_one(
     loaded
 }
 
-fn draw_one(shared: &Shared, mut job: DrawJob, model: Option<&Loaded>, cancel: &Cancel) {
+fn draw_one(shared: &Shared, mut job: DrawJob, model: Option<&dyn Backend>, cancel: &Cancel) {
     let (id, lane) = (job.id, job.lane);
     let _span = info_span!("draw", ?lane, id = id.0).entered();
     shared.outbox.send(Event::Draw(id, lane, DrawEvent::Begin));
@@ -100,7 +103,7 @@ fn draw_one(shared: &Shared, mut job: DrawJob, model: Option<&Loaded>, cancel: &
         let settings = job.settings();
         let done = attempt("drawing", model, |model| {
             let mut observer = |step| shared.outbox.send_if_room(Event::Draw(id, lane, DrawEvent::Step(step)));
-            (model.draw)(settings, &mut observer, cancel)
+            model.draw(settings, &mut observer, cancel)
         });
         match done {
             Done::Picture(picture) if job.next + 1 < job.series.len() => {
@@ -120,11 +123,11 @@ fn draw_one(shared: &Shared, mut job: DrawJob, model: Option<&Loaded>, cancel: &
     }
 }
 
-fn decode_one(shared: &Shared, job: DecodeJob, model: Option<&Loaded>, cancel: &Cancel) {
+fn decode_one(shared: &Shared, job: DecodeJob, model: Option<&dyn Backend>, cancel: &Cancel) {
     let id = job.id;
     let _span = info_span!("decode", id = id.0).entered();
     shared.outbox.send(Event::Decode(id, DecodeEvent::Begin));
-    let done = attempt("decoding", model, |model| (model.decode)(&job.settings, &job.latents, cancel));
+    let done = attempt("decoding", model, |model| model.decode(&job.settings, &job.latents, cancel));
     let outcome = shared.queue().decoded(job, done);
     if let Some(outcome) = outcome {
         shared.outbox.send(Event::Decode(id, DecodeEvent::End(outcome)));
@@ -132,7 +135,7 @@ fn decode_one(shared: &Shared, job: DecodeJob, model: Option<&Loaded>, cancel: &
 }
 
 /// Makes one picture with the open model; a panic costs this picture and nothing else.
-fn attempt(doing: &str, model: Option<&Loaded>, make: impl FnOnce(&Loaded) -> Result<Picture>) -> Done {
+fn attempt(doing: &str, model: Option<&dyn Backend>, make: impl FnOnce(&dyn Backend) -> Result<Picture>) -> Done {
     let result = catch_unwind(AssertUnwindSafe(|| {
         make(model.ok_or_else(|| Error::Setting("no model is open: open a model folder first".to_owned()))?)
     }));

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::outbox::Outbox;
-use super::{Loaded, lock};
+use super::{Backend, lock};
 use crate::protocol::Event;
 
 /// The latest prompt to count, and the model that counts it.
@@ -19,7 +19,7 @@ struct Desk {
     /// The prompt to count next: the latest that was asked for.
     prompt: Option<String>,
     /// The tokenizer's owner; prompts wait until there is one.
-    model: Option<Arc<Loaded>>,
+    model: Option<Arc<dyn Backend>>,
     closed: bool,
 }
 
@@ -29,7 +29,7 @@ impl TokenCounter {
         self.changed.notify_one();
     }
 
-    pub(super) fn set_model(&self, model: Arc<Loaded>) {
+    pub(super) fn set_model(&self, model: Arc<dyn Backend>) {
         lock(&self.desk).model = Some(model);
         self.changed.notify_one();
     }
@@ -46,13 +46,13 @@ impl TokenCounter {
     pub(super) fn run(&self, outbox: &Outbox) {
         while let Some((prompt, model)) = self.next() {
             // A tokenizer that panics costs this count, nothing else.
-            if let Ok(count) = catch_unwind(AssertUnwindSafe(|| (model.count)(&prompt))) {
+            if let Ok(count) = catch_unwind(AssertUnwindSafe(|| model.count_tokens(&prompt))) {
                 outbox.send(Event::Tokens(count));
             }
         }
     }
 
-    fn next(&self) -> Option<(String, Arc<Loaded>)> {
+    fn next(&self) -> Option<(String, Arc<dyn Backend>)> {
         let mut desk = lock(&self.desk);
         loop {
             if desk.closed {

@@ -6,11 +6,11 @@ use clap::Parser;
 use instaflow::app;
 use instaflow::commands::{self, Arguments, absolute};
 use instaflow::record::Recording;
-use instaflow_engine::Recycler;
+use instaflow_engine::CachingAllocator;
 
 /// Feature maps have up to a hundred megabytes, and every layer makes one.
 #[global_allocator]
-static ALLOCATOR: Recycler = Recycler::new();
+static ALLOCATOR: CachingAllocator = CachingAllocator::new();
 
 fn main() -> ExitCode {
     match Arguments::try_parse() {

@@ -27,7 +27,7 @@
 //! tensor leaves this crate through either. The modules below are in the order in which data passes through them, and
 //! each uses only [`protocol`] and modules below it. The folder `examples/` has a program for each way.
 //!
-//! A program that draws many pictures should make [`Recycler`] its global allocator (it reuses large blocks of memory)
+//! A program that draws many pictures should make [`CachingAllocator`] its global allocator (it reuses large blocks of memory)
 //! and call [`threads::compute_here`] on the thread that draws.
 //!
 //! # Features
@@ -72,4 +72,4 @@ mod layers;
 
 pub use cancel::Cancel;
 pub use error::{Error, Result};
-pub use instaflow_kernels::Recycler;
+pub use instaflow_kernels::CachingAllocator;

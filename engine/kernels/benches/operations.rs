@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor};
-use instaflow_kernels::{self as kernels, Activation, Conv2d, Extras, Linear, Method};
+use instaflow_kernels::{self as kernels, Activation, Conv2d, FusedOps, Linear, Method};
 
 #[global_allocator]
-static ALLOCATOR: kernels::Recycler = kernels::Recycler::new();
+static ALLOCATOR: kernels::CachingAllocator = kernels::CachingAllocator::new();
 
 /// Repetitions, of which the fastest counts: the others met something else on the machine.
 const RUNS: usize = 7;
@@ -75,7 +75,7 @@ fn main() -> Result<()> {
                 let convolution = Conv2d::new(weights(&[output, input, 3, 3])?.to_dtype(dtype)?, None)?.by(method);
                 let x = random(&[1, side, side, input])?.to_dtype(dtype)?;
                 let title = format!("conv 3×3 {label}: {name}, {input}→{output}, {side}²");
-                bench.time(&title, dtype, flop, || convolution.forward(&x, Extras::default()))?;
+                bench.time(&title, dtype, flop, || convolution.forward(&x, FusedOps::default()))?;
             }
         }
         for (name, rows, input, output, activation) in PRODUCTS {
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
             let x = random(&[1, rows, input])?.to_dtype(dtype)?;
             let flop = 2.0 * (rows * input * output) as f64;
             let title = format!("linear: {name}, {rows}×{input}→{output}");
-            bench.time(&title, dtype, flop, || linear.forward(&x, Extras::activation(activation)))?;
+            bench.time(&title, dtype, flop, || linear.forward(&x, FusedOps::activation(activation)))?;
         }
         if dtype == DType::F32 {
             for (name, rows, input, output, _) in PRODUCTS {

@@ -3,14 +3,14 @@
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::simd::{exp, vectorized};
-use crate::{cuda, host, parallel, reference};
+use crate::{cpu_tensor, cuda, parallel, reference};
 
 /// `a · GELU(g)` where `x` (…, 2F) is `a` followed by `g`; gives (…, F). GELU in its exact form, with erf.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
     if x.dim(D::Minus1)? % 2 != 0 {
         bail!("geglu: the last dimension of {:?} is odd", x.shape());
     }
-    match host::fast(&[x]) {
+    match cpu_tensor::fast(&[x]) {
         Some(DType::F32) => x.contiguous()?.apply_op1(Geglu),
         _ if cuda::fit(&[x]) => cuda::geglu(x),
         _ => reference::geglu(x),
@@ -28,7 +28,7 @@ impl CustomOp1 for Geglu {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = host::values(storage.as_slice::<f32>()?, layout)?;
+        let x = cpu_tensor::values(storage.as_slice::<f32>()?, layout)?;
         let mut dims = layout.dims().to_vec();
         let Some(last) = dims.last_mut() else { bail!("geglu: a scalar has no halves") };
         *last /= 2;
@@ -51,8 +51,8 @@ impl CustomOp1 for Geglu {
     fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let half = x.dim(D::Minus1)? / 2;
         let mut dx = vec![0.0f32; x.elem_count()];
-        host::with::<f32, _>(x, |x| {
-            host::with::<f32, _>(grad, |dy| {
+        cpu_tensor::with::<f32, _>(x, |x| {
+            cpu_tensor::with::<f32, _>(grad, |dy| {
                 for ((x, dy), dx) in
                     x.chunks_exact(2 * half).zip(dy.chunks_exact(half)).zip(dx.chunks_exact_mut(2 * half))
                 {

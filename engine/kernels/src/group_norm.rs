@@ -2,11 +2,11 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
+use crate::cpu_tensor::with_element;
 use crate::element::Element;
-use crate::host::with_element;
-use crate::product::Target;
+use crate::packed_gemm::Target;
 use crate::simd::{self, Simd, Task, sigmoid, vectorized};
-use crate::{cuda, host, parallel, reference};
+use crate::{cpu_tensor, cuda, parallel, reference};
 
 /// Normalises each of `groups` groups of channels of `x` (B, H, W, C) to mean 0 and variance 1, then scales and shifts
 /// each channel by `weight` and `bias` (C), then applies SiLU where asked. Statistics are taken in f32 or better.
@@ -20,11 +20,11 @@ pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps
         );
     }
     let norm = GroupNorm { samples: b, pixels: h * w, channels: c, groups, eps, silu };
-    match host::fast(&[x, weight, bias]) {
-        Some(dtype) if !host::in_graph(&[x, weight, bias]) => {
+    match cpu_tensor::fast(&[x, weight, bias]) {
+        Some(dtype) if !cpu_tensor::in_graph(&[x, weight, bias]) => {
             with_element!(dtype, E => {
-                host::with::<E, _>(x, |x| {
-                    host::with::<E, _>(weight, |weight| host::with::<E, _>(bias, |bias| Ok(norm.forward(x, weight, bias))))
+                cpu_tensor::with::<E, _>(x, |x| {
+                    cpu_tensor::with::<E, _>(weight, |weight| cpu_tensor::with::<E, _>(bias, |bias| Ok(norm.forward(x, weight, bias))))
                 })
                 .and_then(|out| Tensor::from_vec(out, x.shape(), x.device()))
             })
@@ -217,8 +217,8 @@ impl CustomOp3 for GroupNorm {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = host::values(x.as_slice::<f32>()?, lx)?;
-        let (w, b) = (host::values(w.as_slice::<f32>()?, lw)?, host::values(b.as_slice::<f32>()?, lb)?);
+        let x = cpu_tensor::values(x.as_slice::<f32>()?, lx)?;
+        let (w, b) = (cpu_tensor::values(w.as_slice::<f32>()?, lw)?, cpu_tensor::values(b.as_slice::<f32>()?, lb)?);
         Ok((CpuStorage::F32(self.forward(x, w, b)), lx.shape().clone()))
     }
 
@@ -235,10 +235,10 @@ impl CustomOp3 for GroupNorm {
         let mut dx = vec![0.0f32; x.elem_count()];
         let target = parallel::Shared::new(&mut dx);
         let with = |f: &mut Work<'_>| {
-            host::with::<f32, _>(x, |x| {
-                host::with::<f32, _>(weight, |w| {
-                    host::with::<f32, _>(bias, |b| {
-                        host::with::<f32, _>(grad, |dy| {
+            cpu_tensor::with::<f32, _>(x, |x| {
+                cpu_tensor::with::<f32, _>(weight, |w| {
+                    cpu_tensor::with::<f32, _>(bias, |b| {
+                        cpu_tensor::with::<f32, _>(grad, |dy| {
                             f(x, w, b, dy);
                             Ok(())
                         })

@@ -2,11 +2,11 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
+use crate::cpu_tensor::with_element;
 use crate::element::Element;
-use crate::host::with_element;
-use crate::product::Target;
+use crate::packed_gemm::Target;
 use crate::simd::{self, Simd, Task, sum, vectorized};
-use crate::{cuda, host, parallel, reference};
+use crate::{cpu_tensor, cuda, parallel, reference};
 
 /// Normalises the last dimension of `x` (…, D) to mean 0 and variance 1, then scales and shifts by `weight` and `bias`
 /// (D). Gradients for all three.
@@ -16,11 +16,11 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         bail!("layer_norm: weights {:?} do not suit {:?}", weight.shape(), x.shape());
     }
     let norm = LayerNorm { size, eps: eps as f32 };
-    match host::fast(&[x, weight, bias]) {
-        Some(dtype) if !host::in_graph(&[x, weight, bias]) => {
+    match cpu_tensor::fast(&[x, weight, bias]) {
+        Some(dtype) if !cpu_tensor::in_graph(&[x, weight, bias]) => {
             with_element!(dtype, E => {
-                host::with::<E, _>(x, |x| {
-                    host::with::<E, _>(weight, |weight| host::with::<E, _>(bias, |bias| Ok(norm.forward(x, weight, bias))))
+                cpu_tensor::with::<E, _>(x, |x| {
+                    cpu_tensor::with::<E, _>(weight, |weight| cpu_tensor::with::<E, _>(bias, |bias| Ok(norm.forward(x, weight, bias))))
                 })
                 .and_then(|out| Tensor::from_vec(out, x.shape(), x.device()))
             })
@@ -128,8 +128,8 @@ impl CustomOp3 for LayerNorm {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = host::values(x.as_slice::<f32>()?, lx)?;
-        let (w, b) = (host::values(w.as_slice::<f32>()?, lw)?, host::values(b.as_slice::<f32>()?, lb)?);
+        let x = cpu_tensor::values(x.as_slice::<f32>()?, lx)?;
+        let (w, b) = (cpu_tensor::values(w.as_slice::<f32>()?, lw)?, cpu_tensor::values(b.as_slice::<f32>()?, lb)?);
         Ok((CpuStorage::F32(self.forward(x, w, b)), lx.shape().clone()))
     }
 
@@ -146,9 +146,9 @@ impl CustomOp3 for LayerNorm {
         let mut dx = vec![0.0f32; x.elem_count()];
         let target = parallel::Shared::new(&mut dx);
         // d weight, then d bias.
-        let sums = host::with::<f32, _>(x, |x| {
-            host::with::<f32, _>(weight, |w| {
-                host::with::<f32, _>(grad, |dy| {
+        let sums = cpu_tensor::with::<f32, _>(x, |x| {
+            cpu_tensor::with::<f32, _>(weight, |w| {
+                cpu_tensor::with::<f32, _>(grad, |dy| {
                     Ok(parallel::sum_over(x.len().div_ceil(part), 2 * size, |task, sums| {
                         let (from, to) = (task * part, x.len().min((task + 1) * part));
                         let (dw, db) = sums.split_at_mut(size);

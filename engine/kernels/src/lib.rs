@@ -22,8 +22,8 @@ pub use conv2d::{Conv2d, Method};
 mod linear;
 pub use linear::Linear;
 
-mod extras;
-pub use extras::Extras;
+mod fused_ops;
+pub use fused_ops::FusedOps;
 
 mod group_norm;
 pub use group_norm::group_norm;
@@ -37,31 +37,31 @@ pub use attention::attention;
 mod geglu;
 pub use geglu::geglu;
 
-mod recycler;
-pub use recycler::Recycler;
+mod caching_allocator;
+pub use caching_allocator::CachingAllocator;
 
-mod product;
-pub use product::{Activation, Bf16Products, bf16_products};
+mod packed_gemm;
+pub use packed_gemm::{Activation, Bf16Products, bf16_products};
 
 mod peak;
 pub use peak::peak;
 
 pub mod reference;
 
+mod channel_bias;
+mod cpu_tensor;
 mod cuda;
 mod element;
 mod gemm;
-mod host;
 mod parallel;
 mod scratch;
-mod shift;
 mod simd;
 mod upsample;
 mod weights;
 
 #[cfg(all(test, any(target_arch = "x86_64", target_os = "linux")))]
-#[path = "../tests/support/random.rs"]
-mod random;
+#[path = "../tests/support/test_values.rs"]
+mod test_values;
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 
+use crate::cpu_tensor::with_element;
 use crate::element::Element;
 use crate::gemm::{Matrix, gemm};
-use crate::host::with_element;
-use crate::product::{Activation, Contiguous, Epilogue, Kind, Packed, RowsFor, Target, product, with_rows_for};
+use crate::packed_gemm::{
+    Activation, Contiguous, Epilogue, Packed, RowsFor, Target, WeightFormat, multiply, with_rows_for,
+};
 use crate::weights::Weights;
-use crate::{Extras, cuda, host, parallel, reference, shift};
+use crate::{FusedOps, channel_bias, cpu_tensor, cuda, parallel, reference};
 
 /// `y = x Wᵀ + b` with its weights.
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ pub struct Linear {
 /// What the packed weights depend on.
 #[derive(Debug, PartialEq)]
 struct Key {
-    kind: Kind,
+    format: WeightFormat,
     gated: bool,
 }
 
@@ -39,25 +41,26 @@ impl Linear {
         self.shape.0
     }
 
-    /// (…, input) to (…, output), with `extras` folded in. Gradients for the input, the weights and the bias if one of
+    /// (…, input) to (…, output), with `fused_ops` folded in. Gradients for the input, the weights and the bias if one of
     /// them is a variable or comes from one.
-    pub fn forward(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, fused_ops: FusedOps<'_>) -> Result<Tensor> {
         let (outputs, inputs) = self.shape;
-        if x.dim(D::Minus1)? != inputs || extras.shift.is_some() {
+        if x.dim(D::Minus1)? != inputs || fused_ops.channel_bias.is_some() {
             bail!("linear: weights ({outputs}, {inputs}) do not suit {:?}", x.shape());
         }
-        let learns = host::in_graph(&[x]) || self.weights.in_graph() || extras.residual.is_some_and(Tensor::track_op);
-        match host::fast(&[x]) {
+        let learns =
+            cpu_tensor::in_graph(&[x]) || self.weights.in_graph() || fused_ops.residual.is_some_and(Tensor::track_op);
+        match cpu_tensor::fast(&[x]) {
             Some(dtype) if !learns => {
-                let packed = self.packed(x, extras.activation == Activation::Geglu)?;
-                with_element!(dtype, E => self.infer::<E>(&packed, x, &extras))
+                let packed = self.packed(x, fused_ops.activation == Activation::Geglu)?;
+                with_element!(dtype, E => self.infer::<E>(&packed, x, &fused_ops))
             }
             _ => {
                 let weight = self.weights.given()?;
                 if !learns && cuda::fit(&[x, &weight]) {
-                    return cuda::linear(x, &weight, self.bias.as_ref(), &extras);
+                    return cuda::linear(x, &weight, self.bias.as_ref(), &fused_ops);
                 }
-                let learns_fast = host::fast(&[x, &weight]) == Some(DType::F32);
+                let learns_fast = cpu_tensor::fast(&[x, &weight]) == Some(DType::F32);
                 let y = match &self.bias {
                     Some(bias) if learns_fast => {
                         x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Training)?
@@ -65,7 +68,7 @@ impl Linear {
                     None if learns_fast => x.contiguous()?.apply_op2(&weight.contiguous()?, Training)?,
                     bias => reference::linear(x, &weight, bias.as_ref())?,
                 };
-                extras.apply(&y)
+                fused_ops.apply(&y)
             }
         }
     }
@@ -75,38 +78,38 @@ impl Linear {
         if gated && outputs % 2 == 1 {
             bail!("linear: {outputs} outputs do not divide into values and gates");
         }
-        let kind = if x.dtype() == DType::BF16 { Kind::bf16() } else { Kind::F32 };
+        let format = if x.dtype() == DType::BF16 { WeightFormat::bf16() } else { WeightFormat::F32 };
         let columns = if gated { outputs / 2 } else { outputs };
-        self.weights.form(Key { kind, gated }, |read| Packed::new(kind, (1, inputs, columns), gated, read))
+        self.weights.form(Key { format, gated }, |read| Packed::new(format, (1, inputs, columns), gated, read))
     }
 
-    fn infer<E: Element>(&self, packed: &Packed, x: &Tensor, extras: &Extras<'_>) -> Result<Tensor> {
+    fn infer<E: Element>(&self, packed: &Packed, x: &Tensor, fused_ops: &FusedOps<'_>) -> Result<Tensor> {
         let mut shape = x.dims().to_vec();
         if let Some(last) = shape.last_mut() {
             *last = packed.columns;
         }
         let rows: usize = x.dims()[..x.rank() - 1].iter().product();
-        extras.check(&shape.as_slice().into())?;
+        fused_ops.check(&shape.as_slice().into())?;
         let bias = self.bias.as_ref().map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
         let mut out = Vec::new();
         let target = Target::new(&mut out, rows * packed.columns);
-        host::with_some::<E, _>(extras.residual, |residual| {
+        cpu_tensor::with_some::<E, _>(fused_ops.residual, |residual| {
             let epilogue = Epilogue {
                 bias: bias.as_deref(),
-                shift: None,
+                channel_bias: None,
                 rows_per_sample: 1,
                 residual,
-                activation: extras.activation,
+                activation: fused_ops.activation,
                 columns: packed.columns,
                 out: target,
             };
-            host::with::<E, _>(x, |x| {
+            cpu_tensor::with::<E, _>(x, |x| {
                 let depth = packed.depth;
                 with_rows_for(packed, true, x, |values| match values {
-                    RowsFor::Given(values) => product(packed, rows, &Contiguous { values, depth }, &epilogue),
-                    RowsFor::Wide(values) => product(packed, rows, &Contiguous { values, depth }, &epilogue),
+                    RowsFor::Given(values) => multiply(packed, rows, &Contiguous { values, depth }, &epilogue),
+                    RowsFor::Wide(values) => multiply(packed, rows, &Contiguous { values, depth }, &epilogue),
                     RowsFor::Even(values) => {
-                        product(packed, rows, &Contiguous { values, depth: depth + 1 }, &epilogue);
+                        multiply(packed, rows, &Contiguous { values, depth: depth + 1 }, &epilogue);
                     }
                 });
                 Ok(())
@@ -152,12 +155,12 @@ impl Training {
 
     fn gradients(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (outputs, inputs) = weight.dims2()?;
-        host::with::<f32, _>(grad, |dy| {
+        cpu_tensor::with::<f32, _>(grad, |dy| {
             let rows = dy.len() / outputs;
             let dx = if x.track_op() {
                 let mut dx = vec![0.0f32; rows * inputs];
                 let target = parallel::Shared::new(&mut dx);
-                host::with::<f32, _>(weight, |weight| {
+                cpu_tensor::with::<f32, _>(weight, |weight| {
                     parallel::for_each(rows.div_ceil(BLOCK), |block| {
                         let (first, count) = (block * BLOCK, BLOCK.min(rows - block * BLOCK));
                         #[allow(unsafe_code)]
@@ -175,7 +178,7 @@ impl Training {
             let dw = if weight.track_op() {
                 let mut dw = vec![0.0f32; outputs * inputs];
                 let target = parallel::Shared::new(&mut dw);
-                host::with::<f32, _>(x, |x| {
+                cpu_tensor::with::<f32, _>(x, |x| {
                     parallel::for_each(outputs.div_ceil(OUTPUTS), |block| {
                         let (first, count) = (block * OUTPUTS, OUTPUTS.min(outputs - block * OUTPUTS));
                         #[allow(unsafe_code)]
@@ -212,7 +215,7 @@ impl CustomOp2 for Training {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let (sizes, shape) = Self::out_shape(lx.shape(), lw.shape())?;
-        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
+        let (x, w) = (cpu_tensor::values(x.as_slice::<f32>()?, lx)?, cpu_tensor::values(w.as_slice::<f32>()?, lw)?);
         Ok((CpuStorage::F32(Self::forward(x, sizes, w, None)), shape))
     }
 
@@ -236,8 +239,8 @@ impl CustomOp3 for Training {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (sizes, shape) = Self::out_shape(lx.shape(), lw.shape())?;
-        let (x, w) = (host::values(x.as_slice::<f32>()?, lx)?, host::values(w.as_slice::<f32>()?, lw)?);
-        let bias = host::values(bias.as_slice::<f32>()?, lb)?;
+        let (x, w) = (cpu_tensor::values(x.as_slice::<f32>()?, lx)?, cpu_tensor::values(w.as_slice::<f32>()?, lw)?);
+        let bias = cpu_tensor::values(bias.as_slice::<f32>()?, lb)?;
         if bias.len() != sizes.0 {
             bail!("linear: {} biases for {} outputs", bias.len(), sizes.0);
         }
@@ -253,6 +256,6 @@ impl CustomOp3 for Training {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = Self::gradients(x, w, grad)?;
-        Ok((dx, dw, Some(shift::sum_rows(grad, bias)?)))
+        Ok((dx, dw, Some(channel_bias::sum_rows(grad, bias)?)))
     }
 }

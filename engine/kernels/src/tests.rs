@@ -6,10 +6,10 @@ use instaflow_test_support::{Tolerance, assert_close_case};
 
 mod same_bits;
 
-use crate::product::FORCED_PAIRS;
-use crate::random::random;
+use crate::packed_gemm::FORCED_PAIRS;
 use crate::simd::tests::with_every_level;
-use crate::{Activation, Conv2d, Extras, Linear, Method, reference};
+use crate::test_values::random;
+use crate::{Activation, Conv2d, FusedOps, Linear, Method, reference};
 
 /// bf16 keeps 8 bits: half a unit in the last place is 2⁻⁹, of the result and of each factor.
 const BF16: f64 = 1.0 / 128.0;
@@ -67,7 +67,7 @@ fn conv2d() -> Result<()> {
             &inputs,
             |i| {
                 let layer = Conv2d::new(i[1].clone(), Some(i[2].clone()))?.strided(stride, padding);
-                layer.forward(&i[0], Extras::default())
+                layer.forward(&i[0], FusedOps::default())
             },
             |i| reference::conv2d(&i[0], &i[1], stride, padding, false)?.broadcast_add(&i[2]),
         )?;
@@ -95,8 +95,8 @@ fn every_method_gives_the_same_convolution_with_all_extras() -> Result<()> {
                     |i| {
                         let layer = Conv2d::new(i[1].clone(), Some(i[2].clone()))?.by(method);
                         let layer = if upsample { layer.upsampled() } else { layer };
-                        let (shift, residual) = (Some(&i[3]), Some(&i[4]));
-                        layer.forward(&i[0], Extras { shift, residual, activation: Activation::Relu })
+                        let (channel_bias, residual) = (Some(&i[3]), Some(&i[4]));
+                        layer.forward(&i[0], FusedOps { channel_bias, residual, activation: Activation::Relu })
                     },
                     |i| {
                         let y = reference::conv2d(&i[0], &i[1], 1, (1, 1), upsample)?.broadcast_add(&i[2])?;
@@ -128,8 +128,8 @@ fn linear_with_every_activation() -> Result<()> {
                 &format!("linear {rows}x{depth} to {outputs}, {activation:?}"),
                 1e-5,
                 &inputs,
-                |i| Linear::new(i[1].clone(), Some(i[2].clone()))?.forward(&i[0], Extras::activation(activation)),
-                |i| Extras::activation(activation).apply(&reference::linear(&i[0], &i[1], Some(&i[2]))?),
+                |i| Linear::new(i[1].clone(), Some(i[2].clone()))?.forward(&i[0], FusedOps::activation(activation)),
+                |i| FusedOps::activation(activation).apply(&reference::linear(&i[0], &i[1], Some(&i[2]))?),
             )?;
         }
     }
@@ -212,7 +212,7 @@ fn check_error(method: Method, dtype: DType, most: f64) -> Result<()> {
     let x = random(&[1, side, side, channels], 1)?.to_dtype(dtype)?;
     let weight = (random(&[8, channels, 3, 3], 2)? * (1.0 / (9.0 * channels as f64).sqrt()))?.to_dtype(dtype)?;
     let exact = reference::conv2d(&x.to_dtype(DType::F64)?, &weight.to_dtype(DType::F64)?, 1, (1, 1), false)?;
-    let got = Conv2d::new(weight, None)?.by(method).forward(&x, Extras::default())?;
+    let got = Conv2d::new(weight, None)?.by(method).forward(&x, FusedOps::default())?;
     let case = format!("{method:?}, {dtype:?}");
     let distance = assert_close_case(&case, &got, &exact, Tolerance::of_largest(most));
     println!("{case}: {:.1e} of the largest value", distance.of_largest());

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
+use crate::packed_gemm::{Packed, ReadRow, with_rows};
 use crate::parallel;
-use crate::product::{Packed, ReadRow, with_rows};
 
 /// A form that so many calls of its layer had no use for is dropped. More than the steps of a picture, so that pictures of
 /// two sizes in turns are packed for once.

@@ -1,12 +1,12 @@
 //! Every operation where a gradient is asked for, against its plain reference at odd sizes: values and, through candle's
 //! own differentiation of the reference, gradients. (Without a gradient: `src/tests.rs`.)
 
-#[path = "support/random.rs"]
-mod random;
+#[path = "support/test_values.rs"]
+mod test_values;
 
 use candle_core::{Device, Result, Tensor, Var};
 use instaflow_kernels::reference as plain;
-use instaflow_kernels::{self as fast, Activation, Conv2d, Extras, Linear};
+use instaflow_kernels::{self as fast, Activation, Conv2d, FusedOps, Linear};
 use instaflow_test_support::{Tolerance, assert_close_case, assert_error};
 
 /// Some gradients are zero throughout.
@@ -14,7 +14,7 @@ const TOLERANCE: Tolerance = Tolerance::of_largest(1e-5).or_absolute(1e-8);
 
 /// The same numbers, to be differentiated by.
 fn random(shape: &[usize], seed: u64) -> Result<Var> {
-    Var::from_tensor(&random::random(shape, seed)?)
+    Var::from_tensor(&test_values::random(shape, seed)?)
 }
 
 /// Runs both versions on the same inputs and compares outputs and the gradients of every input.
@@ -95,7 +95,7 @@ fn conv2d() -> Result<()> {
         let inputs = [random(&[b, h, w, c], 1)?, random(&[o, c, kernel, kernel], 2)?, random(&[o], 3)?];
         let name = format!("conv2d {b}x{h}x{w}x{c} to {o}, kernel {kernel}, stride {stride}, padding {padding}");
         let layer = convolution(&inputs)?.strided(stride, (padding, padding));
-        let got = layer.forward(&inputs[0], Extras::default())?;
+        let got = layer.forward(&inputs[0], FusedOps::default())?;
         let plain = plain::conv2d(&inputs[0], &inputs[1], stride, (padding, padding), false)?;
         assert_close_case(&name, &got, plain.broadcast_add(&inputs[2])?, TOLERANCE);
 
@@ -125,8 +125,9 @@ fn conv2d_after_upsampling_and_with_extras() -> Result<()> {
             &format!("upsampled conv2d {b}x{h}x{w}x{c} to {o}"),
             &inputs,
             |i| {
-                let extras = Extras { shift: Some(&i[3]), residual: Some(&i[4]), activation: Activation::Silu };
-                convolution(i)?.upsampled().forward(&i[0], extras)
+                let fused_ops =
+                    FusedOps { channel_bias: Some(&i[3]), residual: Some(&i[4]), activation: Activation::Silu };
+                convolution(i)?.upsampled().forward(&i[0], fused_ops)
             },
             |i| {
                 let y = plain::conv2d(&i[0], &i[1], 1, (1, 1), true)?.broadcast_add(&i[2])?;
@@ -146,7 +147,7 @@ fn linear() -> Result<()> {
             &variables,
             |i| {
                 let layer = Linear::new(i[1].as_tensor().clone(), Some(i[2].as_tensor().clone()))?;
-                layer.forward(&i[0], Extras::default())
+                layer.forward(&i[0], FusedOps::default())
             },
             |i| i[0].broadcast_matmul(&i[1].t()?)?.broadcast_add(&i[2]),
         )?;
@@ -218,7 +219,7 @@ fn any_number_of_threads_gives_the_same() -> Result<()> {
     // One sample is cut into parts, a thread each; the last parts of the shortest may be empty.
     for (b, h, w) in [(3, 12, 12), (1, 23, 45), (1, 3, 9)] {
         let inputs = [random(&[b, h, w, 18], 1)?, random(&[17, 18, 3, 3], 2)?, random(&[17], 3)?];
-        let conv = |i: &[Var]| convolution(i)?.forward(&i[0], Extras::default());
+        let conv = |i: &[Var]| convolution(i)?.forward(&i[0], FusedOps::default());
         let plain = |i: &[Var]| plain::conv2d(&i[0], &i[1], 1, (1, 1), false)?.broadcast_add(&i[2]);
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
         // The result and every gradient, bit for bit.
@@ -249,14 +250,14 @@ fn any_number_of_threads_gives_the_same() -> Result<()> {
 fn wrong_shapes_are_refused() -> Result<()> {
     let x = random(&[1, 4, 4, 3], 1)?;
     let layer = Conv2d::new(random(&[2, 4, 3, 3], 2)?.as_tensor().clone(), None)?;
-    assert_error(layer.forward(&x, Extras::default()), "do not suit an image");
+    assert_error(layer.forward(&x, FusedOps::default()), "do not suit an image");
     let layer = Conv2d::new(random(&[2, 3, 3, 3], 2)?.as_detached_tensor(), None)?;
     let x = x.as_detached_tensor();
     let shift = Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?;
-    assert_error(layer.forward(&x, Extras { shift: Some(&shift), ..Extras::default() }), "shift");
-    assert_error(layer.forward(&x, Extras::residual(&x)), "residual");
+    assert_error(layer.forward(&x, FusedOps { channel_bias: Some(&shift), ..FusedOps::default() }), "channel bias");
+    assert_error(layer.forward(&x, FusedOps::residual(&x)), "residual");
     let linear = Linear::new(random(&[2, 4], 2)?.as_tensor().clone(), None)?;
-    assert_error(linear.forward(&x, Extras::default()), "linear: weights");
+    assert_error(linear.forward(&x, FusedOps::default()), "linear: weights");
     assert_error(fast::group_norm(&x, &x, &x, 2, 1e-5, false), "group_norm: 3 channels");
     assert_error(fast::layer_norm(&x, &x, &x, 1e-5), "layer_norm: weights");
     assert_error(fast::geglu(&x.narrow(3, 0, 3)?), "geglu: the last dimension");

@@ -1,16 +1,16 @@
 //! One body over every device and type: each operation as the networks call it, without a gradient, against its plain
 //! version on the CPU in f32. A machine without a CUDA device, or a build without CUDA, says so and checks the CPU alone.
 
-#[path = "support/random.rs"]
-mod random;
+#[path = "support/test_values.rs"]
+mod test_values;
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor};
-use instaflow_kernels::{Activation, Conv2d, Extras, Linear, reference};
+use instaflow_kernels::{Activation, Conv2d, FusedOps, Linear, reference};
 use instaflow_kernels::{attention, geglu, group_norm, layer_norm};
 use instaflow_test_support::{Tolerance, assert_close_case};
-use random::random;
+use test_values::random;
 
 /// The largest difference allowed, relative to the largest value: what rounding inputs and results costs.
 const TYPES: [(DType, f64); 3] = [(DType::F32, 2e-5), (DType::F16, 1.0 / 512.0), (DType::BF16, 1.0 / 64.0)];
@@ -85,11 +85,11 @@ fn conv2d() -> Result<()> {
             random(&[b, oh, ow, o], 5)?,
         ];
         // Nothing, a residual (which cuDNN may add itself), and everything.
-        for (shift, residual, activation) in
+        for (channel_bias, residual, activation) in
             [(false, false, Activation::None), (false, true, Activation::None), (true, true, Activation::Silu)]
         {
-            let extras = |i: &[Tensor]| -> (Option<Tensor>, Option<Tensor>) {
-                (shift.then(|| i[3].clone()), residual.then(|| i[4].clone()))
+            let fused_ops = |i: &[Tensor]| -> (Option<Tensor>, Option<Tensor>) {
+                (channel_bias.then(|| i[3].clone()), residual.then(|| i[4].clone()))
             };
             check(
                 &format!("conv2d {b}x{h}x{w}x{c} to {o}, kernel {kernel}, stride {stride}, {padding:?}, {upsample}"),
@@ -97,15 +97,16 @@ fn conv2d() -> Result<()> {
                 |i| {
                     let layer = Conv2d::new(i[1].clone(), Some(i[2].clone()))?.strided(stride, padding);
                     let layer = if upsample { layer.upsampled() } else { layer };
-                    let (shift, residual) = extras(i);
-                    let extras = Extras { shift: shift.as_ref(), residual: residual.as_ref(), activation };
-                    (0..2).map(|_| layer.forward(&i[0], extras)).collect()
+                    let (channel_bias, residual) = fused_ops(i);
+                    let fused_ops =
+                        FusedOps { channel_bias: channel_bias.as_ref(), residual: residual.as_ref(), activation };
+                    (0..2).map(|_| layer.forward(&i[0], fused_ops)).collect()
                 },
                 |i| {
                     let y = reference::conv2d(&i[0], &i[1], stride, padding, upsample)?.broadcast_add(&i[2])?;
-                    let (shift, residual) = extras(i);
-                    let y = match shift {
-                        Some(shift) => y.broadcast_add(&shift.unsqueeze(1)?.unsqueeze(1)?)?,
+                    let (channel_bias, residual) = fused_ops(i);
+                    let y = match channel_bias {
+                        Some(channel_bias) => y.broadcast_add(&channel_bias.unsqueeze(1)?.unsqueeze(1)?)?,
                         None => y,
                     };
                     let y = match residual {
@@ -130,7 +131,7 @@ fn linear() -> Result<()> {
                 &inputs,
                 |i| {
                     let layer = Linear::new(i[1].clone(), Some(i[2].clone()))?;
-                    (0..2).map(|_| layer.forward(&i[0], Extras::activation(activation))).collect()
+                    (0..2).map(|_| layer.forward(&i[0], FusedOps::activation(activation))).collect()
                 },
                 |i| {
                     let y = reference::linear(&i[0], &i[1], Some(&i[2]))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels::{self as kernels, Extras};
+use instaflow_kernels::{self as kernels, FusedOps};
 
 /// Most levels of a network that halves its feature maps from level to level.
 const MOST_LEVELS: usize = 16;
@@ -73,11 +73,11 @@ impl Conv2d {
 
     /// (B, H, W, input) to (B, H', W', output).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.0.forward(x, Extras::default())
+        self.0.forward(x, FusedOps::default())
     }
 
     /// [`Self::forward`] with more work in the same pass.
-    pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
+    pub fn forward_with(&self, x: &Tensor, extras: FusedOps<'_>) -> Result<Tensor> {
         self.0.forward(x, extras)
     }
 }
@@ -159,11 +159,11 @@ impl Linear {
 
     /// (…, input) to (…, output).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.0.forward(x, Extras::default())
+        self.0.forward(x, FusedOps::default())
     }
 
     /// [`Self::forward`] with more work in the same pass. The activation must be the same at every call.
-    pub fn forward_with(&self, x: &Tensor, extras: Extras<'_>) -> Result<Tensor> {
+    pub fn forward_with(&self, x: &Tensor, extras: FusedOps<'_>) -> Result<Tensor> {
         self.0.forward(x, extras)
     }
 }
@@ -233,7 +233,7 @@ impl Attention {
         let query = self.query.forward(x)?;
         let scale = 1.0 / ((query.dim(2)? / self.heads) as f64).sqrt();
         let y = kernels::attention(&query, key, value, self.heads, scale, causal)?;
-        self.out.forward_with(&y, Extras { residual, ..Extras::default() })
+        self.out.forward_with(&y, FusedOps { residual, ..FusedOps::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use instaflow_kernels::Extras;
+use instaflow_kernels::FusedOps;
 
 use super::{Conv2d, GroupNorm, Linear};
 
@@ -43,12 +43,12 @@ impl Resnet {
             (Some(layer), Some(time)) => Some(layer.forward(time)?),
             _ => None,
         };
-        let extras = Extras { shift: shift.as_ref(), ..Extras::default() };
+        let extras = FusedOps { channel_bias: shift.as_ref(), ..FusedOps::default() };
         let h = self.conv1.forward_with(&self.norm1.forward_silu(x)?, extras)?;
         let h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {
-            Some(shortcut) => self.conv2.forward_with(&h, Extras::residual(&shortcut.forward(x)?)),
-            None => self.conv2.forward_with(&h, Extras::residual(x)),
+            Some(shortcut) => self.conv2.forward_with(&h, FusedOps::residual(&shortcut.forward(x)?)),
+            None => self.conv2.forward_with(&h, FusedOps::residual(x)),
         }
     }
 }

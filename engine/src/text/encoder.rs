@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels::{Activation, Extras};
+use instaflow_kernels::{Activation, FusedOps};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Attention, LayerNorm, Linear, check_sizes};
@@ -146,7 +146,7 @@ impl Layer {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         // No token sees those after it.
         let x = self.attention.self_attend(&self.norm1.forward(x)?, Some(x), true)?;
-        let hidden = self.ff_in.forward_with(&self.norm2.forward(&x)?, Extras::activation(self.activation))?;
-        self.ff_out.forward_with(&hidden, Extras::residual(&x))
+        let hidden = self.ff_in.forward_with(&self.norm2.forward(&x)?, FusedOps::activation(self.activation))?;
+        self.ff_out.forward_with(&hidden, FusedOps::residual(&x))
     }
 }

@@ -4,7 +4,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use candle_transformers::models::stable_diffusion::embeddings::Timesteps;
-use instaflow_kernels::{Activation, Extras};
+use instaflow_kernels::{Activation, FusedOps};
 
 use super::UNetConfig;
 use super::transformer::Transformer2d;
@@ -117,9 +117,9 @@ impl Body {
     ) -> crate::Result<Tensor> {
         let time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
         let [first, second] = &self.time_embedding;
-        let time = first.forward_with(&time, Extras::activation(Activation::Silu))?;
+        let time = first.forward_with(&time, FusedOps::activation(Activation::Silu))?;
         // Every residual block begins with SiLU on the embedding, so it is computed once here.
-        let time = second.forward_with(&time, Extras::activation(Activation::Silu))?;
+        let time = second.forward_with(&time, FusedOps::activation(Activation::Silu))?;
         let layer = |x: &Tensor, (resnet, attention): &(Resnet, Option<Transformer2d>)| -> crate::Result<Tensor> {
             cancel.check()?;
             let x = resnet.forward(x, Some(&time))?;

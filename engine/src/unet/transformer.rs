@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use instaflow_kernels::{Activation, Extras};
+use instaflow_kernels::{Activation, FusedOps};
 
 use super::UNetConfig;
 use crate::layers::{Attention, GroupNorm, LayerNorm, Linear};
@@ -61,7 +61,7 @@ impl Transformer2d {
             tokens = block.forward(&tokens, context)?;
         }
         let residual = x.reshape((b, h * w, c))?;
-        self.project_out.forward_with(&tokens, Extras::residual(&residual))?.reshape((b, h, w, c))
+        self.project_out.forward_with(&tokens, FusedOps::residual(&residual))?.reshape((b, h, w, c))
     }
 }
 
@@ -93,7 +93,7 @@ impl TransformerBlock {
     fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
         let x = self.self_attn.self_attend(&self.norm1.forward(x)?, Some(x), false)?;
         let x = self.cross_attn.cross_attend(&self.norm2.forward(&x)?, context, Some(&x))?;
-        let hidden = self.ff_in.forward_with(&self.norm3.forward(&x)?, Extras::activation(Activation::Geglu))?;
-        self.ff_out.forward_with(&hidden, Extras::residual(&x))
+        let hidden = self.ff_in.forward_with(&self.norm3.forward(&x)?, FusedOps::activation(Activation::Geglu))?;
+        self.ff_out.forward_with(&hidden, FusedOps::residual(&x))
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use instaflow_kernels::{Activation, Extras};
+use instaflow_kernels::{Activation, FusedOps};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Conv2d, channels_first, channels_last, check_sizes};
@@ -179,11 +179,11 @@ fn block(vb: &VarBuilder, width: usize) -> Result<Layer> {
 /// `x` (B, C, H, W) through all layers.
 fn run(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
     let y = layers.iter().try_fold(channels_last(x)?, |x, layer| match layer {
-        Layer::Conv(conv, activation) => conv.forward_with(&x, Extras::activation(*activation)),
+        Layer::Conv(conv, activation) => conv.forward_with(&x, FusedOps::activation(*activation)),
         Layer::Block([a, b, c]) => {
-            let h = a.forward_with(&x, Extras::activation(Activation::Relu))?;
-            let h = b.forward_with(&h, Extras::activation(Activation::Relu))?;
-            c.forward_with(&h, Extras { residual: Some(&x), activation: Activation::Relu, ..Extras::default() })
+            let h = a.forward_with(&x, FusedOps::activation(Activation::Relu))?;
+            let h = b.forward_with(&h, FusedOps::activation(Activation::Relu))?;
+            c.forward_with(&h, FusedOps { residual: Some(&x), activation: Activation::Relu, ..FusedOps::default() })
         }
     })?;
     channels_first(&y)

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{D, Tensor};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels::{self as kernels, Extras};
+use instaflow_kernels::{self as kernels, FusedOps};
 
 use crate::run_config::Sizes;
 use crate::scenes::attributes::{HEADS, Head};
@@ -57,8 +57,8 @@ impl Classifier {
     pub fn forward(&self, pictures: &Tensor) -> Result<ClassifierOutput> {
         let maps = self.feature_maps(pictures)?;
         let last = maps.last().unwrap_or(pictures).flatten_from(1)?;
-        let features = self.summary.forward(&last, Extras::default())?.silu()?;
-        let logits = self.heads.iter().map(|head| head.forward(&features, Extras::default()));
+        let features = self.summary.forward(&last, FusedOps::default())?.silu()?;
+        let logits = self.heads.iter().map(|head| head.forward(&features, FusedOps::default()));
         let logits = logits.collect::<candle_core::Result<_>>()?;
         Ok(ClassifierOutput { features, logits })
     }
@@ -119,7 +119,7 @@ impl Level {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.conv.forward(x, Extras::default())?;
+        let x = self.conv.forward(x, FusedOps::default())?;
         Ok(kernels::group_norm(&x, &self.scale, &self.shift, self.groups, EPS, true)?)
     }
 }

@@ -9,7 +9,7 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use instaflow_kernels::{Extras, Linear};
+use instaflow_kernels::{FusedOps, Linear};
 
 use crate::attribute_classifier::{linear, log_likelihood};
 use crate::scenes::attributes::HEADS;
@@ -43,7 +43,7 @@ impl CaptionProbe {
             let classes: Vec<u32> = labels.iter().map(|caption| caption[index].unwrap_or(0)).collect();
             let mentioned = labels.iter().map(|caption| f32::from(u8::from(caption[index].is_some())));
             let mentioned = Tensor::new(mentioned.collect::<Vec<_>>(), context.device())?;
-            let likelihood = log_likelihood(&head.forward(&summary, Extras::default())?, &classes)?;
+            let likelihood = log_likelihood(&head.forward(&summary, FusedOps::default())?, &classes)?;
             sum = (sum - (likelihood * mentioned)?.mean_all()?)?;
         }
         Ok(sum)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
-use instaflow_kernels::{Conv2d, Extras};
+use instaflow_kernels::{Conv2d, FusedOps};
 
 use crate::file_io::TensorFile;
 use crate::parameters::Tensors;
@@ -98,7 +98,7 @@ impl Lpips {
                 x = max_pool(&x, stage.pool)?;
             }
             for layer in &stage.convolutions {
-                x = layer.forward(&x, Extras::default())?.relu()?;
+                x = layer.forward(&x, FusedOps::default())?.relu()?;
             }
             maps.push(x.clone());
         }

@@ -3,11 +3,11 @@
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::host::with_element;
-use crate::{cuda, host, reference};
+use crate::cpu_tensor::with_element;
+use crate::{cpu_tensor, cuda, reference};
 
 mod backward;
-mod stream;
+mod online_softmax;
 
 /// `softmax(scale · q kᵀ) v` for every head, where `q` is (B, N, heads · D), `k` and `v` (B, M, heads · D); with
 /// `causal`, query i sees keys 0 … i; `scale` is positive. Gives (B, N, heads · D). Gradients for all three.
@@ -26,10 +26,10 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64, c
         bail!("attention: a scale of {scale} is not positive");
     }
     let op = Attention { batch, heads, queries, keys, size: width / heads, scale: scale as f32, causal };
-    match host::fast(&[q, k, v]) {
-        Some(dtype) if !host::in_graph(&[q, k, v]) => {
+    match cpu_tensor::fast(&[q, k, v]) {
+        Some(dtype) if !cpu_tensor::in_graph(&[q, k, v]) => {
             with_element!(dtype, E => {
-                host::with::<E, _>(q, |q| host::with::<E, _>(k, |k| host::with::<E, _>(v, |v| Ok(op.forward(q, k, v)))))
+                cpu_tensor::with::<E, _>(q, |q| cpu_tensor::with::<E, _>(k, |k| cpu_tensor::with::<E, _>(v, |v| Ok(op.forward(q, k, v)))))
                 .and_then(|out| Tensor::from_vec(out, q.shape(), q.device()))
             })
         }
@@ -77,8 +77,8 @@ impl CustomOp3 for Attention {
         v: &CpuStorage,
         lv: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let q = host::values(q.as_slice::<f32>()?, lq)?;
-        let (k, v) = (host::values(k.as_slice::<f32>()?, lk)?, host::values(v.as_slice::<f32>()?, lv)?);
+        let q = cpu_tensor::values(q.as_slice::<f32>()?, lq)?;
+        let (k, v) = (cpu_tensor::values(k.as_slice::<f32>()?, lk)?, cpu_tensor::values(v.as_slice::<f32>()?, lv)?);
         Ok((CpuStorage::F32(self.forward(q, k, v)), lq.shape().clone()))
     }
 
@@ -90,9 +90,9 @@ impl CustomOp3 for Attention {
         _out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dq, dk, dv) = host::with::<f32, _>(q, |q| {
-            host::with::<f32, _>(k, |k| {
-                host::with::<f32, _>(v, |v| host::with::<f32, _>(grad, |dy| Ok(self.backward(q, k, v, dy))))
+        let (dq, dk, dv) = cpu_tensor::with::<f32, _>(q, |q| {
+            cpu_tensor::with::<f32, _>(k, |k| {
+                cpu_tensor::with::<f32, _>(v, |v| cpu_tensor::with::<f32, _>(grad, |dy| Ok(self.backward(q, k, v, dy))))
             })
         })?;
         let device = q.device();

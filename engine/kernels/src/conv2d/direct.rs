@@ -3,16 +3,16 @@
 
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::product::{Contiguous, Epilogue, Kind, Packed, ReadRow, Rows, product};
+use crate::packed_gemm::{Contiguous, Epilogue, Packed, ReadRow, Rows, WeightFormat, multiply};
 
 /// Packs weights (O, C, kh, kw).
 pub(crate) fn pack(
-    kind: Kind,
+    format: WeightFormat,
     (out_channels, channels, kh, kw): (usize, usize, usize, usize),
     read: ReadRow<'_>,
 ) -> Packed {
     let taps = kh * kw;
-    Packed::new(kind, (taps, channels, out_channels), false, |column, values| {
+    Packed::new(format, (taps, channels, out_channels), false, |column, values| {
         if taps == 1 {
             return read(column, values);
         }
@@ -29,9 +29,9 @@ pub(crate) fn pack(
 /// The convolution of `x` (B, H, W, C).
 pub(crate) fn forward<X: Element, E: Element>(g: &Geometry, weights: &Packed, x: &[X], epilogue: &Epilogue<'_, E>) {
     if g.is_pointwise() {
-        return product(weights, g.pixels(), &Contiguous { values: x, depth: g.channels }, epilogue);
+        return multiply(weights, g.pixels(), &Contiguous { values: x, depth: g.channels }, epilogue);
     }
-    product(weights, g.pixels(), &Pixels::new(g, x), epilogue);
+    multiply(weights, g.pixels(), &Pixels::new(g, x), epilogue);
 }
 
 /// The pixels of an image that the kernel's places meet.

@@ -9,10 +9,10 @@
 
 use half::bf16;
 
-use super::backward::Outer;
 use super::geometry::Geometry;
+use super::outer_product::Outer;
 use crate::element::Element;
-use crate::product::{Block, Epilogue, Kind, Packed, Panel, ROWS, ReadRow};
+use crate::packed_gemm::{Block, Epilogue, Packed, Panel, ROWS, ReadRow, WeightFormat};
 use crate::simd::{self, Simd, Task, vectorized};
 use crate::{parallel, scratch};
 
@@ -61,8 +61,13 @@ impl Tile {
 }
 
 /// Transforms and packs weights (O, C, 3, 3).
-pub(crate) fn pack(tile: Tile, kind: Kind, (out_channels, channels): (usize, usize), read: ReadRow<'_>) -> Packed {
-    Packed::new(kind, (tile.values(), channels, out_channels), false, |column, values| {
+pub(crate) fn pack(
+    tile: Tile,
+    format: WeightFormat,
+    (out_channels, channels): (usize, usize),
+    read: ReadRow<'_>,
+) -> Packed {
+    Packed::new(format, (tile.values(), channels, out_channels), false, |column, values| {
         scratch::with(9 * channels, |row| {
             read(column, row);
             transform_weights(tile.weight_transform(), row, channels, values);
@@ -126,7 +131,7 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
     let blocks = if blocks > at_once { even(blocks) } else { blocks };
     let share = |block: usize| block * tiles / blocks;
     let zeros = vec![E::from_f32(0.0); g.channels];
-    let pairs = weights.kind == Kind::Bf16Pairs;
+    let pairs = weights.format == WeightFormat::Bf16Pairs;
     for from in (0..blocks).step_by(at_once) {
         let part = from..(from + at_once).min(blocks);
         let first = share(part.start);
@@ -419,7 +424,7 @@ fn multiply<E: Element>(
     grid: &Grid<'_>,
     weights: &Packed,
     panel: &Panel,
-    (transformed, lie): (&[f32], Transformed),
+    (transformed, layout): (&[f32], Transformed),
     tiles: std::ops::Range<usize>,
     epilogue: &Epilogue<'_, E>,
 ) {
@@ -427,11 +432,11 @@ fn multiply<E: Element>(
     let sums_row = panel.vectors * simd::lanes();
     scratch::with(grid.tile.values() * ROWS * sums_row, |sums| {
         for value in 0..grid.tile.values() {
-            let start = transformed[value * lie.bytes_per_value() / size_of::<f32>()..].as_ptr().cast::<u8>();
-            let row = |tile: usize| start.wrapping_add((tile - lie.first) * channels * lie.bytes());
+            let start = transformed[value * layout.bytes_per_value() / size_of::<f32>()..].as_ptr().cast::<u8>();
+            let row = |tile: usize| start.wrapping_add((tile - layout.first) * channels * layout.bytes());
             let rows: [*const u8; ROWS] = std::array::from_fn(|at| row((tiles.start + at).min(tiles.end - 1)));
             simd::dispatch(Block {
-                kind: weights.kind,
+                format: weights.format,
                 rows: &rows,
                 stride: ROWS,
                 count: tiles.len(),

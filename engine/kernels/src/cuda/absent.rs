@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::Extras;
+use crate::FusedOps;
 use crate::conv2d::Geometry;
 
 const MESSAGE: &str = "this build has no CUDA in it: build with `--features cuda`";
@@ -28,7 +28,7 @@ pub(crate) fn attention(_: &Tensor, _: &Tensor, _: &Tensor, _: usize, _: f64, _:
     bail!("{MESSAGE}")
 }
 
-pub(crate) fn linear(_: &Tensor, _: &Tensor, _: Option<&Tensor>, _: &Extras<'_>) -> Result<Tensor> {
+pub(crate) fn linear(_: &Tensor, _: &Tensor, _: Option<&Tensor>, _: &FusedOps<'_>) -> Result<Tensor> {
     bail!("{MESSAGE}")
 }
 
@@ -36,6 +36,6 @@ pub(crate) fn rows_of_channels(_: &Tensor) -> Result<Tensor> {
     bail!("{MESSAGE}")
 }
 
-pub(crate) fn conv2d(_: &Geometry, _: &Tensor, _: &Tensor, _: Option<&Tensor>, _: &Extras<'_>) -> Result<Tensor> {
+pub(crate) fn conv2d(_: &Geometry, _: &Tensor, _: &Tensor, _: Option<&Tensor>, _: &FusedOps<'_>) -> Result<Tensor> {
     bail!("{MESSAGE}")
 }

@@ -26,10 +26,10 @@ use candle_core::{CudaDevice, DType, Result, Storage, Tensor, WithDType};
 use half::{bf16, f16};
 
 use super::device::{self, pointer_mut, with_pointers};
-use super::layers::finish;
+use super::epilogue::finish;
 use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
-use crate::{Activation, Extras};
+use crate::{Activation, FusedOps};
 
 /// See [`crate::Conv2d`]; `weight` (O, C, kh, kw) lies as (O, kh, kw, C), and no fewer zeros come after the image than
 /// before. `None` where cuDNN has no such convolution channels last.
@@ -38,7 +38,7 @@ pub(super) fn conv2d(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    extras: &Extras<'_>,
+    fused_ops: &FusedOps<'_>,
 ) -> Result<Option<Tensor>> {
     let Some(plan) = plan(g, x)? else { return Ok(None) };
     let spread = Spread { dtype: x.dtype(), geometry: g };
@@ -53,9 +53,10 @@ pub(super) fn conv2d(
         DType::BF16 => typed::<bf16>,
         _ => typed::<f32>,
     };
-    let fused = bias.filter(|_| plan.fuses && extras.shift.is_none() && extras.activation == Activation::None);
+    let fused =
+        bias.filter(|_| plan.fuses && fused_ops.channel_bias.is_none() && fused_ops.activation == Activation::None);
     if let Some(bias) = fused {
-        if let Some(y) = run(plan, g, &whole, weight, Some((bias, extras.residual)))? {
+        if let Some(y) = run(plan, g, &whole, weight, Some((bias, fused_ops.residual)))? {
             return Ok(Some(y));
         }
         with_state(x.device().as_cuda_device()?, |state| {
@@ -64,7 +65,7 @@ pub(super) fn conv2d(
         })?;
     }
     let y = run(plan, g, &whole, weight, None)?;
-    y.map(|y| finish(&y, bias, extras)).transpose()
+    y.map(|y| finish(&y, bias, fused_ops)).transpose()
 }
 
 /// How one shape is convolved.

@@ -3,11 +3,11 @@
 use candle_core::{DType, Error, Result, Tensor, bail};
 
 use super::device::run;
+use super::epilogue::{finish, gated, rows_and_columns};
 use super::operations::attention::Attention;
 use super::operations::norms::{GroupNorm, LayerNorm};
-use super::operations::pointwise::{Finish, Geglu};
 use crate::conv2d::Geometry;
-use crate::{Activation, Extras, reference};
+use crate::{FusedOps, reference};
 
 /// Whether the operations here take these tensors: all of one supported type, on a CUDA device, and no gradient asked
 /// for.
@@ -77,14 +77,14 @@ fn flash_takes(dtype: DType, size: usize) -> bool {
 }
 
 /// See [`crate::Linear`]: cuBLAS' product, as candle calls it (sums in f32), then everything else in one pass.
-pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, extras: &Extras<'_>) -> Result<Tensor> {
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, fused_ops: &FusedOps<'_>) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
     if let Some(last) = shape.last_mut() {
         *last = outputs;
     }
     let y = x.contiguous()?.reshape(((), inputs))?.matmul(&weight.t()?)?.reshape(shape)?;
-    finish(&y, bias, extras)
+    finish(&y, bias, fused_ops)
 }
 
 /// Weights of a convolution, (O, C, kh, kw) still, but lying in memory as cuDNN takes them, where it is there:
@@ -103,59 +103,22 @@ pub(crate) fn conv2d(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    extras: &Extras<'_>,
+    fused_ops: &FusedOps<'_>,
 ) -> Result<Tensor> {
-    extras.check(&g.out_shape())?;
+    fused_ops.check(&g.out_shape())?;
     if g.kernel == (1, 1) && g.stride == 1 && g.padding == (0, 0) && !g.upsample {
         let y = x.contiguous()?.reshape((g.pixels(), g.channels))?;
         let y = y.matmul(&weight.reshape((g.out_channels, g.channels))?.t()?)?.reshape(g.out_shape())?;
-        return finish(&y, bias, extras);
+        return finish(&y, bias, fused_ops);
     }
     if g.padding.0 > g.padding.1 {
         bail!("conv2d: more zeros before the first row than after the last are not supported on CUDA");
     }
     #[cfg(feature = "cudnn")]
-    if let Some(y) = super::convolution::conv2d(g, x, weight, bias, extras)? {
+    if let Some(y) = super::convolution::conv2d(g, x, weight, bias, fused_ops)? {
         return Ok(y);
     }
     // Without cuDNN, or what it does not do channels last: candle's own convolution.
     let y = reference::conv2d(x, &weight.contiguous()?, g.stride, g.padding, g.upsample)?;
-    finish(&y, bias, extras)
-}
-
-/// `activation(y + bias + shift + residual)` of a finished product, in one pass.
-pub(super) fn finish(y: &Tensor, bias: Option<&Tensor>, extras: &Extras<'_>) -> Result<Tensor> {
-    if extras.activation == Activation::Geglu {
-        if extras.shift.is_none() && extras.residual.is_none() {
-            return gated(y, bias);
-        }
-        return gated(&finish(y, bias, &Extras { activation: Activation::None, ..*extras })?, None);
-    }
-    let nothing = bias.is_none() && extras.shift.is_none() && extras.residual.is_none();
-    if nothing && extras.activation == Activation::None {
-        return Ok(y.clone());
-    }
-    extras.check(y.shape())?;
-    let (rows, columns) = rows_and_columns(y);
-    let rows_per_sample = rows.checked_div(y.dim(0)?).unwrap_or(1).max(1);
-    let finish = Finish { dtype: y.dtype(), rows, columns, rows_per_sample, activation: extras.activation };
-    run(&finish, &[Some(y), bias, extras.shift, extras.residual], y.shape())
-}
-
-/// `a · GELU(g)` of (…, 2F) plus a bias (2F).
-fn gated(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (rows, columns) = rows_and_columns(x);
-    if columns % 2 == 1 {
-        bail!("geglu: the last dimension of {:?} is odd", x.shape());
-    }
-    let mut shape = x.dims().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = columns / 2;
-    }
-    run(&Geglu { dtype: x.dtype(), rows, columns: columns / 2 }, &[Some(x), bias], shape)
-}
-
-fn rows_and_columns(x: &Tensor) -> (usize, usize) {
-    let columns = x.dims().last().copied().unwrap_or(1);
-    (x.elem_count().checked_div(columns).unwrap_or(0), columns)
+    finish(&y, bias, fused_ops)
 }

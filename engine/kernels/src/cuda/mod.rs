@@ -22,6 +22,9 @@ pub(crate) use absent::{attention, conv2d, fit, geglu, group_norm, layer_norm, l
 mod convolution;
 
 #[cfg(feature = "cuda")]
+mod epilogue;
+
+#[cfg(feature = "cuda")]
 mod device;
 
 #[cfg(any(feature = "cuda", all(test, target_os = "linux")))]

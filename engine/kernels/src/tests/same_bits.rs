@@ -3,13 +3,15 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::pool;
-use crate::product::FORCED_PAIRS;
-use crate::random::random;
-use crate::{Activation, Conv2d, Extras, Linear, Method, weights};
+use crate::packed_gemm::FORCED_PAIRS;
+use crate::test_values::random;
+use crate::{Activation, Conv2d, FusedOps, Linear, Method, weights};
 
 /// The types that layers compute in, bf16 as pairs and as widened weights.
 const ARITHMETICS: [(DType, Option<bool>); 3] =
     [(DType::F32, None), (DType::BF16, Some(true)), (DType::BF16, Some(false))];
+
+type Operation<'a> = Box<dyn Fn() -> Result<Tensor> + Sync + 'a>;
 
 /// Every bit of a tensor's values.
 fn bits(x: &Tensor) -> Result<Vec<u32>> {
@@ -52,7 +54,7 @@ fn a_convolution_does_not_remember_other_images() -> Result<()> {
                 for size in images {
                     let x = image(size, channels, dtype)?;
                     methods.push(layer.method(&x)?);
-                    fresh.push(bits(&new()?.forward(&x, Extras::default())?)?);
+                    fresh.push(bits(&new()?.forward(&x, FusedOps::default())?)?);
                 }
                 for method in [Method::Direct, Method::WinogradF2, Method::WinogradF4] {
                     // Pairs on large maps want a thousand tiles before they leave F2.
@@ -61,7 +63,7 @@ fn a_convolution_does_not_remember_other_images() -> Result<()> {
                 }
                 for size in every_order(&images) {
                     let at = images.iter().position(|other| *other == size).expect("one of them");
-                    let found = bits(&layer.forward(&image(size, channels, dtype)?, Extras::default())?)?;
+                    let found = bits(&layer.forward(&image(size, channels, dtype)?, FusedOps::default())?)?;
                     let what = format!("{channels} to {out}, {dtype:?}, pairs {pairs:?}, {size:?}, {:?}", methods[at]);
                     assert_same(&what, &found, &fresh[at]);
                 }
@@ -81,7 +83,7 @@ fn every_method_is_packed_from_the_weights() -> Result<()> {
         for (dtype, pairs) in ARITHMETICS {
             let weight = random(&[out, channels, 3, 3], 2)?.to_dtype(dtype)?;
             let x = image([2, 9, 7], channels, dtype)?;
-            let run = |layer: &Conv2d, method| bits(&layer.clone().by(method).forward(&x, Extras::default())?);
+            let run = |layer: &Conv2d, method| bits(&layer.clone().by(method).forward(&x, FusedOps::default())?);
             pool(1).install(|| {
                 FORCED_PAIRS.set(pairs);
                 let fresh = methods.map(|method| run(&Conv2d::new(weight.clone(), None)?, method));
@@ -120,8 +122,8 @@ fn a_linear_layer_does_not_remember_other_types() -> Result<()> {
                 for second in &calls {
                     for (dtype, activation) in [calls[0], *second, calls[3], *second] {
                         let x = x.to_dtype(dtype)?;
-                        let found = layer.forward(&x, Extras::activation(activation))?;
-                        let fresh = Linear::new(weight.clone(), None)?.forward(&x, Extras::activation(activation))?;
+                        let found = layer.forward(&x, FusedOps::activation(activation))?;
+                        let fresh = Linear::new(weight.clone(), None)?.forward(&x, FusedOps::activation(activation))?;
                         let what = format!("given {given:?}, {dtype:?}, {activation:?}, pairs {pairs}");
                         assert_same(&what, &bits(&found)?, &bits(&fresh)?);
                     }
@@ -144,21 +146,21 @@ fn packed_weights_still_give_gradients() -> Result<()> {
     let weight = random(&[22, 20, 3, 3], 2)?;
     for method in [Method::Direct, Method::WinogradF2] {
         let new = || Ok::<_, candle_core::Error>(Conv2d::new(weight.clone(), None)?.by(method));
-        let fresh = gradient(&|x| new()?.forward(x, Extras::default()), &x)?;
+        let fresh = gradient(&|x| new()?.forward(x, FusedOps::default()), &x)?;
         let layer = new()?;
         for _ in 0..2 {
-            layer.forward(&x.as_detached_tensor(), Extras::default())?;
-            let found = gradient(&|x| layer.forward(x, Extras::default()), &x)?;
+            layer.forward(&x.as_detached_tensor(), FusedOps::default())?;
+            let found = gradient(&|x| layer.forward(x, FusedOps::default()), &x)?;
             assert_same(&format!("{method:?}"), &found, &fresh);
         }
     }
     let weight = random(&[26, 20], 3)?;
     for activation in [Activation::None, Activation::Geglu] {
         let new = || Linear::new(weight.clone(), None);
-        let fresh = gradient(&|x| new()?.forward(x, Extras::activation(activation)), &x)?;
+        let fresh = gradient(&|x| new()?.forward(x, FusedOps::activation(activation)), &x)?;
         let layer = new()?;
-        layer.forward(&x.as_detached_tensor(), Extras::activation(activation))?;
-        let found = gradient(&|x| layer.forward(x, Extras::activation(activation)), &x)?;
+        layer.forward(&x.as_detached_tensor(), FusedOps::activation(activation))?;
+        let found = gradient(&|x| layer.forward(x, FusedOps::activation(activation)), &x)?;
         assert_same(&format!("linear, {activation:?}"), &found, &fresh);
     }
     Ok(())
@@ -172,15 +174,15 @@ fn the_number_of_threads_changes_no_bit() -> Result<()> {
     let tokens = x.flatten(1, 2)?;
     let convolution = |x: &Tensor, out: usize, method| {
         let weight = random(&[out, 36, 3, 3], 4)?.to_dtype(x.dtype())?;
-        Conv2d::new(weight, None)?.by(method).forward(x, Extras::default())
+        Conv2d::new(weight, None)?.by(method).forward(x, FusedOps::default())
     };
     let linear = |x: &Tensor, activation| {
-        Linear::new(random(&[150, 36], 5)?.to_dtype(x.dtype())?, None)?.forward(x, Extras::activation(activation))
+        Linear::new(random(&[150, 36], 5)?.to_dtype(x.dtype())?, None)?.forward(x, FusedOps::activation(activation))
     };
     for (dtype, pairs) in ARITHMETICS {
         let (x, wide, tokens, one) =
             (x.to_dtype(dtype)?, wide.to_dtype(dtype)?, tokens.to_dtype(dtype)?, one.to_dtype(dtype)?);
-        let mut operations: Vec<(String, Box<dyn Fn() -> Result<Tensor> + Sync + '_>)> = Vec::new();
+        let mut operations: Vec<(String, Operation<'_>)> = Vec::new();
         for method in [Method::Direct, Method::WinogradF2, Method::WinogradF4] {
             for (image, out) in [(&x, 67), (&wide, 130), (&wide, 3)] {
                 let name = format!("{method:?}, {:?} to {out}", image.dims());
@@ -227,10 +229,10 @@ fn the_number_of_threads_changes_no_bit_of_a_gradient() -> Result<()> {
         let step = || -> Result<Vec<u32>> {
             let [x, kernel, bias, matrix, biases, scale] = &vars;
             let of = |var: &Var| var.as_tensor().clone();
-            let y = Conv2d::new(of(kernel), Some(of(bias)))?.forward(x, Extras::default())?;
+            let y = Conv2d::new(of(kernel), Some(of(bias)))?.forward(x, FusedOps::default())?;
             let y = crate::group_norm(&y, scale, bias, 1, 1e-5, true)?;
             let y = crate::layer_norm(&y, scale, bias, 1e-5)?.flatten(1, 2)?;
-            let y = Linear::new(of(matrix), Some(of(biases)))?.forward(&y, Extras::activation(Activation::Geglu))?;
+            let y = Linear::new(of(matrix), Some(of(biases)))?.forward(&y, FusedOps::activation(Activation::Geglu))?;
             let y = crate::attention(&y, &y, &y, 1, 0.7, false)?;
             let weights = random(y.dims(), 9)?;
             let gradients = (y * weights)?.sum_all()?.backward()?;
@@ -253,7 +255,7 @@ fn forms_out_of_use_are_dropped() -> Result<()> {
     let run = |method, times| -> Result<usize> {
         let layer = layer.clone().by(method);
         for _ in 0..times {
-            layer.forward(&x, Extras::default())?;
+            layer.forward(&x, FusedOps::default())?;
         }
         Ok(layer.bytes())
     };

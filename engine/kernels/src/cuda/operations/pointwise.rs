@@ -7,7 +7,7 @@ use crate::Activation;
 
 const THREADS: u32 = 256;
 
-/// `activation(y + bias + shift + residual)`. Inputs: y (rows, columns); where present, bias (columns), shift (rows /
+/// `activation(y + bias + channel_bias + residual)`. Inputs: y (rows, columns); where present, bias (columns), channel_bias (rows /
 /// `rows_per_sample`, columns) and residual (rows, columns).
 pub(crate) struct Finish {
     pub dtype: DType,
@@ -20,12 +20,12 @@ pub(crate) struct Finish {
 
 impl Operation for Finish {
     fn launches(&self, inputs: &[u64], _: &[u64], out: u64) -> Result<Vec<Launch>> {
-        let &[y, bias, shift, residual] = inputs else { bail!("finish takes four inputs") };
-        let width = width(self.dtype, self.columns, &[y, bias, shift, residual, out]);
+        let &[y, bias, channel_bias, residual] = inputs else { bail!("finish takes four inputs") };
+        let width = width(self.dtype, self.columns, &[y, bias, channel_bias, residual, out]);
         let args = vec![
             Arg::Pointer(y),
             Arg::Pointer(bias),
-            Arg::Pointer(shift),
+            Arg::Pointer(channel_bias),
             Arg::Pointer(residual),
             Arg::Pointer(out),
             Arg::size(self.rows)?,

@@ -12,7 +12,7 @@ use super::operations::norms::{GroupNorm, LayerNorm};
 use super::operations::pointwise::{Finish, Geglu};
 use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
-use crate::random::random;
+use crate::test_values::random;
 use crate::{Activation, reference};
 
 /// What rounding costs: of f32 some units in the last place, of the others half of one, and as much in between.
@@ -50,7 +50,7 @@ fn some(inputs: &[Option<Tensor>], at: usize) -> &Tensor {
 fn finish() -> Result<()> {
     for (samples, pixels, columns) in [(1, 1, 1), (2, 3, 7), (3, 5, 24), (2, 70, 40)] {
         let (y, bias) = (random(&[samples, pixels, columns], 1)?, random(&[columns], 2)?);
-        let (shift, residual) = (random(&[samples, columns], 3)?, random(&[samples, pixels, columns], 4)?);
+        let (channel_bias, residual) = (random(&[samples, columns], 3)?, random(&[samples, pixels, columns], 4)?);
         let activations =
             [Activation::None, Activation::Relu, Activation::Silu, Activation::QuickGelu, Activation::Gelu];
         for (at, activation) in activations.into_iter().enumerate() {
@@ -58,20 +58,20 @@ fn finish() -> Result<()> {
             let given = |bit: usize, tensor| (at == 4 || at == bit).then_some(tensor);
             check(
                 &format!("{activation:?} of {samples}x{pixels}x{columns}"),
-                &[Some(&y), given(1, &bias), given(2, &shift), given(3, &residual)],
+                &[Some(&y), given(1, &bias), given(2, &channel_bias), given(3, &residual)],
                 |dtype| Finish { dtype, rows: samples * pixels, columns, rows_per_sample: pixels, activation },
                 |i| {
                     let mut y = some(i, 0).clone();
                     if let Some(bias) = &i[1] {
                         y = y.broadcast_add(bias)?;
                     }
-                    if let Some(shift) = &i[2] {
-                        y = y.broadcast_add(&shift.unsqueeze(1)?)?;
+                    if let Some(channel_bias) = &i[2] {
+                        y = y.broadcast_add(&channel_bias.unsqueeze(1)?)?;
                     }
                     if let Some(residual) = &i[3] {
                         y = (y + residual)?;
                     }
-                    crate::Extras::activation(activation).apply(&y)
+                    crate::FusedOps::activation(activation).apply(&y)
                 },
             )?;
         }

@@ -20,12 +20,12 @@ pub enum Activation {
     Geglu,
 }
 
-/// `out = activation(sums + bias + shift + residual)`, row by row.
+/// `out = activation(sums + bias + channel_bias + residual)`, row by row.
 pub(crate) struct Epilogue<'a, E> {
     /// (columns), of a gated product (2 · columns).
     pub bias: Option<&'a [f32]>,
     /// (samples, columns): added to each row of a sample.
-    pub shift: Option<&'a [E]>,
+    pub channel_bias: Option<&'a [E]>,
     pub rows_per_sample: usize,
     /// (rows, columns)
     pub residual: Option<&'a [E]>,
@@ -76,9 +76,9 @@ impl<E: Element> Epilogue<'_, E> {
             if let Some(bias) = self.bias {
                 x = S::add(x, f32::load_part::<S>(bias.as_ptr().add(column), count));
             }
-            if let Some(shift) = self.shift {
+            if let Some(channel_bias) = self.channel_bias {
                 let at = row / self.rows_per_sample * self.columns + column;
-                x = S::add(x, E::load_part::<S>(shift.as_ptr().add(at), count));
+                x = S::add(x, E::load_part::<S>(channel_bias.as_ptr().add(at), count));
             }
             let at = row * self.columns + column;
             if let Some(residual) = self.residual {

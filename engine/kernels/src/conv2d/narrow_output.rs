@@ -6,8 +6,8 @@ use half::bf16;
 use super::direct::Pixels;
 use super::geometry::Geometry;
 use crate::element::Element;
+use crate::packed_gemm::{Epilogue, ReadRow, Rows, WeightFormat};
 use crate::parallel;
-use crate::product::{Epilogue, Kind, ReadRow, Rows};
 use crate::simd::{self, Simd, Task};
 
 /// Most channels of a result.
@@ -21,7 +21,7 @@ const SHARE: usize = 512;
 
 /// Weights (taps, vectors of a pixel, O, lanes).
 #[derive(Debug)]
-pub(crate) struct Few {
+pub(crate) struct Weights {
     /// f32, or pairs of bf16 as words.
     words: Vec<u32>,
     pairs: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Few {
     vectors: usize,
 }
 
-impl Few {
+impl Weights {
     /// Memory that the weights take.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(self.words.as_slice())
@@ -38,19 +38,19 @@ impl Few {
 }
 
 /// Whether this way is made for it: few results, and pixels of whole vectors.
-pub(crate) fn fits(g: &Geometry, kind: Kind) -> bool {
-    g.out_channels <= MOST && g.channels.is_multiple_of(values(kind))
+pub(crate) fn fits(g: &Geometry, format: WeightFormat) -> bool {
+    g.out_channels <= MOST && g.channels.is_multiple_of(values(format))
 }
 
 /// Values of a pixel in one vector.
-fn values(kind: Kind) -> usize {
-    simd::lanes() * kind.values_per_word()
+fn values(format: WeightFormat) -> usize {
+    simd::lanes() * format.values_per_word()
 }
 
 /// Lays out weights (O, C, kh, kw).
-pub(crate) fn pack(g: &Geometry, kind: Kind, read: ReadRow<'_>) -> Few {
+pub(crate) fn pack(g: &Geometry, format: WeightFormat, read: ReadRow<'_>) -> Weights {
     let (taps, lanes, outputs) = (g.taps(), simd::lanes(), g.out_channels);
-    let (pairs, vectors) = (kind == Kind::Bf16Pairs, g.channels / values(kind));
+    let (pairs, vectors) = (format == WeightFormat::Bf16Pairs, g.channels / values(format));
     let mut words = vec![0; taps * vectors * outputs * lanes];
     let mut row = vec![0.0; g.channels * taps];
     for output in 0..outputs {
@@ -70,11 +70,11 @@ pub(crate) fn pack(g: &Geometry, kind: Kind, read: ReadRow<'_>) -> Few {
             }
         }
     }
-    Few { words, pairs, outputs, vectors }
+    Weights { words, pairs, outputs, vectors }
 }
 
 /// The convolution of `x` (B, H, W, C).
-pub(crate) fn forward<E: Element>(g: &Geometry, weights: &Few, x: &[E], epilogue: &Epilogue<'_, E>) {
+pub(crate) fn forward<E: Element>(g: &Geometry, weights: &Weights, x: &[E], epilogue: &Epilogue<'_, E>) {
     let pixels = Pixels::new(g, x);
     parallel::for_each(g.pixels().div_ceil(SHARE), |task| {
         let first = task * SHARE;
@@ -86,7 +86,7 @@ pub(crate) fn forward<E: Element>(g: &Geometry, weights: &Few, x: &[E], epilogue
 }
 
 struct Dots<'a, E> {
-    weights: &'a Few,
+    weights: &'a Weights,
     /// (taps, count)
     found: &'a [*const u8],
     first: usize,
@@ -117,7 +117,7 @@ impl<E: Element> Dots<'_, E> {
     #[allow(clippy::cast_ptr_alignment)]
     #[inline(always)]
     unsafe fn sums<S: Simd, const OUTPUTS: usize>(&self) {
-        let Few { pairs, vectors, .. } = *self.weights;
+        let Weights { pairs, vectors, .. } = *self.weights;
         for first in (0..self.count).step_by(PIXELS) {
             unsafe {
                 let mut sums = [[S::splat(0.0); OUTPUTS]; PIXELS];

@@ -18,11 +18,11 @@ const SMALLEST: usize = 1 << 18;
 
 /// The system's allocator, but for large blocks: the memory of those that were freed is used again. To be declared
 /// `#[global_allocator]` by a program.
-pub struct Recycler {
+pub struct CachingAllocator {
     ranges: Mutex<Ranges>,
 }
 
-impl Recycler {
+impl CachingAllocator {
     /// With nothing reserved yet.
     pub const fn new() -> Self {
         Self { ranges: Mutex::new(Ranges::NONE) }
@@ -71,7 +71,7 @@ impl Recycler {
     }
 }
 
-impl Default for Recycler {
+impl Default for CachingAllocator {
     fn default() -> Self {
         Self::new()
     }
@@ -84,7 +84,7 @@ fn is_large(layout: Layout) -> bool {
 #[allow(unsafe_code)]
 // SAFETY: small blocks are `System`'s, and large ones outside the reserved stretch; a part of that belongs to one owner at
 // a time, is as long as `rounded` makes it, and starts at a page.
-unsafe impl GlobalAlloc for Recycler {
+unsafe impl GlobalAlloc for CachingAllocator {
     unsafe fn alloc(&self, wanted: Layout) -> *mut u8 {
         self.take(wanted).map_or_else(|| unsafe { System.alloc(wanted) }, |(block, _)| block)
     }
@@ -111,22 +111,22 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn a_freed_block_is_given_out_again_whole_or_in_parts() {
-        let recycler = Recycler::new();
+        let allocator = CachingAllocator::new();
         let layout = |values: usize| Layout::array::<f32>(values).unwrap();
         // SAFETY: every block is freed once, with its layout.
         unsafe {
-            let first = recycler.alloc(layout(1 << 22));
+            let first = allocator.alloc(layout(1 << 22));
             first.write_bytes(7, layout(1 << 22).size());
-            recycler.dealloc(first, layout(1 << 22));
-            let half = recycler.alloc_zeroed(layout(1 << 21));
-            let other = recycler.alloc_zeroed(layout(1 << 21));
+            allocator.dealloc(first, layout(1 << 22));
+            let half = allocator.alloc_zeroed(layout(1 << 21));
+            let other = allocator.alloc_zeroed(layout(1 << 21));
             if cfg!(any(target_os = "linux", target_os = "macos")) {
                 assert_eq!(half, first);
                 assert_eq!(other, first.add(layout(1 << 21).size()));
             }
             for block in [half, other] {
                 assert!(std::slice::from_raw_parts(block, layout(1 << 21).size()).iter().all(|byte| *byte == 0));
-                recycler.dealloc(block, layout(1 << 21));
+                allocator.dealloc(block, layout(1 << 21));
             }
         }
     }
@@ -135,10 +135,10 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn blocks_of_several_threads_keep_what_they_hold() {
-        let recycler = Recycler::new();
+        let allocator = CachingAllocator::new();
         std::thread::scope(|scope| {
             for thread in 0..4u8 {
-                let recycler = &recycler;
+                let allocator = &allocator;
                 scope.spawn(move || {
                     let mut held: Vec<(*mut u8, Layout, u8)> = Vec::new();
                     let check = |(block, layout, mark): (*mut u8, Layout, u8)| {
@@ -147,7 +147,7 @@ mod tests {
                         assert!(bytes.iter().step_by(509).all(|byte| *byte == mark));
                         assert_eq!(bytes.last(), Some(&mark));
                         // SAFETY: allocated with this layout, freed once.
-                        unsafe { recycler.dealloc(block, layout) };
+                        unsafe { allocator.dealloc(block, layout) };
                     };
                     let mut state = u64::from(thread) + 1;
                     for round in 0..400u32 {
@@ -160,7 +160,7 @@ mod tests {
                             let (layout, mark) = (Layout::array::<u8>(size).unwrap(), round as u8 ^ thread << 6);
                             // SAFETY: not empty; written only where it was given.
                             let block = unsafe {
-                                let block = recycler.alloc(layout);
+                                let block = allocator.alloc(layout);
                                 assert!(!block.is_null());
                                 block.write_bytes(mark, size);
                                 block

@@ -1,6 +1,6 @@
 //! Rows in the form that packed weights meet.
 
-use super::{Kind, Packed};
+use super::{Packed, WeightFormat};
 use crate::element::Element;
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
@@ -59,8 +59,8 @@ pub(crate) fn with_rows_for<E: Element, R>(
     work: impl FnOnce(RowsFor<'_, E>) -> R,
 ) -> R {
     let depth = weights.depth;
-    match weights.kind {
-        Kind::Bf16Pairs if depth % 2 == 1 => {
+    match weights.format {
+        WeightFormat::Bf16Pairs if depth % 2 == 1 => {
             let mut even = vec![E::from_f32(0.0); x.len() / depth * (depth + 1)];
             for (to, from) in even.chunks_exact_mut(depth + 1).zip(x.chunks_exact(depth)) {
                 to[..depth].copy_from_slice(from);
@@ -68,17 +68,19 @@ pub(crate) fn with_rows_for<E: Element, R>(
             work(RowsFor::Even(&even))
         }
         // Contiguous rows are widened block by block.
-        Kind::Bf16Weights if size_of::<E>() < size_of::<f32>() && !contiguous => scratch::with(x.len(), |wide| {
-            let target = parallel::Shared::new(wide);
-            parallel::for_each(x.len().div_ceil(SHARE), |task| {
-                let x = &x[task * SHARE..x.len().min((task + 1) * SHARE)];
-                #[allow(unsafe_code)]
-                // SAFETY: every task has a part of its own.
-                let wide = unsafe { target.slice(task * SHARE, x.len()) };
-                simd::dispatch(Widen { x, wide });
-            });
-            work(RowsFor::Wide(target.read()))
-        }),
+        WeightFormat::Bf16Weights if size_of::<E>() < size_of::<f32>() && !contiguous => {
+            scratch::with(x.len(), |wide| {
+                let target = parallel::Shared::new(wide);
+                parallel::for_each(x.len().div_ceil(SHARE), |task| {
+                    let x = &x[task * SHARE..x.len().min((task + 1) * SHARE)];
+                    #[allow(unsafe_code)]
+                    // SAFETY: every task has a part of its own.
+                    let wide = unsafe { target.slice(task * SHARE, x.len()) };
+                    simd::dispatch(Widen { x, wide });
+                });
+                work(RowsFor::Wide(target.read()))
+            })
+        }
         _ => work(RowsFor::Given(x)),
     }
 }

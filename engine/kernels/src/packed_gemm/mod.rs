@@ -15,7 +15,7 @@ mod tile;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) use tile::FORCED_PAIRS;
 pub use tile::{Bf16Products, bf16_products};
-pub(crate) use tile::{Block, Kind};
+pub(crate) use tile::{Block, WeightFormat};
 
 mod rows;
 pub(crate) use rows::{Contiguous, Rows, RowsFor, with_rows_for};
@@ -36,30 +36,30 @@ pub(crate) const WIDTH: usize = 64;
 /// Multiply-adds below which threads cost more than they give.
 const WORTH_SHARING: usize = 1 << 18;
 
-/// Multiplies `rows` rows with all panels.
-pub(crate) fn product<E: Element>(weights: &Packed, rows: usize, lie: &impl Rows, epilogue: &Epilogue<'_, E>) {
+/// Multiplies `count` rows with all panels.
+pub(crate) fn multiply<E: Element>(weights: &Packed, count: usize, rows: &impl Rows, epilogue: &Epilogue<'_, E>) {
     let panels = weights.panels.len();
-    let work = rows * weights.taps * weights.depth * weights.columns;
+    let work = count * weights.taps * weights.depth * weights.columns;
     let threads = if work < WORTH_SHARING { 1 } else { parallel::threads() };
     // Blocks are shorter where there would be too few tasks for every thread.
     let tasks = if threads == 1 { 1 } else { 3 * threads };
-    let length = rows.div_ceil(tasks.div_ceil(panels)).next_multiple_of(8).clamp(SHORTEST, ROWS);
-    let blocks = rows.div_ceil(length);
+    let length = count.div_ceil(tasks.div_ceil(panels)).next_multiple_of(8).clamp(SHORTEST, ROWS);
+    let blocks = count.div_ceil(length);
     // Finding the rows is done once for a group of panels; there are a few more tasks than threads, for balance.
     let groups = if threads == 1 { 1 } else { (8 * threads).div_ceil(blocks.max(1)).clamp(1, panels) };
-    let wide = if weights.kind == Kind::Bf16Weights && weights.taps == 1 { ROWS * weights.depth } else { 0 };
+    let wide = if weights.format == WeightFormat::Bf16Weights && weights.taps == 1 { ROWS * weights.depth } else { 0 };
     let task = |task: usize| {
         let (block, group) = (task / groups, task % groups);
         let first = block * length;
-        let count = length.min(rows - first);
+        let count = length.min(count - first);
         let panels = &weights.panels[group * panels / groups..(group + 1) * panels / groups];
         let mut found = vec![std::ptr::null(); weights.taps * ROWS];
         scratch::with(wide, |wide| {
-            if !wide.is_empty() && lie.widen(first, count, wide) {
-                let rows = wide.chunks_exact(weights.depth);
-                found.iter_mut().zip(rows).for_each(|(found, row)| *found = row.as_ptr().cast());
+            if !wide.is_empty() && rows.widen(first, count, wide) {
+                let wide = wide.chunks_exact(weights.depth);
+                found.iter_mut().zip(wide).for_each(|(found, row)| *found = row.as_ptr().cast());
             } else {
-                lie.find(first, count, ROWS, &mut found);
+                rows.find(first, count, ROWS, &mut found);
             }
             for found in found.chunks_exact_mut(ROWS) {
                 let last = found[count - 1];
@@ -85,7 +85,7 @@ fn block_of_rows<E: Element>(
         for panel in panels {
             let sums_row = panel.vectors * simd::lanes();
             simd::dispatch(Block {
-                kind: weights.kind,
+                format: weights.format,
                 rows: found,
                 stride: ROWS,
                 count,

@@ -9,7 +9,7 @@ use crate::simd::{Simd, Task, prefetch};
 
 /// How a row's 32-bit words meet the packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum WeightFormat {
     /// f32 rows, f32 weights.
     F32,
     /// Both bf16, two values to a word.
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 
 #[cfg(test)]
 thread_local! {
-    /// Whether [`Kind::bf16`] means pairs on this thread, whatever the processor likes better.
+    /// Whether [`WeightFormat::bf16`] means pairs on this thread, whatever the processor likes better.
     pub(crate) static FORCED_PAIRS: std::cell::Cell<Option<bool>> = const { std::cell::Cell::new(None) };
 }
 
@@ -46,7 +46,7 @@ pub fn bf16_products() -> Bf16Products {
     )
 }
 
-impl Kind {
+impl WeightFormat {
     /// Suits rows and weights of bf16, by [`bf16_products`].
     pub(crate) fn bf16() -> Self {
         #[cfg(test)]
@@ -75,7 +75,7 @@ const DEPTH: usize = 192;
 
 /// `sums (+)= rows · weights` for one panel.
 pub(crate) struct Block<'a> {
-    pub kind: Kind,
+    pub format: WeightFormat,
     /// The rows of every tap: `rows[tap · stride + row]`. After the last row come copies of it up to a multiple of every
     /// tile's rows.
     pub rows: &'a [*const u8],
@@ -100,11 +100,11 @@ impl Task for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         unsafe {
-            match self.kind {
-                Kind::F32 => self.run_kind::<S, F32>(),
-                Kind::Bf16Pairs => self.run_kind::<S, Bf16Pairs>(),
-                Kind::Bf16Weights => self.run_kind::<S, Bf16Weights>(),
-                Kind::F16Weights => self.run_kind::<S, F16Weights>(),
+            match self.format {
+                WeightFormat::F32 => self.run_format::<S, F32>(),
+                WeightFormat::Bf16Pairs => self.run_format::<S, Bf16Pairs>(),
+                WeightFormat::Bf16Weights => self.run_format::<S, Bf16Weights>(),
+                WeightFormat::F16Weights => self.run_format::<S, F16Weights>(),
             }
         }
     }
@@ -113,7 +113,7 @@ impl Task for Block<'_> {
 #[allow(unsafe_code)]
 impl Block<'_> {
     #[inline(always)]
-    unsafe fn run_kind<S: Simd, M: Meet>(&self) {
+    unsafe fn run_format<S: Simd, M: FusedMulAdd>(&self) {
         unsafe {
             // Every kind of vector names the tiles that its registers hold; the others compile to nothing for it.
             match (S::ROWS[self.vectors], self.vectors) {
@@ -132,7 +132,7 @@ impl Block<'_> {
     // Words are read wherever they lie.
     #[allow(clippy::cast_ptr_alignment)]
     #[inline(always)]
-    unsafe fn run_tiles<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(&self) {
+    unsafe fn run_tiles<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(&self) {
         let width = VECTORS * S::LANES;
         // Weights of 16 bits are widened once where several tiles meet them.
         let widens = M::WIDENS && self.count > 2 * ROWS;
@@ -171,14 +171,14 @@ impl Block<'_> {
     }
 }
 
-/// What [`Kind`] says, for the compiler.
+/// What [`WeightFormat`] says, for the compiler.
 #[allow(unsafe_code)]
-trait Meet {
+trait FusedMulAdd {
     const WEIGHT_BYTES: usize;
     /// Whether these weights, widened, are those of `F32`.
     const WIDENS: bool;
     unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector;
-    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
+    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
 }
 
 struct F32;
@@ -187,7 +187,7 @@ struct Bf16Weights;
 struct F16Weights;
 
 #[allow(unsafe_code)]
-impl Meet for F32 {
+impl FusedMulAdd for F32 {
     const WEIGHT_BYTES: usize = 4;
     const WIDENS: bool = false;
     #[inline(always)]
@@ -195,13 +195,13 @@ impl Meet for F32 {
         unsafe { S::load(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
         unsafe { S::mul_add(a, b, c) }
     }
 }
 
 #[allow(unsafe_code)]
-impl Meet for Bf16Pairs {
+impl FusedMulAdd for Bf16Pairs {
     const WEIGHT_BYTES: usize = 4;
     const WIDENS: bool = false;
     #[inline(always)]
@@ -209,13 +209,13 @@ impl Meet for Bf16Pairs {
         unsafe { S::load(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
         unsafe { S::dot_bf16(a, b, c) }
     }
 }
 
 #[allow(unsafe_code)]
-impl Meet for Bf16Weights {
+impl FusedMulAdd for Bf16Weights {
     const WEIGHT_BYTES: usize = 2;
     const WIDENS: bool = true;
     #[inline(always)]
@@ -223,13 +223,13 @@ impl Meet for Bf16Weights {
         unsafe { S::load_bf16(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
         unsafe { S::mul_add(a, b, c) }
     }
 }
 
 #[allow(unsafe_code)]
-impl Meet for F16Weights {
+impl FusedMulAdd for F16Weights {
     const WEIGHT_BYTES: usize = 2;
     const WIDENS: bool = true;
     #[inline(always)]
@@ -237,14 +237,14 @@ impl Meet for F16Weights {
         unsafe { S::load_f16(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn meet<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
         unsafe { S::mul_add(a, b, c) }
     }
 }
 
 #[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn tile<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(
+unsafe fn tile<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(
     rows: [*const f32; ROWS],
     words: usize,
     weights: *const u8,
@@ -274,7 +274,7 @@ unsafe fn tile<S: Simd, M: Meet, const ROWS: usize, const VECTORS: usize>(
             for (row, acc) in rows.iter().zip(&mut acc) {
                 let a = S::splat(row.add(word).read_unaligned());
                 for (acc, b) in acc.iter_mut().zip(&b) {
-                    *acc = M::meet::<S>(a, *b, *acc);
+                    *acc = M::mul_add::<S>(a, *b, *acc);
                 }
             }
         }

@@ -3,14 +3,14 @@
 use candle_core::{DType, Result, Storage, Tensor, bail};
 use half::{bf16, f16};
 
-use super::tile::Kind;
+use super::tile::WeightFormat;
 use crate::{parallel, scratch, simd};
 
 /// The weights of a product: for every tap a matrix (depth, columns). A convolution has a tap for every place of its
 /// kernel, a linear layer has one.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    pub kind: Kind,
+    pub format: WeightFormat,
     pub taps: usize,
     /// Values of a row.
     pub depth: usize,
@@ -37,14 +37,14 @@ impl Packed {
     /// Packs a matrix given column by column: `fill(column, values)` writes (taps, depth). With `gated`, the matrix has
     /// twice as many columns: first the values, then their gates.
     pub(crate) fn new(
-        kind: Kind,
+        format: WeightFormat,
         (taps, depth, columns): (usize, usize, usize),
         gated: bool,
         fill: impl Fn(usize, &mut [f32]) + Sync + Send,
     ) -> Self {
         let lanes = simd::lanes();
-        let words = depth.div_ceil(kind.values_per_word());
-        Self::by_panel(kind, (taps, depth, columns), gated, |panel, data| {
+        let words = depth.div_ceil(format.values_per_word());
+        Self::by_panel(format, (taps, depth, columns), gated, |panel, data| {
             let to = data.as_mut_ptr();
             let width = panel.vectors * lanes;
             let half = if gated { width / 2 } else { width };
@@ -59,19 +59,23 @@ impl Packed {
                     }
                     for tap in 0..taps {
                         for at in 0..depth {
-                            let word = (tap * words + at / kind.values_per_word()) * width + vector;
+                            let word = (tap * words + at / format.values_per_word()) * width + vector;
                             let column = values[tap * depth + at..].iter().step_by(len).take(count);
                             #[allow(unsafe_code)]
                             // SAFETY: inside the panel.
                             unsafe {
-                                match kind {
-                                    Kind::F32 => write(to.cast::<f32>().add(word), 1, column, |value| value),
-                                    Kind::Bf16Pairs => {
+                                match format {
+                                    WeightFormat::F32 => write(to.cast::<f32>().add(word), 1, column, |value| value),
+                                    WeightFormat::Bf16Pairs => {
                                         let to = to.cast::<bf16>().add(2 * word + at % 2);
                                         write(to, 2, column, bf16::from_f32);
                                     }
-                                    Kind::Bf16Weights => write(to.cast::<bf16>().add(word), 1, column, bf16::from_f32),
-                                    Kind::F16Weights => write(to.cast::<f16>().add(word), 1, column, f16::from_f32),
+                                    WeightFormat::Bf16Weights => {
+                                        write(to.cast::<bf16>().add(word), 1, column, bf16::from_f32);
+                                    }
+                                    WeightFormat::F16Weights => {
+                                        write(to.cast::<f16>().add(word), 1, column, f16::from_f32);
+                                    }
                                 }
                             }
                         }
@@ -81,19 +85,19 @@ impl Packed {
         })
     }
 
-    /// Packs a matrix panel by panel: `fill(panel, data)` writes (taps, words, width of the panel) in the form of `kind`
+    /// Packs a matrix panel by panel: `fill(panel, data)` writes (taps, words, width of the panel) in the form of `format`
     /// over zeros.
     pub(crate) fn by_panel(
-        kind: Kind,
+        format: WeightFormat,
         (taps, depth, columns): (usize, usize, usize),
         gated: bool,
         fill: impl Fn(&Panel, &mut [u32]) + Sync + Send,
     ) -> Self {
         let lanes = simd::lanes();
-        let bytes_per_lane = taps * depth.div_ceil(kind.values_per_word()) * kind.weight_bytes();
+        let bytes_per_lane = taps * depth.div_ceil(format.values_per_word()) * format.weight_bytes();
         let panels = panels(columns, lanes, simd::panel(), gated, bytes_per_lane);
         let end = panels.last().map_or(0, |panel| panel.offset + panel.vectors * lanes * bytes_per_lane);
-        let mut packed = Self { kind, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
+        let mut packed = Self { format, taps, depth, columns, panels, data: vec![0; end.div_ceil(4)] };
         let start = Address(packed.data.as_mut_ptr());
         parallel::for_each(packed.panels.len(), |index| {
             let panel = &packed.panels[index];
@@ -109,10 +113,10 @@ impl Packed {
 
     /// Whether every weight is what it was, where weights of that type were packed.
     pub(crate) fn is_exact(&self, given: DType) -> bool {
-        match self.kind {
-            Kind::F32 => true,
-            Kind::Bf16Pairs | Kind::Bf16Weights => given == DType::BF16,
-            Kind::F16Weights => given == DType::F16,
+        match self.format {
+            WeightFormat::F32 => true,
+            WeightFormat::Bf16Pairs | WeightFormat::Bf16Weights => given == DType::BF16,
+            WeightFormat::F16Weights => given == DType::F16,
         }
     }
 
@@ -127,12 +131,12 @@ impl Packed {
         let half = |index: usize| (data[index / 2] >> (16 * (index % 2))) as u16;
         for tap in 0..self.taps {
             for at in 0..self.depth {
-                let word = (tap * self.words() + at / self.kind.values_per_word()) * width + lane;
-                to[at * self.taps + tap] = match self.kind {
-                    Kind::F32 => f32::from_bits(data[word]),
-                    Kind::Bf16Pairs => bf16::from_bits(half(2 * word + at % 2)).to_f32(),
-                    Kind::Bf16Weights => bf16::from_bits(half(word)).to_f32(),
-                    Kind::F16Weights => f16::from_bits(half(word)).to_f32(),
+                let word = (tap * self.words() + at / self.format.values_per_word()) * width + lane;
+                to[at * self.taps + tap] = match self.format {
+                    WeightFormat::F32 => f32::from_bits(data[word]),
+                    WeightFormat::Bf16Pairs => bf16::from_bits(half(2 * word + at % 2)).to_f32(),
+                    WeightFormat::Bf16Weights => bf16::from_bits(half(word)).to_f32(),
+                    WeightFormat::F16Weights => f16::from_bits(half(word)).to_f32(),
                 };
             }
         }
@@ -145,12 +149,12 @@ impl Packed {
 
     /// Words of a row, one tap.
     pub(crate) fn words(&self) -> usize {
-        self.depth.div_ceil(self.kind.values_per_word())
+        self.depth.div_ceil(self.format.values_per_word())
     }
 
     /// The weights of a panel from one tap on.
     pub(crate) fn weights(&self, panel: &Panel, tap: usize) -> *const u8 {
-        let offset = panel.offset + tap * self.words() * panel.vectors * simd::lanes() * self.kind.weight_bytes();
+        let offset = panel.offset + tap * self.words() * panel.vectors * simd::lanes() * self.format.weight_bytes();
         debug_assert!(offset <= 4 * self.data.len());
         self.data.as_ptr().cast::<u8>().wrapping_add(offset)
     }

@@ -3,7 +3,7 @@
 
 use super::Attention;
 use crate::element::Element;
-use crate::product::{Block, Kind, Packed, Panel, ROWS, Target};
+use crate::packed_gemm::{Block, Packed, Panel, ROWS, Target, WeightFormat};
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
 
@@ -13,14 +13,14 @@ const KEYS: usize = 512;
 impl Attention {
     /// `q` (B, N, heads · size), `k` and `v` (B, M, heads · size).
     pub(super) fn forward<E: Element>(&self, q: &[E], k: &[E], v: &[E]) -> Vec<E> {
-        let pairs = size_of::<E>() == 2 && Kind::bf16() == Kind::Bf16Pairs;
-        let kind = if pairs { Kind::Bf16Pairs } else { Kind::F32 };
+        let pairs = size_of::<E>() == 2 && WeightFormat::bf16() == WeightFormat::Bf16Pairs;
+        let format = if pairs { WeightFormat::Bf16Pairs } else { WeightFormat::F32 };
         let heads: Vec<Head> = {
             let mut heads: Vec<Option<Head>> = Vec::new();
             heads.resize_with(self.batch * self.heads, || None);
             let target = Slots(heads.as_mut_ptr());
             parallel::for_each(self.batch * self.heads, |index| {
-                let head = self.pack(kind, index, k, v);
+                let head = self.pack(format, index, k, v);
                 #[allow(unsafe_code)]
                 // SAFETY: every head belongs to one task.
                 unsafe {
@@ -51,22 +51,22 @@ impl Attention {
         (sample * length + at) * self.width() + head * self.size
     }
 
-    /// The keys and values of head `index` of all samples, in the form that queries and weights of `kind` meet.
-    fn pack<E: Element>(&self, kind: Kind, index: usize, k: &[E], v: &[E]) -> Head {
+    /// The keys and values of head `index` of all samples, in the form that queries and weights of `format` meet.
+    fn pack<E: Element>(&self, format: WeightFormat, index: usize, k: &[E], v: &[E]) -> Head {
         let start = self.token(index, 0, self.keys);
-        let keys = Packed::by_panel(kind, (1, self.size, self.keys), false, |panel, data| {
+        let keys = Packed::by_panel(format, (1, self.size, self.keys), false, |panel, data| {
             let width = panel.vectors * simd::lanes();
             for column in 0..panel.columns {
                 let key = &k[start + (panel.first + column) * self.width()..][..self.size];
                 for (at, to) in data[column..].iter_mut().step_by(width).enumerate() {
-                    *to = word(kind, key, at);
+                    *to = word(format, key, at);
                 }
             }
         });
-        let values = Packed::by_panel(kind, (1, self.keys, self.size), false, |panel, data| {
+        let values = Packed::by_panel(format, (1, self.keys, self.size), false, |panel, data| {
             let row = |key: usize| &v[start + key * self.width() + panel.first..][..panel.columns];
             for (at, data) in data.chunks_exact_mut(panel.vectors * simd::lanes()).enumerate() {
-                if kind == Kind::F32 {
+                if format == WeightFormat::F32 {
                     data.iter_mut().zip(row(at)).for_each(|(to, value)| *to = value.to_f32().to_bits());
                 } else if 2 * at + 1 < self.keys {
                     let pairs = row(2 * at).iter().zip(row(2 * at + 1));
@@ -82,7 +82,7 @@ impl Attention {
 
     /// Up to `ROWS` queries from `first` on, over all keys.
     fn block<E: Element>(&self, head: &Head, index: usize, first: usize, q: &[E], out: Target<E>) {
-        let kind = head.keys.kind;
+        let format = head.keys.format;
         let count = ROWS.min(self.queries - first);
         let lanes = simd::lanes();
         let out_row = self.size.next_multiple_of(lanes);
@@ -94,7 +94,7 @@ impl Attention {
             for (row, to) in queries.chunks_exact_mut(query_words).enumerate().take(count) {
                 let from = &q[self.token(index, first + row, self.queries)..][..self.size];
                 for (at, to) in to.iter_mut().enumerate() {
-                    *to = f32::from_bits(word(kind, from, at));
+                    *to = f32::from_bits(word(format, from, at));
                 }
             }
             let (mut largest, mut totals) = ([f32::NEG_INFINITY; ROWS], [0.0f32; ROWS]);
@@ -111,7 +111,7 @@ impl Attention {
                 let keys = later.first().map_or(self.keys, |panel| panel.first) - start;
                 for panel in now {
                     simd::dispatch(Block {
-                        kind,
+                        format,
                         rows: &query_rows,
                         stride: ROWS,
                         count,
@@ -129,7 +129,7 @@ impl Attention {
                     keys,
                     seen: |row| self.seen(first + row).saturating_sub(start).min(keys),
                     scale: self.scale * std::f32::consts::LOG2_E,
-                    pairs: kind == Kind::Bf16Pairs,
+                    pairs: format == WeightFormat::Bf16Pairs,
                     largest: &mut largest,
                     totals: &mut totals,
                     sums: &mut *sums,
@@ -137,9 +137,9 @@ impl Attention {
                 });
                 for panel in &head.values.panels {
                     // Panels of keys, and so `start`, begin at whole vectors: at whole words.
-                    let before = start / kind.values_per_word();
+                    let before = start / format.values_per_word();
                     simd::dispatch(Block {
-                        kind,
+                        format,
                         rows: &score_rows,
                         stride: ROWS,
                         count,
@@ -148,7 +148,7 @@ impl Attention {
                             .weights(panel, 0)
                             .wrapping_add(before * panel.vectors * lanes * size_of::<u32>()),
                         taps: 1,
-                        words: keys.div_ceil(kind.values_per_word()),
+                        words: keys.div_ceil(format.values_per_word()),
                         vectors: panel.vectors,
                         sums: sums[panel.first..].as_mut_ptr(),
                         sums_row: out_row,
@@ -165,17 +165,17 @@ impl Attention {
     }
 }
 
-/// Two values as one word of [`Kind::Bf16Pairs`].
+/// Two values as one word of [`WeightFormat::Bf16Pairs`].
 #[inline(always)]
 fn pair<E: Element>(lower: E, upper: E) -> u32 {
     lower.to_f32().to_bits() >> 16 | upper.to_f32().to_bits() & 0xffff_0000
 }
 
-/// Word `at` of a row in the form of `kind`: f32, or pairs of bf16.
+/// Word `at` of a row in the form of `format`: f32, or pairs of bf16.
 #[inline(always)]
-fn word<E: Element>(kind: Kind, row: &[E], at: usize) -> u32 {
-    match kind {
-        Kind::Bf16Pairs => pair(row[2 * at], row.get(2 * at + 1).copied().unwrap_or_else(|| E::from_f32(0.0))),
+fn word<E: Element>(format: WeightFormat, row: &[E], at: usize) -> u32 {
+    match format {
+        WeightFormat::Bf16Pairs => pair(row[2 * at], row.get(2 * at + 1).copied().unwrap_or_else(|| E::from_f32(0.0))),
         _ => row[at].to_f32().to_bits(),
     }
 }

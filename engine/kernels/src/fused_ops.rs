@@ -2,28 +2,28 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use crate::product::Activation;
-use crate::{geglu, shift};
+use crate::packed_gemm::Activation;
+use crate::{channel_bias, geglu};
 
-/// `y = activation(layer(x) + shift + residual)`: what is folded into the layer's own pass where no gradient is asked
+/// `y = activation(layer(x) + channel_bias + residual)`: what is folded into the layer's own pass where no gradient is asked
 /// for.
 #[derive(Clone, Copy, Debug)]
-pub struct Extras<'a> {
+pub struct FusedOps<'a> {
     /// (B, O), added to every pixel of a sample; of a convolution only.
-    pub shift: Option<&'a Tensor>,
+    pub channel_bias: Option<&'a Tensor>,
     /// Of the result's shape.
     pub residual: Option<&'a Tensor>,
     /// At the end.
     pub activation: Activation,
 }
 
-impl Default for Extras<'_> {
+impl Default for FusedOps<'_> {
     fn default() -> Self {
-        Self { shift: None, residual: None, activation: Activation::None }
+        Self { channel_bias: None, residual: None, activation: Activation::None }
     }
 }
 
-impl<'a> Extras<'a> {
+impl<'a> FusedOps<'a> {
     /// Only an activation.
     pub fn activation(activation: Activation) -> Self {
         Self { activation, ..Self::default() }
@@ -36,8 +36,8 @@ impl<'a> Extras<'a> {
 
     /// The same on a finished product, step by step.
     pub(crate) fn apply(&self, y: &Tensor) -> Result<Tensor> {
-        let y = match self.shift {
-            Some(shift) => shift::add(y, shift)?,
+        let y = match self.channel_bias {
+            Some(channel_bias) => channel_bias::add(y, channel_bias)?,
             None => y.clone(),
         };
         let y = match self.residual {
@@ -61,8 +61,10 @@ impl<'a> Extras<'a> {
             bail!("a residual {:?} does not suit a result {shape:?}", residual.shape());
         }
         let dims = shape.dims();
-        if let Some(shift) = self.shift.filter(|shift| shift.dims() != [dims[0], dims[dims.len() - 1]]) {
-            bail!("a shift {:?} does not suit a result {shape:?}", shift.shape());
+        if let Some(channel_bias) =
+            self.channel_bias.filter(|channel_bias| channel_bias.dims() != [dims[0], dims[dims.len() - 1]])
+        {
+            bail!("a channel bias {:?} does not suit a result {shape:?}", channel_bias.shape());
         }
         Ok(())
     }

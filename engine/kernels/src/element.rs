@@ -16,44 +16,46 @@ pub(crate) trait Element: WithDType + Sync + Send {
     /// `S::LANES` values.
     ///
     /// # Safety
-    /// As for [`Simd`].
-    unsafe fn load<S: Simd>(from: *const Self) -> S::Vector;
+    /// They can be read there.
+    unsafe fn load<S: Simd>(s: S, from: *const Self) -> S::Vector;
     /// `S::LANES` values.
     ///
     /// # Safety
-    /// As for [`Simd`].
-    unsafe fn store<S: Simd>(to: *mut Self, vector: S::Vector);
+    /// They can be written there.
+    unsafe fn store<S: Simd>(s: S, to: *mut Self, vector: S::Vector);
 
-    /// The first `count` values, then zeros.
+    /// The first `count` values, at most `S::LANES`, then zeros.
     ///
     /// # Safety
-    /// As for [`Simd`].
+    /// Those can be read there.
     #[inline(always)]
-    unsafe fn load_part<S: Simd>(from: *const Self, count: usize) -> S::Vector {
+    unsafe fn load_part<S: Simd>(s: S, from: *const Self, count: usize) -> S::Vector {
+        // SAFETY: the caller's promise; `part` is as long as the longest vector.
         unsafe {
             if count >= S::LANES {
-                return Self::load::<S>(from);
+                return Self::load(s, from);
             }
             let mut part = [0.0f32; 16];
             for (i, value) in part.iter_mut().enumerate().take(count) {
                 *value = (*from.add(i)).to_f32();
             }
-            S::load(part.as_ptr())
+            s.load(part.as_ptr())
         }
     }
 
-    /// The first `count` values.
+    /// The first `count` values, at most `S::LANES`.
     ///
     /// # Safety
-    /// As for [`Simd`].
+    /// Those can be written there.
     #[inline(always)]
-    unsafe fn store_part<S: Simd>(to: *mut Self, vector: S::Vector, count: usize) {
+    unsafe fn store_part<S: Simd>(s: S, to: *mut Self, vector: S::Vector, count: usize) {
+        // SAFETY: the caller's promise; `part` is as long as the longest vector.
         unsafe {
             if count >= S::LANES {
-                return Self::store::<S>(to, vector);
+                return Self::store(s, to, vector);
             }
             let mut part = [0.0f32; 16];
-            S::store(part.as_mut_ptr(), vector);
+            s.store(part.as_mut_ptr(), vector);
             for (i, value) in part.iter().enumerate().take(count) {
                 *to.add(i) = Self::from_f32(*value);
             }
@@ -62,7 +64,6 @@ pub(crate) trait Element: WithDType + Sync + Send {
 }
 
 #[allow(unsafe_code)]
-// SAFETY (of all below): the trait's contract.
 impl Element for f32 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -73,17 +74,18 @@ impl Element for f32 {
         value
     }
     #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const f32) -> S::Vector {
-        unsafe { S::load(from) }
+    unsafe fn load<S: Simd>(s: S, from: *const f32) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from) }
     }
     #[inline(always)]
-    unsafe fn store<S: Simd>(to: *mut f32, vector: S::Vector) {
-        unsafe { S::store(to, vector) }
+    unsafe fn store<S: Simd>(s: S, to: *mut f32, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to, vector) }
     }
 }
 
 #[allow(unsafe_code)]
-// SAFETY (of all below): the trait's contract.
 impl Element for bf16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -94,11 +96,13 @@ impl Element for bf16 {
         bf16::from_f32(value)
     }
     #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const bf16) -> S::Vector {
-        unsafe { S::load_bf16(from.cast()) }
+    unsafe fn load<S: Simd>(s: S, from: *const bf16) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bf16(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn store<S: Simd>(to: *mut bf16, vector: S::Vector) {
-        unsafe { S::store_bf16(to.cast(), vector) }
+    unsafe fn store<S: Simd>(s: S, to: *mut bf16, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store_bf16(to.cast(), vector) }
     }
 }

@@ -70,12 +70,12 @@ impl GroupNorm {
             // SAFETY: every task has a part of its own.
             let sums = unsafe { target.slice(task * 2 * channels, 2 * channels) };
             let image = &x[sample * self.pixels * channels..];
-            simd::dispatch(Sums {
-                x: &image[first * channels..][..count * channels],
-                origin: image,
-                channels,
-                to: sums,
-            });
+            let x = &image[first * channels..][..count * channels];
+            #[allow(unsafe_code)]
+            // SAFETY: `x` is whole pixels, `sums` as long as two.
+            unsafe {
+                simd::dispatch(Sums { x, origin: &image[..channels], channels, to: sums });
+            }
         });
         let per_group = channels / self.groups;
         let count = (self.pixels * per_group) as f64;
@@ -124,7 +124,12 @@ impl GroupNorm {
             let count = block.min(self.pixels - first) * channels;
             let own = sample * channels..(sample + 1) * channels;
             let (scale, shift) = (&scales[own.clone()], &shifts[own]);
-            simd::dispatch(Apply { x: &x[from..from + count], scale, shift, silu: self.silu, out: target.at(from) });
+            let (x, out) = (&x[from..from + count], target.at(from));
+            #[allow(unsafe_code)]
+            // SAFETY: whole pixels, and the results from `from` on belong to this task.
+            unsafe {
+                simd::dispatch(Apply { x, scale, shift, silu: self.silu, out });
+            }
         });
         #[allow(unsafe_code)]
         // SAFETY: the tasks wrote every value, once.
@@ -136,6 +141,9 @@ impl GroupNorm {
 }
 
 /// Adds up the differences of `x` (pixels, channels) from `origin` (channels), and their squares: (2, channels).
+///
+/// # Safety
+/// To run it, the slices must be as long as said.
 struct Sums<'a, E> {
     x: &'a [E],
     origin: &'a [E],
@@ -148,27 +156,32 @@ impl<E: Element> Task for Sums<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         for channel in (0..self.channels).step_by(S::LANES) {
             let left = self.channels - channel;
+            // SAFETY: `left` values are left of every pixel, by the caller's promise.
             unsafe {
-                let origin = E::load_part::<S>(self.origin.as_ptr().add(channel), left);
-                let (mut sum, mut squares) = (S::splat(0.0), S::splat(0.0));
+                let origin = E::load_part(s, self.origin.as_ptr().add(channel), left);
+                let (mut sum, mut squares) = (s.splat(0.0), s.splat(0.0));
                 let mut from = self.x.as_ptr().add(channel);
                 for _ in 0..self.x.len() / self.channels {
-                    let difference = S::sub(E::load_part::<S>(from, left), origin);
-                    sum = S::add(sum, difference);
-                    squares = S::mul_add(difference, difference, squares);
+                    let difference = s.sub(E::load_part(s, from, left), origin);
+                    sum = s.add(sum, difference);
+                    squares = s.mul_add(difference, difference, squares);
                     from = from.wrapping_add(self.channels);
                 }
-                f32::store_part::<S>(self.to.as_mut_ptr().add(channel), sum, left);
-                f32::store_part::<S>(self.to.as_mut_ptr().add(self.channels + channel), squares, left);
+                f32::store_part(s, self.to.as_mut_ptr().add(channel), sum, left);
+                f32::store_part(s, self.to.as_mut_ptr().add(self.channels + channel), squares, left);
             }
         }
     }
 }
 
-/// `out = x · scale + shift`, then SiLU where asked.
+/// `out = x · scale + shift` of whole pixels, then SiLU where asked.
+///
+/// # Safety
+/// To run it, `scale` and `shift` must be as long as a pixel, and as many results as `x` has values writable at `out`, by
+/// this task alone.
 struct Apply<'a, E> {
     x: &'a [E],
     scale: &'a [f32],
@@ -182,18 +195,19 @@ impl<E: Element> Task for Apply<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let channels = self.scale.len();
         for first in (0..self.x.len()).step_by(channels) {
             for channel in (0..channels).step_by(S::LANES) {
                 let left = channels - channel;
+                // SAFETY: `left` values are left of every pixel, by the caller's promise.
                 unsafe {
-                    let x = E::load_part::<S>(self.x.as_ptr().add(first + channel), left);
-                    let scale = f32::load_part::<S>(self.scale.as_ptr().add(channel), left);
-                    let shift = f32::load_part::<S>(self.shift.as_ptr().add(channel), left);
-                    let y = S::mul_add(x, scale, shift);
-                    let y = if self.silu { simd::silu_vector::<S>(y, 1.0) } else { y };
-                    E::store_part::<S>(self.out.add(first + channel), y, left);
+                    let x = E::load_part(s, self.x.as_ptr().add(first + channel), left);
+                    let scale = f32::load_part(s, self.scale.as_ptr().add(channel), left);
+                    let shift = f32::load_part(s, self.shift.as_ptr().add(channel), left);
+                    let y = s.mul_add(x, scale, shift);
+                    let y = if self.silu { simd::silu_vector(s, y, 1.0) } else { y };
+                    E::store_part(s, self.out.add(first + channel), y, left);
                 }
             }
         }

@@ -55,7 +55,12 @@ impl LayerNorm {
         parallel::for_each(x.len().div_ceil(part), |task| {
             let from = task * part;
             let x = &x[from..x.len().min(from + part)];
-            simd::dispatch(Forward { x, weight: &weight, bias: &bias, eps: self.eps, out: target.at(from) });
+            let out = target.at(from);
+            #[allow(unsafe_code)]
+            // SAFETY: weight and bias are as long as a row, and the results from `from` on belong to this task.
+            unsafe {
+                simd::dispatch(Forward { x, weight: &weight, bias: &bias, eps: self.eps, out });
+            }
         });
         #[allow(unsafe_code)]
         // SAFETY: the tasks wrote every value, once.
@@ -67,6 +72,10 @@ impl LayerNorm {
 }
 
 /// Whole rows.
+///
+/// # Safety
+/// To run it, `weight` and `bias` must be as long as a row, and as many results as `x` has values writable at `out`, by
+/// this task alone.
 struct Forward<'a, E> {
     x: &'a [E],
     weight: &'a [f32],
@@ -80,23 +89,24 @@ impl<E: Element> Task for Forward<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let size = self.weight.len();
         let count = size as f32;
         for (row, x) in self.x.chunks_exact(size).enumerate() {
+            // SAFETY: a row has `size` values, as have weight and bias; the results are the caller's promise.
             unsafe {
                 let x = x.as_ptr();
-                let mut total = S::splat(0.0);
+                let mut total = s.splat(0.0);
                 for at in (0..size).step_by(S::LANES) {
-                    total = S::add(total, E::load_part::<S>(x.add(at), size - at));
+                    total = s.add(total, E::load_part(s, x.add(at), size - at));
                 }
-                let mean = S::sum(total) / count;
-                let mut squares = S::splat(0.0);
+                let mean = s.sum(total) / count;
+                let mut squares = s.splat(0.0);
                 for at in (0..size / S::LANES * S::LANES).step_by(S::LANES) {
-                    let difference = S::sub(E::load::<S>(x.add(at)), S::splat(mean));
-                    squares = S::mul_add(difference, difference, squares);
+                    let difference = s.sub(E::load(s, x.add(at)), s.splat(mean));
+                    squares = s.mul_add(difference, difference, squares);
                 }
-                let mut squares = S::sum(squares);
+                let mut squares = s.sum(squares);
                 for at in size / S::LANES * S::LANES..size {
                     let difference = (*x.add(at)).to_f32() - mean;
                     squares += difference * difference;
@@ -104,10 +114,10 @@ impl<E: Element> Task for Forward<'_, E> {
                 let rstd = 1.0 / (squares / count + self.eps).sqrt();
                 for at in (0..size).step_by(S::LANES) {
                     let left = size - at;
-                    let normal = S::mul(S::sub(E::load_part::<S>(x.add(at), left), S::splat(mean)), S::splat(rstd));
-                    let weight = f32::load_part::<S>(self.weight.as_ptr().add(at), left);
-                    let bias = f32::load_part::<S>(self.bias.as_ptr().add(at), left);
-                    E::store_part::<S>(self.out.add(row * size + at), S::mul_add(normal, weight, bias), left);
+                    let normal = s.mul(s.sub(E::load_part(s, x.add(at), left), s.splat(mean)), s.splat(rstd));
+                    let weight = f32::load_part(s, self.weight.as_ptr().add(at), left);
+                    let bias = f32::load_part(s, self.bias.as_ptr().add(at), left);
+                    E::store_part(s, self.out.add(row * size + at), s.mul_add(normal, weight, bias), left);
                 }
             }
         }

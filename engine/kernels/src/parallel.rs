@@ -16,6 +16,15 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Like [`for_each`], and collects what the tasks give, in their order.
+pub(crate) fn collect<T: Send>(count: usize, task: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    if count <= 1 || threads() == 1 {
+        (0..count).map(task).collect()
+    } else {
+        (0..count).into_par_iter().map(task).collect()
+    }
+}
+
 /// Like [`for_each`], and adds up the f32 buffers of length `len` that the tasks write into, in the tasks' order: the sum
 /// does not depend on the number of threads.
 pub(crate) fn sum_over(count: usize, len: usize, task: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
@@ -42,7 +51,7 @@ pub(crate) struct Shared<'a> {
     borrow: std::marker::PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: only `slice` reaches the data, and its contract forbids overlap.
+// SAFETY: only unsafe functions reach the data, whose contracts forbid that two write, or one reads what another writes.
 #[allow(unsafe_code)]
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
@@ -55,12 +64,13 @@ impl<'a> Shared<'a> {
     }
 
     /// All of it, once every task has written.
-    pub(crate) fn read(self) -> &'a [f32] {
-        // SAFETY: no part that `slice` gave is alive any more.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::slice::from_raw_parts(self.start, self.len)
-        }
+    ///
+    /// # Safety
+    /// While the slice is alive, no part that [`Self::slice`] gave is, and nobody writes through [`Self::start`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn read(self) -> &'a [f32] {
+        // SAFETY: the borrow that this was made of; nobody writes, by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
     /// The part `from .. from + len`.

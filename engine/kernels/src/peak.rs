@@ -12,7 +12,7 @@ pub fn peak() -> f64 {
     let round = || {
         let begun = Instant::now();
         parallel::for_each(threads, |_| {
-            std::hint::black_box(simd::dispatch(Spin { rounds: ROUNDS, pairs: false }));
+            spin(ROUNDS, false);
         });
         let flop = 2.0 * (threads * ROUNDS * SUMS * simd::lanes()) as f64;
         flop / begun.elapsed().as_secs_f64() / 1e9
@@ -26,7 +26,7 @@ pub(crate) fn pairs_per_multiply_add() -> f64 {
     const ROUNDS: usize = 1 << 13;
     let seconds = |pairs: bool| {
         let begun = Instant::now();
-        std::hint::black_box(simd::dispatch(Spin { rounds: ROUNDS, pairs }));
+        spin(ROUNDS, pairs);
         begun.elapsed().as_secs_f64()
     };
     let (mut f32, mut pairs) = (f64::INFINITY, f64::INFINITY);
@@ -41,6 +41,12 @@ const ROUNDS: usize = 1 << 21;
 /// Independent sums: enough to hide the latency of one.
 const SUMS: usize = 12;
 
+fn spin(rounds: usize, pairs: bool) {
+    #[allow(unsafe_code)]
+    // SAFETY: the task asks for nothing.
+    std::hint::black_box(unsafe { simd::dispatch(Spin { rounds, pairs }) });
+}
+
 struct Spin {
     rounds: usize,
     pairs: bool,
@@ -51,28 +57,26 @@ impl Task for Spin {
     type Output = f32;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> f32 {
-        unsafe {
-            let (a, b) = (S::splat(std::hint::black_box(0.999)), S::splat(std::hint::black_box(0.001)));
-            let mut sums = [S::splat(0.0); SUMS];
-            if self.pairs {
-                for _ in 0..self.rounds {
-                    for sum in &mut sums {
-                        *sum = S::dot_bf16(a, b, *sum);
-                    }
-                }
-            } else {
-                for _ in 0..self.rounds {
-                    for sum in &mut sums {
-                        *sum = S::mul_add(a, b, *sum);
-                    }
+    unsafe fn run<S: Simd>(self, s: S) -> f32 {
+        let (a, b) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
+        let mut sums = [s.splat(0.0); SUMS];
+        if self.pairs {
+            for _ in 0..self.rounds {
+                for sum in &mut sums {
+                    *sum = s.dot_bf16(a, b, *sum);
                 }
             }
-            let mut total = sums[0];
-            for sum in &sums[1..] {
-                total = S::add(total, *sum);
+        } else {
+            for _ in 0..self.rounds {
+                for sum in &mut sums {
+                    *sum = s.mul_add(a, b, *sum);
+                }
             }
-            S::sum(total)
         }
+        let mut total = sums[0];
+        for sum in &sums[1..] {
+            total = s.add(total, *sum);
+        }
+        s.sum(total)
     }
 }

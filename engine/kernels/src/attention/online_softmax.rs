@@ -15,20 +15,7 @@ impl Attention {
     pub(super) fn forward<E: Element>(&self, q: &[E], k: &[E], v: &[E]) -> Vec<E> {
         let pairs = size_of::<E>() == 2 && WeightFormat::bf16() == WeightFormat::Bf16Pairs;
         let format = if pairs { WeightFormat::Bf16Pairs } else { WeightFormat::F32 };
-        let heads: Vec<Head> = {
-            let mut heads: Vec<Option<Head>> = Vec::new();
-            heads.resize_with(self.batch * self.heads, || None);
-            let target = Slots(heads.as_mut_ptr());
-            parallel::for_each(self.batch * self.heads, |index| {
-                let head = self.pack(format, index, k, v);
-                #[allow(unsafe_code)]
-                // SAFETY: every head belongs to one task.
-                unsafe {
-                    target.at(index).write(Some(head));
-                }
-            });
-            heads.into_iter().flatten().collect()
-        };
+        let heads: Vec<Head> = parallel::collect(self.batch * self.heads, |index| self.pack(format, index, k, v));
         let len = self.batch * self.queries * self.width();
         let mut out = Vec::new();
         let target = Target::new(&mut out, len);
@@ -110,7 +97,7 @@ impl Attention {
                 panels = later;
                 let keys = later.first().map_or(self.keys, |panel| panel.first) - start;
                 for panel in now {
-                    simd::dispatch(Block {
+                    let block = Block {
                         format,
                         rows: &query_rows,
                         stride: ROWS,
@@ -122,9 +109,15 @@ impl Attention {
                         sums: scores[panel.first - start..].as_mut_ptr(),
                         sums_row: KEYS,
                         add: false,
-                    });
+                    };
+                    #[allow(unsafe_code)]
+                    // SAFETY: queries are rows of `query_words` words, the panel is of these keys, and it ends within `KEYS`
+                    // columns of the scores (`fits`), which are `ROWS` rows of those.
+                    unsafe {
+                        simd::dispatch(block);
+                    }
                 }
-                simd::dispatch(Softmax {
+                let softmax = Softmax {
                     scores: &mut scores[..count * KEYS],
                     keys,
                     seen: |row| self.seen(first + row).saturating_sub(start).min(keys),
@@ -134,11 +127,16 @@ impl Attention {
                     totals: &mut totals,
                     sums: &mut *sums,
                     sums_row: out_row,
-                });
+                };
+                #[allow(unsafe_code)]
+                // SAFETY: the task asks for nothing.
+                unsafe {
+                    simd::dispatch(softmax);
+                }
                 for panel in &head.values.panels {
                     // Panels of keys, and so `start`, begin at whole vectors: at whole words.
                     let before = start / format.values_per_word();
-                    simd::dispatch(Block {
+                    let block = Block {
                         format,
                         rows: &score_rows,
                         stride: ROWS,
@@ -153,13 +151,24 @@ impl Attention {
                         sums: sums[panel.first..].as_mut_ptr(),
                         sums_row: out_row,
                         add: true,
-                    });
+                    };
+                    #[allow(unsafe_code)]
+                    // SAFETY: rows of scores are `KEYS` words, of which the first are weights of `keys` keys; the panel has
+                    // so many after `before`; its columns lie inside `out_row`.
+                    unsafe {
+                        simd::dispatch(block);
+                    }
                 }
             }
             for row in 0..count {
                 let to = out.at(self.token(index, first + row, self.queries));
                 let inverse = 1.0 / totals[row];
-                simd::dispatch(Scale { from: &sums[row * out_row..][..self.size], factor: inverse, to });
+                let from = &sums[row * out_row..][..self.size];
+                #[allow(unsafe_code)]
+                // SAFETY: this head's part of the query's token, which is this task's alone.
+                unsafe {
+                    simd::dispatch(Scale { from, factor: inverse, to });
+                }
             }
         });
     }
@@ -185,22 +194,6 @@ struct Head {
     keys: Packed,
     values: Packed,
 }
-
-#[derive(Clone, Copy)]
-struct Slots(*mut Option<Head>);
-
-impl Slots {
-    fn at(self, index: usize) -> *mut Option<Head> {
-        self.0.wrapping_add(index)
-    }
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every slot belongs to one task.
-unsafe impl Send for Slots {}
-#[allow(unsafe_code)]
-// SAFETY: as above.
-unsafe impl Sync for Slots {}
 
 /// The addresses of `count` rows, the last again and again after it.
 fn rows(values: &[f32], width: usize, count: usize) -> [*const u8; ROWS] {
@@ -232,37 +225,39 @@ impl<F: Fn(usize) -> usize> Task for Softmax<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         // To whole vectors, of whose last a part is of no key: it weighs nothing.
         let end = self.keys.next_multiple_of(S::LANES);
+        assert!(end <= KEYS, "a row of scores has {KEYS}");
         for (row, scores) in self.scores.chunks_exact_mut(KEYS).enumerate() {
             scores[(self.seen)(row)..end].fill(f32::NEG_INFINITY);
             let scores = scores.as_mut_ptr();
+            // SAFETY: `end` values, whole vectors, lie inside the row (`run` made sure), and bf16 take half of their place.
             unsafe {
-                let mut most = S::splat(f32::NEG_INFINITY);
+                let mut most = s.splat(f32::NEG_INFINITY);
                 for at in (0..end).step_by(S::LANES) {
-                    most = S::max(most, S::load(scores.add(at)));
+                    most = s.max(most, s.load(scores.add(at)));
                 }
                 let before = self.largest[row];
-                let most = (S::maximum(most) * self.scale).max(before);
+                let most = (s.maximum(most) * self.scale).max(before);
                 // A query that sees nothing here keeps what it had.
                 if most == f32::NEG_INFINITY {
                     std::slice::from_raw_parts_mut(scores, end).fill(0.0);
                     continue;
                 }
-                let (scale, largest) = (S::splat(self.scale), S::splat(-most));
-                let mut total = S::splat(0.0);
+                let (scale, largest) = (s.splat(self.scale), s.splat(-most));
+                let mut total = s.splat(0.0);
                 for at in (0..end).step_by(S::LANES) {
-                    let weight = simd::exp2_vector::<S>(S::mul_add(S::load(scores.add(at)), scale, largest));
-                    total = S::add(total, weight);
+                    let weight = simd::exp2_vector(s, s.mul_add(s.load(scores.add(at)), scale, largest));
+                    total = s.add(total, weight);
                     if self.pairs {
-                        S::store_bf16(scores.cast::<u16>().add(at), weight);
+                        s.store_bf16(scores.cast::<u16>().add(at), weight);
                     } else {
-                        S::store(scores.add(at), weight);
+                        s.store(scores.add(at), weight);
                     }
                 }
                 let fading = (before - most).exp2();
-                self.totals[row] = self.totals[row] * fading + S::sum(total);
+                self.totals[row] = self.totals[row] * fading + s.sum(total);
                 self.largest[row] = most;
                 if fading < 1.0 {
                     for value in &mut self.sums[row * self.sums_row..][..self.sums_row] {
@@ -275,6 +270,9 @@ impl<F: Fn(usize) -> usize> Task for Softmax<'_, F> {
 }
 
 /// `to = from · factor`
+///
+/// # Safety
+/// To run it, as many values as `from` has must be writable at `to`, by this task alone.
 struct Scale<'a, E> {
     from: &'a [f32],
     factor: f32,
@@ -286,12 +284,13 @@ impl<E: Element> Task for Scale<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         for at in (0..self.from.len()).step_by(S::LANES) {
             let left = self.from.len() - at;
+            // SAFETY: `left` values are left, of both, by the caller's promise.
             unsafe {
-                let value = f32::load_part::<S>(self.from.as_ptr().add(at), left);
-                E::store_part::<S>(self.to.add(at), S::mul(value, S::splat(self.factor)), left);
+                let value = f32::load_part(s, self.from.as_ptr().add(at), left);
+                E::store_part(s, self.to.add(at), s.mul(value, s.splat(self.factor)), left);
             }
         }
     }

@@ -86,12 +86,20 @@ fn is_large(layout: Layout) -> bool {
 // a time, is as long as `rounded` makes it, and starts at a page.
 unsafe impl GlobalAlloc for CachingAllocator {
     unsafe fn alloc(&self, wanted: Layout) -> *mut u8 {
-        self.take(wanted).map_or_else(|| unsafe { System.alloc(wanted) }, |(block, _)| block)
+        match self.take(wanted) {
+            Some((block, _)) => block,
+            // SAFETY: the caller's promise, as it was given.
+            None => unsafe { System.alloc(wanted) },
+        }
     }
 
     unsafe fn alloc_zeroed(&self, wanted: Layout) -> *mut u8 {
-        let Some((block, zeros)) = self.take(wanted) else { return unsafe { System.alloc_zeroed(wanted) } };
+        let Some((block, zeros)) = self.take(wanted) else {
+            // SAFETY: the caller's promise, as it was given.
+            return unsafe { System.alloc_zeroed(wanted) };
+        };
         if !zeros {
+            // SAFETY: the block is `wanted.size()` bytes, and nobody's yet.
             unsafe { block.write_bytes(0, wanted.size()) };
         }
         block
@@ -99,6 +107,7 @@ unsafe impl GlobalAlloc for CachingAllocator {
 
     unsafe fn dealloc(&self, block: *mut u8, wanted: Layout) {
         if !self.give(block, wanted) {
+            // SAFETY: what was not taken from the reserved stretch is the system's, with the layout that it was given for.
             unsafe { System.dealloc(block, wanted) }
         }
     }

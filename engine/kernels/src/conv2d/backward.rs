@@ -93,7 +93,11 @@ pub(super) fn weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
                 // SAFETY: every row belongs to one task.
                 let sums = unsafe { target.slice((start + channels.start) * width, channels.len() * width) };
                 let (x, dy) = (&found[tap * PIXELS..][..count], &dy[first * width..]);
-                simd::dispatch(Outer { x, dy, channels, width, sums });
+                #[allow(unsafe_code)]
+                // SAFETY: every pixel is `channels` values of `x`, or of `zeros`.
+                unsafe {
+                    simd::dispatch(Outer { x, dy, channels, width, sums });
+                }
             }
         }
     });

@@ -1,9 +1,11 @@
 //! Convolution as one product whose rows are pixels: for every place of the kernel another pixel. Nothing is laid out
 //! anew; what lies in the padding is a row of zeros.
 
+use std::ops::Range;
+
 use super::geometry::Geometry;
 use crate::element::Element;
-use crate::packed_gemm::{Contiguous, Epilogue, Packed, ReadRow, Rows, WeightFormat, multiply};
+use crate::packed_gemm::{Contiguous, Epilogue, Packed, ReadRow, Rows, WeightFormat, addresses, multiply};
 
 /// Packs weights (O, C, kh, kw).
 pub(crate) fn pack(
@@ -47,15 +49,21 @@ impl<'a, E: Element> Pixels<'a, E> {
     }
 }
 
-impl<E: Element> Rows for Pixels<'_, E> {
+#[allow(unsafe_code)]
+// SAFETY: a pixel is `channels` values of the image, which `find` cuts out of it, or of `zeros`, which has one more.
+unsafe impl<E: Element> Rows for Pixels<'_, E> {
     fn find(&self, first: usize, count: usize, stride: usize, found: &mut [*const u8]) {
         let channels = self.g.channels;
         self.g.walk(first, count, |row, tap, pixel| {
             let row_at = match pixel {
-                Some(pixel) => self.x[pixel * channels..].as_ptr(),
+                Some(pixel) => self.x[pixel * channels..][..channels].as_ptr(),
                 None => self.zeros.as_ptr(),
             };
             found[tap * stride + row] = row_at.cast();
         });
+    }
+
+    fn memory(&self) -> [Range<*const u8>; 2] {
+        [addresses(self.x), addresses(&self.zeros)]
     }
 }

@@ -81,10 +81,20 @@ pub(crate) fn forward<E: Element>(g: &Geometry, weights: &Weights, x: &[E], epil
         let count = SHARE.min(g.pixels() - first);
         let mut found = vec![std::ptr::null(); g.taps() * count];
         pixels.find(first, count, count, &mut found);
-        simd::dispatch(Dots { weights, found: &found, first, count, epilogue });
+        #[allow(unsafe_code)]
+        // SAFETY: `find` gave pixels of `g.channels` values, which are whole vectors as the weights are laid out (`fits`);
+        // these results belong to this task.
+        unsafe {
+            simd::dispatch(Dots { weights, found: &found, first, count, epilogue });
+        }
     });
 }
 
+/// Sums and results of `count` pixels from `first` on.
+///
+/// # Safety
+/// To run it, every address in `found` must have as many values as the weights have vectors for, and the results must be
+/// this task's alone.
 struct Dots<'a, E> {
     weights: &'a Weights,
     /// (taps, count)
@@ -99,13 +109,14 @@ impl<E: Element> Task for Dots<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
+        // SAFETY: the caller's promise.
         unsafe {
             match self.weights.outputs {
-                1 => self.sums::<S, 1>(),
-                2 => self.sums::<S, 2>(),
-                3 => self.sums::<S, 3>(),
-                _ => self.sums::<S, MOST>(),
+                1 => self.sums::<S, 1>(s),
+                2 => self.sums::<S, 2>(s),
+                3 => self.sums::<S, 3>(s),
+                _ => self.sums::<S, MOST>(s),
             }
         }
     }
@@ -113,32 +124,36 @@ impl<E: Element> Task for Dots<'_, E> {
 
 #[allow(unsafe_code)]
 impl<E: Element> Dots<'_, E> {
+    /// # Safety
+    /// As for the task.
     // Words are read wherever they lie.
     #[allow(clippy::cast_ptr_alignment)]
     #[inline(always)]
-    unsafe fn sums<S: Simd, const OUTPUTS: usize>(&self) {
+    unsafe fn sums<S: Simd, const OUTPUTS: usize>(&self, s: S) {
         let Weights { pairs, vectors, .. } = *self.weights;
         for first in (0..self.count).step_by(PIXELS) {
+            // SAFETY: the weights are (taps, vectors, O, lanes), and read in that order; pixels and results are the caller's
+            // promise.
             unsafe {
-                let mut sums = [[S::splat(0.0); OUTPUTS]; PIXELS];
+                let mut sums = [[s.splat(0.0); OUTPUTS]; PIXELS];
                 let mut weights = self.weights.words.as_ptr().cast::<f32>();
                 for found in self.found.chunks_exact(self.count) {
                     for vector in 0..vectors {
-                        let mut w = [S::splat(0.0); OUTPUTS];
+                        let mut w = [s.splat(0.0); OUTPUTS];
                         for w in &mut w {
-                            *w = S::load(weights);
+                            *w = s.load(weights);
                             weights = weights.add(S::LANES);
                         }
                         for (at, sums) in sums.iter_mut().enumerate() {
                             // After the last pixel, that one again.
                             let pixel = found[(first + at).min(self.count - 1)];
                             let x = if pairs {
-                                S::load(pixel.cast::<f32>().add(vector * S::LANES))
+                                s.load(pixel.cast::<f32>().add(vector * S::LANES))
                             } else {
-                                E::load::<S>(pixel.cast::<E>().add(vector * S::LANES))
+                                E::load(s, pixel.cast::<E>().add(vector * S::LANES))
                             };
                             for (sum, w) in sums.iter_mut().zip(&w) {
-                                *sum = if pairs { S::dot_bf16(x, *w, *sum) } else { S::mul_add(x, *w, *sum) };
+                                *sum = if pairs { s.dot_bf16(x, *w, *sum) } else { s.mul_add(x, *w, *sum) };
                             }
                         }
                     }
@@ -146,10 +161,10 @@ impl<E: Element> Dots<'_, E> {
                 for (at, sums) in sums.iter().enumerate().take(self.count - first) {
                     let mut results = [0.0f32; 16];
                     for (result, sum) in results.iter_mut().zip(sums) {
-                        *result = S::sum(*sum);
+                        *result = s.sum(*sum);
                     }
-                    let results = S::load(results.as_ptr());
-                    self.epilogue.vector::<S>(results, results, self.first + first + at, 0);
+                    let results = s.load(results.as_ptr());
+                    self.epilogue.vector(s, results, results, self.first + first + at, 0);
                 }
             }
         }

@@ -142,9 +142,15 @@ pub(crate) fn forward<E: Element>(tile: Tile, g: &Geometry, weights: &Packed, x:
             let pieces = (2 * threads).max(2 * part.len()).min(count);
             parallel::for_each(pieces, |piece| {
                 let (from, to) = (first + piece * count / pieces, first + (piece + 1) * count / pieces);
-                simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target });
+                #[allow(unsafe_code)]
+                // SAFETY: the target was made for `rows`, and every piece belongs to one task.
+                unsafe {
+                    simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target });
+                }
             });
-            let transformed = target.read();
+            #[allow(unsafe_code)]
+            // SAFETY: the tasks that wrote have ended.
+            let transformed = unsafe { target.read() };
             parallel::for_each(part.len() * panels, |task| {
                 let (block, panel) = (part.start + task / panels, &weights.panels[task % panels]);
                 multiply(&grid, weights, panel, (transformed, rows), share(block)..share(block + 1), epilogue);
@@ -200,17 +206,30 @@ pub(crate) fn weight_gradient(tile: Tile, g: &Geometry, x: &[f32], dy: &[f32]) -
                 let parts = parallel::threads();
                 parallel::for_each(parts, |part| {
                     let (from, to) = (first + part * count / parts, first + (part + 1) * count / parts);
-                    simd::dispatch(Input { grid: &grid, x, zeros: &zeros, rows, from, to, target: image });
-                    simd::dispatch(Gradient { grid: &grid, dy, first, count, from, to, width, target: gradient });
+                    let of_image = Input { grid: &grid, x, zeros: &zeros, rows, from, to, target: image };
+                    let of_gradient = Gradient { grid: &grid, dy, first, count, from, to, width, target: gradient };
+                    #[allow(unsafe_code)]
+                    // SAFETY: both targets were made for `TILES` tiles, and every part belongs to one task.
+                    unsafe {
+                        simd::dispatch(of_image);
+                        simd::dispatch(of_gradient);
+                    }
                 });
+                #[allow(unsafe_code)]
+                // SAFETY: the tasks that wrote have ended; the next ones begin after those that read.
+                let (image, gradient) = unsafe { (image.read(), gradient.read()) };
                 parallel::for_each(values, |value| {
-                    let image = &image.read()[value * rows.bytes_per_value() / size_of::<f32>()..][..count * channels];
+                    let image = &image[value * rows.bytes_per_value() / size_of::<f32>()..][..count * channels];
                     let rows: Vec<*const f32> = image.chunks_exact(channels).map(<[f32]>::as_ptr).collect();
                     #[allow(unsafe_code)]
                     // SAFETY: every value has sums of its own.
                     let sums = unsafe { target.slice(value * channels * width, channels * width) };
-                    let dy = &gradient.read()[value * count * width..][..count * width];
-                    simd::dispatch(Outer { x: &rows, dy, channels: 0..channels, width, sums });
+                    let dy = &gradient[value * count * width..][..count * width];
+                    #[allow(unsafe_code)]
+                    // SAFETY: every row has `channels` values.
+                    unsafe {
+                        simd::dispatch(Outer { x: &rows, dy, channels: 0..channels, width, sums });
+                    }
                 });
             }
         });
@@ -271,6 +290,9 @@ impl Grid<'_> {
 }
 
 /// Transforms the tiles `from..to` of `x` into `target`, which `rows` describes.
+///
+/// # Safety
+/// To run it, `target` must be as long as `rows` says, and the tiles `from..to` this task's alone.
 struct Input<'a, E> {
     grid: &'a Grid<'a>,
     x: &'a [E],
@@ -287,13 +309,14 @@ impl<E: Element> Task for Input<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
+        // SAFETY: the caller's promise.
         unsafe {
             match (self.grid.tile, self.rows.pairs) {
-                (Tile::Two, false) => self.transform::<S, f32, 4>(),
-                (Tile::Four, false) => self.transform::<S, f32, 6>(),
-                (Tile::Two, true) => self.transform::<S, bf16, 4>(),
-                (Tile::Four, true) => self.transform::<S, bf16, 6>(),
+                (Tile::Two, false) => self.transform::<S, f32, 4>(s),
+                (Tile::Four, false) => self.transform::<S, f32, 6>(s),
+                (Tile::Two, true) => self.transform::<S, bf16, 4>(s),
+                (Tile::Four, true) => self.transform::<S, bf16, 6>(s),
             }
         }
     }
@@ -301,8 +324,10 @@ impl<E: Element> Task for Input<'_, E> {
 
 #[allow(unsafe_code)]
 impl<E: Element> Input<'_, E> {
+    /// # Safety
+    /// As for the task.
     #[inline(always)]
-    unsafe fn transform<S: Simd, T: Element, const SIDE: usize>(&self) {
+    unsafe fn transform<S: Simd, T: Element, const SIDE: usize>(&self, s: S) {
         let g = self.grid.g;
         let channels = g.channels;
         let stride = self.rows.bytes_per_value() / size_of::<T>();
@@ -319,11 +344,13 @@ impl<E: Element> Input<'_, E> {
             let tile = self.target.start().cast::<T>().wrapping_add((tile - self.rows.first) * channels);
             for channel in (0..channels).step_by(S::LANES) {
                 let part = channels - channel;
+                // SAFETY: every pixel is `channels` values of `x` or of `zeros`, of which `part` are left, and the place in
+                // the target is this tile's, by the caller's promise.
                 unsafe {
-                    let mut d = [[S::splat(0.0); SIDE]; SIDE];
+                    let mut d = [[s.splat(0.0); SIDE]; SIDE];
                     for y in 0..SIDE {
                         for x in 0..SIDE {
-                            d[y][x] = E::load_part::<S>(pixels[y][x].add(channel), part);
+                            d[y][x] = E::load_part(s, pixels[y][x].add(channel), part);
                         }
                     }
                     // What the next tile will read beside what it shares with this one.
@@ -334,19 +361,19 @@ impl<E: Element> Input<'_, E> {
                     }
                     // Columns, then rows. Plain loops: vectors must not pass through closures, which lack the features.
                     for x in 0..SIDE {
-                        let mut column = [S::splat(0.0); SIDE];
+                        let mut column = [s.splat(0.0); SIDE];
                         for y in 0..SIDE {
                             column[y] = d[y][x];
                         }
-                        let column = to_points::<S, SIDE>(column);
+                        let column = to_points::<S, SIDE>(s, column);
                         for y in 0..SIDE {
                             d[y][x] = column[y];
                         }
                     }
                     for y in 0..SIDE {
-                        let row = to_points::<S, SIDE>(d[y]);
+                        let row = to_points::<S, SIDE>(s, d[y]);
                         for x in 0..SIDE {
-                            T::store_part::<S>(tile.add((y * SIDE + x) * stride + channel), row[x], part);
+                            T::store_part(s, tile.add((y * SIDE + x) * stride + channel), row[x], part);
                         }
                     }
                 }
@@ -356,6 +383,9 @@ impl<E: Element> Input<'_, E> {
 }
 
 /// Transforms the results' gradients of the tiles `from..to` into (values, count, width), which starts with tile `first`.
+///
+/// # Safety
+/// To run it, `dy` must be of the grid's results, `target` as long as said above, and the tiles this task's alone.
 struct Gradient<'a> {
     grid: &'a Grid<'a>,
     dy: &'a [f32],
@@ -372,11 +402,12 @@ impl Task for Gradient<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
+        // SAFETY: the caller's promise.
         unsafe {
             match self.grid.tile {
-                Tile::Two => self.transform::<S, 4, 2>(),
-                Tile::Four => self.transform::<S, 6, 4>(),
+                Tile::Two => self.transform::<S, 4, 2>(s),
+                Tile::Four => self.transform::<S, 6, 4>(s),
             }
         }
     }
@@ -384,33 +415,37 @@ impl Task for Gradient<'_> {
 
 #[allow(unsafe_code)]
 impl Gradient<'_> {
+    /// # Safety
+    /// As for the task.
     #[inline(always)]
-    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self) {
+    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self, s: S) {
         let g = self.grid.g;
         let channels = g.out_channels;
         for tile in self.from..self.to {
             let (sample, top, left) = self.grid.place(tile);
             for channel in (0..channels).step_by(S::LANES) {
                 let part = channels - channel;
+                // SAFETY: the pixel lies inside the results, of whose channels `part` are left; the place in the target is
+                // this tile's, by the caller's promise.
                 unsafe {
-                    let mut half = [[S::splat(0.0); OUT]; SIDE];
+                    let mut half = [[s.splat(0.0); OUT]; SIDE];
                     for x in 0..OUT.min(g.out_width - left) {
-                        let mut column = [S::splat(0.0); OUT];
+                        let mut column = [s.splat(0.0); OUT];
                         for y in 0..OUT.min(g.out_height - top) {
                             let pixel = (sample * g.out_height + top + y) * g.out_width + left + x;
-                            column[y] = f32::load_part::<S>(self.dy.as_ptr().add(pixel * channels + channel), part);
+                            column[y] = f32::load_part(s, self.dy.as_ptr().add(pixel * channels + channel), part);
                         }
-                        let column = spread_to_points::<S, OUT, SIDE>(column);
+                        let column = spread_to_points::<S, OUT, SIDE>(s, column);
                         for y in 0..SIDE {
                             half[y][x] = column[y];
                         }
                     }
                     for y in 0..SIDE {
-                        let row = spread_to_points::<S, OUT, SIDE>(half[y]);
+                        let row = spread_to_points::<S, OUT, SIDE>(s, half[y]);
                         for x in 0..SIDE {
                             let at = ((y * SIDE + x) * self.count + tile - self.first) * self.width + channel;
                             let to = self.target.slice(at, part.min(S::LANES));
-                            f32::store_part::<S>(to.as_mut_ptr(), row[x], part);
+                            f32::store_part(s, to.as_mut_ptr(), row[x], part);
                         }
                     }
                 }
@@ -435,7 +470,7 @@ fn multiply<E: Element>(
             let start = transformed[value * layout.bytes_per_value() / size_of::<f32>()..].as_ptr().cast::<u8>();
             let row = |tile: usize| start.wrapping_add((tile - layout.first) * channels * layout.bytes());
             let rows: [*const u8; ROWS] = std::array::from_fn(|at| row((tiles.start + at).min(tiles.end - 1)));
-            simd::dispatch(Block {
+            let block = Block {
                 format: weights.format,
                 rows: &rows,
                 stride: ROWS,
@@ -444,16 +479,30 @@ fn multiply<E: Element>(
                 taps: 1,
                 words: weights.words(),
                 vectors: panel.vectors,
-                sums: sums[value * ROWS * sums_row..].as_mut_ptr(),
+                sums: sums[value * ROWS * sums_row..][..ROWS * sums_row].as_mut_ptr(),
                 sums_row,
                 add: false,
-            });
+            };
+            #[allow(unsafe_code)]
+            // SAFETY: a transformed tile has the words of a row for every value, the panel is of these weights, and the
+            // sums have room for `ROWS` rows of its width.
+            unsafe {
+                simd::dispatch(block);
+            }
         }
-        simd::dispatch(Output { grid, panel, sums, sums_row, tiles, epilogue });
+        #[allow(unsafe_code)]
+        // SAFETY: this block of tiles and this panel belong to this task.
+        unsafe {
+            simd::dispatch(Output { grid, panel, sums, sums_row, tiles, epilogue });
+        }
     });
 }
 
 /// Transforms the sums of a block of tiles back and hands them on.
+///
+/// # Safety
+/// To run it, the results of these tiles and this panel's columns must be this task's alone, and the epilogue must be of the
+/// grid's results.
 struct Output<'a, E> {
     grid: &'a Grid<'a>,
     panel: &'a Panel,
@@ -469,11 +518,12 @@ impl<E: Element> Task for Output<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
+        // SAFETY: the caller's promise.
         unsafe {
             match self.grid.tile {
-                Tile::Two => self.transform::<S, 4, 2>(),
-                Tile::Four => self.transform::<S, 6, 4>(),
+                Tile::Two => self.transform::<S, 4, 2>(s),
+                Tile::Four => self.transform::<S, 6, 4>(s),
             }
         }
     }
@@ -481,30 +531,34 @@ impl<E: Element> Task for Output<'_, E> {
 
 #[allow(unsafe_code)]
 impl<E: Element> Output<'_, E> {
+    /// # Safety
+    /// As for the task.
     #[inline(always)]
-    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self) {
+    unsafe fn transform<S: Simd, const SIDE: usize, const OUT: usize>(&self, s: S) {
         let g = self.grid.g;
         for (row, tile) in self.tiles.clone().enumerate() {
             let (sample, top, left) = self.grid.place(tile);
             for column in (0..self.panel.columns).step_by(S::LANES) {
+                // SAFETY: sums have whole vectors for every column of the panel; row and column lie inside the results, and
+                // are this task's by the caller's promise.
                 unsafe {
-                    let mut half = [[S::splat(0.0); SIDE]; OUT];
+                    let mut half = [[s.splat(0.0); SIDE]; OUT];
                     for x in 0..SIDE {
-                        let mut values = [S::splat(0.0); SIDE];
+                        let mut values = [s.splat(0.0); SIDE];
                         for y in 0..SIDE {
                             let at = ((y * SIDE + x) * ROWS + row) * self.sums_row + column;
-                            values[y] = S::load(self.sums.as_ptr().add(at));
+                            values[y] = s.load(self.sums.as_ptr().add(at));
                         }
-                        let values = from_points::<S, SIDE, OUT>(values);
+                        let values = from_points::<S, SIDE, OUT>(s, values);
                         for y in 0..OUT {
                             half[y][x] = values[y];
                         }
                     }
                     for y in 0..OUT.min(g.out_height - top) {
-                        let values = from_points::<S, SIDE, OUT>(half[y]);
+                        let values = from_points::<S, SIDE, OUT>(s, half[y]);
                         let line = (sample * g.out_height + top + y) * g.out_width + left;
                         for x in 0..OUT.min(g.out_width - left) {
-                            self.epilogue.vector::<S>(values[x], values[x], line + x, self.panel.first + column);
+                            self.epilogue.vector(s, values[x], values[x], line + x, self.panel.first + column);
                         }
                     }
                 }
@@ -514,77 +568,67 @@ impl<E: Element> Output<'_, E> {
 }
 
 /// The transform of an image's tile in one direction.
-#[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn to_points<S: Simd, const SIDE: usize>(d: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
-    unsafe {
-        let mut t = d;
-        if SIDE == MOST {
-            t[0] = scaled::<S>(1.265_625, d[0], scaled::<S>(-2.8125, d[2], d[4]));
-            let (even, odd) = (scaled::<S>(-2.25, d[2], d[4]), scaled::<S>(-2.25, d[1], d[3]));
-            (t[1], t[2]) = (scaled::<S>(0.75, odd, even), scaled::<S>(-0.75, odd, even));
-            let (even, odd) = (scaled::<S>(-0.5625, d[2], d[4]), scaled::<S>(-0.5625, d[1], d[3]));
-            (t[3], t[4]) = (scaled::<S>(1.5, odd, even), scaled::<S>(-1.5, odd, even));
-            t[5] = scaled::<S>(1.265_625, d[1], scaled::<S>(-2.8125, d[3], d[5]));
-        } else {
-            t[0] = S::sub(d[0], d[2]);
-            t[1] = S::add(d[1], d[2]);
-            t[2] = S::sub(d[2], d[1]);
-            t[3] = S::sub(d[3], d[1]);
-        }
-        t
+fn to_points<S: Simd, const SIDE: usize>(s: S, d: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
+    let mut t = d;
+    if SIDE == MOST {
+        t[0] = scaled(s, 1.265_625, d[0], scaled(s, -2.8125, d[2], d[4]));
+        let (even, odd) = (scaled(s, -2.25, d[2], d[4]), scaled(s, -2.25, d[1], d[3]));
+        (t[1], t[2]) = (scaled(s, 0.75, odd, even), scaled(s, -0.75, odd, even));
+        let (even, odd) = (scaled(s, -0.5625, d[2], d[4]), scaled(s, -0.5625, d[1], d[3]));
+        (t[3], t[4]) = (scaled(s, 1.5, odd, even), scaled(s, -1.5, odd, even));
+        t[5] = scaled(s, 1.265_625, d[1], scaled(s, -2.8125, d[3], d[5]));
+    } else {
+        t[0] = s.sub(d[0], d[2]);
+        t[1] = s.add(d[1], d[2]);
+        t[2] = s.sub(d[2], d[1]);
+        t[3] = s.sub(d[3], d[1]);
     }
+    t
 }
 
 /// The transform back in one direction.
-#[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn from_points<S: Simd, const SIDE: usize, const OUT: usize>(m: [S::Vector; SIDE]) -> [S::Vector; OUT] {
-    unsafe {
-        let mut y = [m[0]; OUT];
-        if SIDE == MOST {
-            let (inner, inner_odd) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-            let (outer, outer_odd) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-            // Σ pᵏ over the points ±3/4 (inner) and ±3/2 (outer).
-            let zero = S::splat(0.0);
-            y[0] = S::add(m[0], S::add(inner, outer));
-            y[1] = scaled::<S>(0.75, inner_odd, scaled::<S>(1.5, outer_odd, zero));
-            y[2] = scaled::<S>(0.5625, inner, scaled::<S>(2.25, outer, zero));
-            y[3] = scaled::<S>(0.421_875, inner_odd, scaled::<S>(3.375, outer_odd, m[5]));
-        } else {
-            y[0] = S::add(m[0], S::add(m[1], m[2]));
-            y[1] = S::add(S::sub(m[1], m[2]), m[3]);
-        }
-        y
+fn from_points<S: Simd, const SIDE: usize, const OUT: usize>(s: S, m: [S::Vector; SIDE]) -> [S::Vector; OUT] {
+    let mut y = [m[0]; OUT];
+    if SIDE == MOST {
+        let (inner, inner_odd) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (outer, outer_odd) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        // Σ pᵏ over the points ±3/4 (inner) and ±3/2 (outer).
+        let zero = s.splat(0.0);
+        y[0] = s.add(m[0], s.add(inner, outer));
+        y[1] = scaled(s, 0.75, inner_odd, scaled(s, 1.5, outer_odd, zero));
+        y[2] = scaled(s, 0.5625, inner, scaled(s, 2.25, outer, zero));
+        y[3] = scaled(s, 0.421_875, inner_odd, scaled(s, 3.375, outer_odd, m[5]));
+    } else {
+        y[0] = s.add(m[0], s.add(m[1], m[2]));
+        y[1] = s.add(s.sub(m[1], m[2]), m[3]);
     }
+    y
 }
 
 /// [`from_points`] the other way round: what each point's sum counts for in the results.
-#[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn spread_to_points<S: Simd, const OUT: usize, const SIDE: usize>(y: [S::Vector; OUT]) -> [S::Vector; SIDE] {
-    unsafe {
-        let mut m = [y[0]; SIDE];
-        if SIDE == MOST {
-            let even = scaled::<S>(0.5625, y[2], y[0]);
-            let odd = scaled::<S>(0.421_875, y[3], S::mul(S::splat(0.75), y[1]));
-            (m[1], m[2]) = (S::add(even, odd), S::sub(even, odd));
-            let even = scaled::<S>(2.25, y[2], y[0]);
-            let odd = scaled::<S>(3.375, y[3], S::mul(S::splat(1.5), y[1]));
-            (m[3], m[4]) = (S::add(even, odd), S::sub(even, odd));
-            m[5] = y[3];
-        } else {
-            m[1] = S::add(y[0], y[1]);
-            m[2] = S::sub(y[0], y[1]);
-            m[3] = y[1];
-        }
-        m
+fn spread_to_points<S: Simd, const OUT: usize, const SIDE: usize>(s: S, y: [S::Vector; OUT]) -> [S::Vector; SIDE] {
+    let mut m = [y[0]; SIDE];
+    if SIDE == MOST {
+        let even = scaled(s, 0.5625, y[2], y[0]);
+        let odd = scaled(s, 0.421_875, y[3], s.mul(s.splat(0.75), y[1]));
+        (m[1], m[2]) = (s.add(even, odd), s.sub(even, odd));
+        let even = scaled(s, 2.25, y[2], y[0]);
+        let odd = scaled(s, 3.375, y[3], s.mul(s.splat(1.5), y[1]));
+        (m[3], m[4]) = (s.add(even, odd), s.sub(even, odd));
+        m[5] = y[3];
+    } else {
+        m[1] = s.add(y[0], y[1]);
+        m[2] = s.sub(y[0], y[1]);
+        m[3] = y[1];
     }
+    m
 }
 
 /// `factor · a + b`
-#[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn scaled<S: Simd>(factor: f32, a: S::Vector, b: S::Vector) -> S::Vector {
-    unsafe { S::mul_add(S::splat(factor), a, b) }
+fn scaled<S: Simd>(s: S, factor: f32, a: S::Vector, b: S::Vector) -> S::Vector {
+    s.mul_add(s.splat(factor), a, b)
 }

@@ -67,38 +67,41 @@ impl<E: Element> Epilogue<'_, E> {
     /// Sums of one row from `column` on, as many as a vector holds or as there are columns.
     ///
     /// # Safety
-    /// As for [`Simd`]; row and column lie inside the target.
+    /// Row and column lie inside the results, whose sizes are those of everything that is added, and no other task writes
+    /// them.
     #[inline(always)]
-    pub(crate) unsafe fn vector<S: Simd>(&self, sums: S::Vector, gates: S::Vector, row: usize, column: usize) {
+    pub(crate) unsafe fn vector<S: Simd>(&self, s: S, sums: S::Vector, gates: S::Vector, row: usize, column: usize) {
+        debug_assert!(column < self.columns, "column {column} of {}", self.columns);
+        // SAFETY: biases, residuals and results have `count` columns left; the place is the caller's promise.
         unsafe {
             let count = self.columns - column;
             let mut x = sums;
             if let Some(bias) = self.bias {
-                x = S::add(x, f32::load_part::<S>(bias.as_ptr().add(column), count));
+                x = s.add(x, f32::load_part(s, bias.as_ptr().add(column), count));
             }
             if let Some(channel_bias) = self.channel_bias {
                 let at = row / self.rows_per_sample * self.columns + column;
-                x = S::add(x, E::load_part::<S>(channel_bias.as_ptr().add(at), count));
+                x = s.add(x, E::load_part(s, channel_bias.as_ptr().add(at), count));
             }
             let at = row * self.columns + column;
             if let Some(residual) = self.residual {
-                x = S::add(x, E::load_part::<S>(residual.as_ptr().add(at), count));
+                x = s.add(x, E::load_part(s, residual.as_ptr().add(at), count));
             }
             let y = match self.activation {
                 Activation::None => x,
-                Activation::Relu => S::max(x, S::splat(0.0)),
-                Activation::Silu => simd::silu_vector::<S>(x, 1.0),
-                Activation::QuickGelu => simd::silu_vector::<S>(x, 1.702),
-                Activation::Gelu => simd::gelu_vector::<S>(x),
+                Activation::Relu => s.max(x, s.splat(0.0)),
+                Activation::Silu => simd::silu_vector(s, x, 1.0),
+                Activation::QuickGelu => simd::silu_vector(s, x, 1.702),
+                Activation::Gelu => simd::gelu_vector(s, x),
                 Activation::Geglu => {
                     let mut g = gates;
                     if let Some(bias) = self.bias {
-                        g = S::add(g, f32::load_part::<S>(bias.as_ptr().add(self.columns + column), count));
+                        g = s.add(g, f32::load_part(s, bias.as_ptr().add(self.columns + column), count));
                     }
-                    S::mul(x, simd::gelu_vector::<S>(g))
+                    s.mul(x, simd::gelu_vector(s, g))
                 }
             };
-            E::store_part::<S>(self.out.at(at), y, count);
+            E::store_part(s, self.out.at(at), y, count);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! and a panel of weights, read in order. A row may lie anywhere: a convolution is a product whose rows are pixels, and
 //! for every place of its kernel ("tap") another pixel. Weights are packed once (`pack`), sums leave through `epilogue`.
 
+use std::ops::Range;
+
 use crate::element::Element;
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
@@ -18,7 +20,7 @@ pub use tile::{Bf16Products, bf16_products};
 pub(crate) use tile::{Block, WeightFormat};
 
 mod rows;
-pub(crate) use rows::{Contiguous, Rows, RowsFor, with_rows_for};
+pub(crate) use rows::{Contiguous, Rows, RowsFor, addresses, with_rows_for};
 
 mod epilogue;
 pub use epilogue::Activation;
@@ -60,6 +62,9 @@ pub(crate) fn multiply<E: Element>(weights: &Packed, count: usize, rows: &impl R
                 found.iter_mut().zip(wide).for_each(|(found, row)| *found = row.as_ptr().cast());
             } else {
                 rows.find(first, count, ROWS, &mut found);
+                if cfg!(debug_assertions) {
+                    check_addresses(weights, rows, &found, count);
+                }
             }
             for found in found.chunks_exact_mut(ROWS) {
                 let last = found[count - 1];
@@ -70,6 +75,15 @@ pub(crate) fn multiply<E: Element>(weights: &Packed, count: usize, rows: &impl R
     };
     let tasks = blocks * groups;
     if threads == 1 { (0..tasks).for_each(task) } else { parallel::for_each(tasks, task) }
+}
+
+/// Whether every row that was found lies inside the memory that it may lie in.
+fn check_addresses(weights: &Packed, rows: &impl Rows, found: &[*const u8], count: usize) {
+    let bytes = weights.words() * size_of::<u32>();
+    for row in found.chunks_exact(ROWS).flat_map(|tap| &tap[..count]) {
+        let inside = |memory: &Range<*const u8>| memory.contains(row) && memory.end.addr() - row.addr() >= bytes;
+        assert!(rows.memory().iter().any(inside), "a row of {bytes} bytes at {row:?} lies outside {:?}", rows.memory());
+    }
 }
 
 /// Multiplies up to `ROWS` rows with some panels.
@@ -84,7 +98,7 @@ fn block_of_rows<E: Element>(
     scratch::with(ROWS * WIDTH, |sums| {
         for panel in panels {
             let sums_row = panel.vectors * simd::lanes();
-            simd::dispatch(Block {
+            let block = Block {
                 format: weights.format,
                 rows: found,
                 stride: ROWS,
@@ -96,13 +110,22 @@ fn block_of_rows<E: Element>(
                 sums: sums.as_mut_ptr(),
                 sums_row,
                 add: false,
-            });
-            simd::dispatch(Finish { panel, epilogue, sums, sums_row, first, count });
+            };
+            #[allow(unsafe_code)]
+            // SAFETY: `Rows` found `words` words at every address (its contract), the panel is of these weights, and there
+            // is room for `ROWS` rows of the widest panel. Rows from `first` on and the panel's columns are this task's.
+            unsafe {
+                simd::dispatch(block);
+                simd::dispatch(Finish { panel, epilogue, sums, sums_row, first, count });
+            }
         }
     });
 }
 
 /// Hands the sums of one panel to the epilogue.
+///
+/// # Safety
+/// To run it, `sums` must have `count` rows of the panel's width, and the results must be this task's alone.
 struct Finish<'a, E> {
     panel: &'a Panel,
     epilogue: &'a Epilogue<'a, E>,
@@ -117,14 +140,15 @@ impl<E: Element> Task for Finish<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let gates = if self.epilogue.activation == Activation::Geglu { self.sums_row / 2 } else { 0 };
         for row in 0..self.count {
             for column in (0..self.panel.columns).step_by(S::LANES) {
+                // SAFETY: the caller's promise; a gated panel's right half, as wide as the left one, holds the gates.
                 unsafe {
                     let sums = self.sums.as_ptr().add(row * self.sums_row + column);
-                    let (sums, gates) = (S::load(sums), S::load(sums.add(gates)));
-                    self.epilogue.vector::<S>(sums, gates, self.first + row, self.panel.first + column);
+                    let (sums, gates) = (s.load(sums), s.load(sums.add(gates)));
+                    self.epilogue.vector(s, sums, gates, self.first + row, self.panel.first + column);
                 }
             }
         }

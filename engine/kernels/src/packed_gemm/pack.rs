@@ -62,7 +62,7 @@ impl Packed {
                             let word = (tap * words + at / format.values_per_word()) * width + vector;
                             let column = values[tap * depth + at..].iter().step_by(len).take(count);
                             #[allow(unsafe_code)]
-                            // SAFETY: inside the panel.
+                            // SAFETY: inside the panel, which no one else writes: `word` counts up to its end (taps, words, width).
                             unsafe {
                                 match format {
                                     WeightFormat::F32 => write(to.cast::<f32>().add(word), 1, column, |value| value),
@@ -186,6 +186,7 @@ fn panels(columns: usize, lanes: usize, widest: usize, gated: bool, bytes_per_la
 #[inline]
 unsafe fn write<'a, T>(to: *mut T, step: usize, values: impl Iterator<Item = &'a f32>, as_kept: impl Fn(f32) -> T) {
     for (index, value) in values.enumerate() {
+        // SAFETY: the caller's promise.
         unsafe { to.add(index * step).write(as_kept(*value)) }
     }
 }

@@ -74,6 +74,11 @@ impl WeightFormat {
 const DEPTH: usize = 192;
 
 /// `sums (+)= rows · weights` for one panel.
+///
+/// # Safety
+/// To run it, `words` 32-bit words must be readable at every address in `rows`, aligned or not; `weights` must be those of
+/// one panel of `vectors` vectors, of as many taps and words; and (count, `sums_row`) sums must be writable by this task
+/// alone, each row of at least `vectors` vectors but for the end of the last.
 pub(crate) struct Block<'a> {
     pub format: WeightFormat,
     /// The rows of every tap: `rows[tap · stride + row]`. After the last row come copies of it up to a multiple of every
@@ -98,13 +103,16 @@ impl Task for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
+        let tiles = self.count.next_multiple_of(S::ROWS[self.vectors]);
+        assert!((self.taps - 1) * self.stride + tiles <= self.rows.len(), "too few rows for whole tiles");
+        // SAFETY: the caller's promise.
         unsafe {
             match self.format {
-                WeightFormat::F32 => self.run_format::<S, F32>(),
-                WeightFormat::Bf16Pairs => self.run_format::<S, Bf16Pairs>(),
-                WeightFormat::Bf16Weights => self.run_format::<S, Bf16Weights>(),
-                WeightFormat::F16Weights => self.run_format::<S, F16Weights>(),
+                WeightFormat::F32 => self.run_format::<S, F32>(s),
+                WeightFormat::Bf16Pairs => self.run_format::<S, Bf16Pairs>(s),
+                WeightFormat::Bf16Weights => self.run_format::<S, Bf16Weights>(s),
+                WeightFormat::F16Weights => self.run_format::<S, F16Weights>(s),
             }
         }
     }
@@ -112,27 +120,32 @@ impl Task for Block<'_> {
 
 #[allow(unsafe_code)]
 impl Block<'_> {
+    /// # Safety
+    /// As for the block.
     #[inline(always)]
-    unsafe fn run_format<S: Simd, M: FusedMulAdd>(&self) {
+    unsafe fn run_format<S: Simd, M: FusedMulAdd>(&self, s: S) {
+        // SAFETY: the caller's promise.
         unsafe {
             // Every kind of vector names the tiles that its registers hold; the others compile to nothing for it.
             match (S::ROWS[self.vectors], self.vectors) {
-                (6, 4) if S::PANEL >= 4 => self.run_tiles::<S, M, 6, 4>(),
-                (8, 3) if S::PANEL >= 3 => self.run_tiles::<S, M, 8, 3>(),
-                (8, 2) if S::LANES == 16 => self.run_tiles::<S, M, 8, 2>(),
-                (8, 1) if S::LANES >= 8 => self.run_tiles::<S, M, 8, 1>(),
-                (6, 2) if S::LANES == 8 => self.run_tiles::<S, M, 6, 2>(),
-                (4, 2) if S::LANES == 4 => self.run_tiles::<S, M, 4, 2>(),
-                (4, 1) if S::LANES == 4 => self.run_tiles::<S, M, 4, 1>(),
+                (6, 4) if S::PANEL >= 4 => self.run_tiles::<S, M, 6, 4>(s),
+                (8, 3) if S::PANEL >= 3 => self.run_tiles::<S, M, 8, 3>(s),
+                (8, 2) if S::LANES == 16 => self.run_tiles::<S, M, 8, 2>(s),
+                (8, 1) if S::LANES >= 8 => self.run_tiles::<S, M, 8, 1>(s),
+                (6, 2) if S::LANES == 8 => self.run_tiles::<S, M, 6, 2>(s),
+                (4, 2) if S::LANES == 4 => self.run_tiles::<S, M, 4, 2>(s),
+                (4, 1) if S::LANES == 4 => self.run_tiles::<S, M, 4, 1>(s),
                 other => unreachable!("no tile of {other:?}"),
             }
         }
     }
 
+    /// # Safety
+    /// As for the block.
     // Words are read wherever they lie.
     #[allow(clippy::cast_ptr_alignment)]
     #[inline(always)]
-    unsafe fn run_tiles<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(&self) {
+    unsafe fn run_tiles<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(&self, s: S) {
         let width = VECTORS * S::LANES;
         // Weights of 16 bits are widened once where several tiles meet them.
         let widens = M::WIDENS && self.count > 2 * ROWS;
@@ -145,7 +158,8 @@ impl Block<'_> {
                 let add = self.add || tap + from > 0;
                 if widens {
                     for at in (0..words * width).step_by(S::LANES) {
-                        unsafe { S::store(wide.add(at), M::weights::<S>(weights.add(at * M::WEIGHT_BYTES))) }
+                        // SAFETY: `wide` holds a panel's part of the widest panel; the weights are the caller's promise.
+                        unsafe { s.store(wide.add(at), M::weights(s, weights.add(at * M::WEIGHT_BYTES))) }
                     }
                 }
                 // While these weights are multiplied, those that come after them in memory are brought near, a part with
@@ -155,14 +169,16 @@ impl Block<'_> {
                 let step = share.div_ceil(words);
                 for first in (0..self.count).step_by(ROWS) {
                     let ahead = (weights.wrapping_add(chunk + first / ROWS * share), step);
+                    // SAFETY: `rows` reaches to the last whole tile, as `run` made sure; words, weights and sums are the
+                    // caller's promise, and `wide` was written above.
                     unsafe {
                         let rows = self.rows.as_ptr().add(tap * self.stride + first).cast::<[*const u8; ROWS]>();
                         let rows = (*rows).map(|row| row.cast::<f32>().wrapping_add(from));
                         let sums = self.sums.add(first * self.sums_row);
                         if widens {
-                            tile::<S, F32, ROWS, VECTORS>(rows, words, wide.cast(), ahead, sums, self.sums_row, add);
+                            tile::<S, F32, ROWS, VECTORS>(s, rows, words, wide.cast(), ahead, sums, self.sums_row, add);
                         } else {
-                            tile::<S, M, ROWS, VECTORS>(rows, words, weights, ahead, sums, self.sums_row, add);
+                            tile::<S, M, ROWS, VECTORS>(s, rows, words, weights, ahead, sums, self.sums_row, add);
                         }
                     }
                 }
@@ -177,8 +193,10 @@ trait FusedMulAdd {
     const WEIGHT_BYTES: usize;
     /// Whether these weights, widened, are those of `F32`.
     const WIDENS: bool;
-    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector;
-    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
+    /// # Safety
+    /// The weights of `LANES` columns can be read there.
+    unsafe fn weights<S: Simd>(s: S, from: *const u8) -> S::Vector;
+    fn mul_add<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
 }
 
 struct F32;
@@ -191,12 +209,13 @@ impl FusedMulAdd for F32 {
     const WEIGHT_BYTES: usize = 4;
     const WIDENS: bool = false;
     #[inline(always)]
-    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
-        unsafe { S::load(from.cast()) }
+    unsafe fn weights<S: Simd>(s: S, from: *const u8) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
-        unsafe { S::mul_add(a, b, c) }
+    fn mul_add<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        s.mul_add(a, b, c)
     }
 }
 
@@ -205,12 +224,13 @@ impl FusedMulAdd for Bf16Pairs {
     const WEIGHT_BYTES: usize = 4;
     const WIDENS: bool = false;
     #[inline(always)]
-    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
-        unsafe { S::load(from.cast()) }
+    unsafe fn weights<S: Simd>(s: S, from: *const u8) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
-        unsafe { S::dot_bf16(a, b, c) }
+    fn mul_add<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        s.dot_bf16(a, b, c)
     }
 }
 
@@ -219,12 +239,13 @@ impl FusedMulAdd for Bf16Weights {
     const WEIGHT_BYTES: usize = 2;
     const WIDENS: bool = true;
     #[inline(always)]
-    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
-        unsafe { S::load_bf16(from.cast()) }
+    unsafe fn weights<S: Simd>(s: S, from: *const u8) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bf16(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
-        unsafe { S::mul_add(a, b, c) }
+    fn mul_add<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        s.mul_add(a, b, c)
     }
 }
 
@@ -233,18 +254,23 @@ impl FusedMulAdd for F16Weights {
     const WEIGHT_BYTES: usize = 2;
     const WIDENS: bool = true;
     #[inline(always)]
-    unsafe fn weights<S: Simd>(from: *const u8) -> S::Vector {
-        unsafe { S::load_f16(from.cast()) }
+    unsafe fn weights<S: Simd>(s: S, from: *const u8) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_f16(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn mul_add<S: Simd>(a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
-        unsafe { S::mul_add(a, b, c) }
+    fn mul_add<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        s.mul_add(a, b, c)
     }
 }
 
+/// # Safety
+/// `words` words can be read from every row, as many times `VECTORS` vectors of weights from `weights`, and `ROWS` rows of
+/// `VECTORS` vectors written at `sums`, and read where `add` is set.
 #[allow(unsafe_code)]
 #[inline(always)]
 unsafe fn tile<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
     rows: [*const f32; ROWS],
     words: usize,
     weights: *const u8,
@@ -253,34 +279,35 @@ unsafe fn tile<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>
     sums_row: usize,
     add: bool,
 ) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
+        let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
         if add {
             for (row, acc) in acc.iter_mut().enumerate() {
                 for (vector, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::load(sums.add(row * sums_row + vector * S::LANES));
+                    *acc = s.load(sums.add(row * sums_row + vector * S::LANES));
                 }
             }
         }
         let mut weights = weights;
         for word in 0..words {
-            let mut b = [S::splat(0.0); VECTORS];
+            let mut b = [s.splat(0.0); VECTORS];
             for (vector, b) in b.iter_mut().enumerate() {
-                *b = M::weights::<S>(weights.add(vector * S::LANES * M::WEIGHT_BYTES));
+                *b = M::weights(s, weights.add(vector * S::LANES * M::WEIGHT_BYTES));
             }
             weights = weights.add(VECTORS * S::LANES * M::WEIGHT_BYTES);
             prefetch(ahead);
             ahead = ahead.wrapping_add(step);
             for (row, acc) in rows.iter().zip(&mut acc) {
-                let a = S::splat(row.add(word).read_unaligned());
+                let a = s.splat(row.add(word).read_unaligned());
                 for (acc, b) in acc.iter_mut().zip(&b) {
-                    *acc = M::mul_add::<S>(a, *b, *acc);
+                    *acc = M::mul_add(s, a, *b, *acc);
                 }
             }
         }
         for (row, acc) in acc.iter().enumerate() {
             for (vector, acc) in acc.iter().enumerate() {
-                S::store(sums.add(row * sums_row + vector * S::LANES), *acc);
+                s.store(sums.add(row * sums_row + vector * S::LANES), *acc);
             }
         }
     }

@@ -41,11 +41,8 @@ pub(crate) use x86::{Avx2, Avx512, Avx512Bf16};
 mod plain;
 pub(crate) use plain::Plain;
 
-/// A processor's vectors of f32.
-///
-/// # Safety
-/// Every function may be called only where the processor has the features; pointers must be good for the values read or
-/// written (`LANES`, or as many as a part has).
+/// A processor's vectors of f32. A value of such a type is the proof that the processor has the features, as it can be
+/// made only where they were found: whoever has one may compute with it.
 #[allow(unsafe_code)]
 pub(crate) trait Simd: Copy + 'static {
     /// One register.
@@ -58,37 +55,47 @@ pub(crate) trait Simd: Copy + 'static {
     /// to hide the latency of one.
     const ROWS: [usize; 5];
 
-    unsafe fn splat(value: f32) -> Self::Vector;
-    unsafe fn load(from: *const f32) -> Self::Vector;
-    unsafe fn store(to: *mut f32, vector: Self::Vector);
-    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn splat(self, value: f32) -> Self::Vector;
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a · b + c`
-    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    unsafe fn sum(vector: Self::Vector) -> f32;
-    unsafe fn maximum(vector: Self::Vector) -> f32;
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    fn sum(self, vector: Self::Vector) -> f32;
+    fn maximum(self, vector: Self::Vector) -> f32;
     /// 2ⁿ where each value is n + 1.5 · 2²³, which keeps n in its low bits; n in −126 … 127.
-    unsafe fn power_of_two(shifted: Self::Vector) -> Self::Vector;
+    fn power_of_two(self, shifted: Self::Vector) -> Self::Vector;
 
-    unsafe fn load_f16(from: *const u16) -> Self::Vector;
-    unsafe fn load_bf16(from: *const u16) -> Self::Vector;
+    /// # Safety
+    /// `LANES` values can be read at that address, aligned or not. So with every function that loads.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `LANES` values can be written at that address, aligned or not. So with every function that stores.
+    unsafe fn store(self, to: *mut f32, vector: Self::Vector);
+    /// # Safety
+    /// As for [`Self::load`].
+    unsafe fn load_f16(self, from: *const u16) -> Self::Vector;
+    /// # Safety
+    /// As for [`Self::load`].
+    unsafe fn load_bf16(self, from: *const u16) -> Self::Vector;
     /// Rounded to nearest, ties to even.
-    unsafe fn store_bf16(to: *mut u16, vector: Self::Vector);
+    ///
+    /// # Safety
+    /// As for [`Self::store`].
+    unsafe fn store_bf16(self, to: *mut u16, vector: Self::Vector);
+
     /// Each 32-bit word's lower bf16, as f32.
-    unsafe fn lower(words: Self::Vector) -> Self::Vector;
+    fn lower(self, words: Self::Vector) -> Self::Vector;
     /// Each 32-bit word's upper bf16, as f32.
-    unsafe fn upper(words: Self::Vector) -> Self::Vector;
+    fn upper(self, words: Self::Vector) -> Self::Vector;
     /// `c + a₀ b₀ + a₁ b₁` where each 32-bit word holds two bf16.
     #[inline(always)]
-    unsafe fn dot_bf16(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        unsafe {
-            let c = Self::mul_add(Self::lower(a), Self::lower(b), c);
-            Self::mul_add(Self::upper(a), Self::upper(b), c)
-        }
+    fn dot_bf16(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        let c = self.mul_add(self.lower(a), self.lower(b), c);
+        self.mul_add(self.upper(a), self.upper(b), c)
     }
 }
 
@@ -97,29 +104,35 @@ pub(crate) trait Simd: Copy + 'static {
 pub(crate) trait Task {
     type Output;
     /// # Safety
-    /// The processor has what `S` asks for.
-    unsafe fn run<S: Simd>(self) -> Self::Output;
+    /// What the task's own type asks for, of the addresses in it above all.
+    unsafe fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
 /// Runs a task with the best vectors that this processor has.
+///
+/// # Safety
+/// What the task's type asks for.
 #[allow(unsafe_code)]
-pub(crate) fn dispatch<T: Task>(task: T) -> T::Output {
+pub(crate) unsafe fn dispatch<T: Task>(task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma,f16c")]
         unsafe fn widest<T: Task>(task: T) -> T::Output {
-            unsafe { task.run::<Avx512Bf16>() }
+            // SAFETY: this function has the features; the rest is the caller's promise.
+            unsafe { task.run(Avx512Bf16::assume()) }
         }
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")]
         unsafe fn wide<T: Task>(task: T) -> T::Output {
-            unsafe { task.run::<Avx512>() }
+            // SAFETY: as in `widest`.
+            unsafe { task.run(Avx512::assume()) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn middle<T: Task>(task: T) -> T::Output {
-            unsafe { task.run::<Avx2>() }
+            // SAFETY: as in `widest`.
+            unsafe { task.run(Avx2::assume()) }
         }
 
-        // SAFETY: the processor has every feature that the chosen function asks for.
+        // SAFETY: the processor was found to have every feature of the function called; the rest is the caller's promise.
         unsafe {
             match Level::of_this_processor() {
                 Level::Avx512Bf16 => return widest(task),
@@ -129,18 +142,24 @@ pub(crate) fn dispatch<T: Task>(task: T) -> T::Output {
             }
         }
     }
-    // SAFETY: plain vectors need nothing.
-    unsafe { task.run::<Plain>() }
+    // SAFETY: the caller's promise.
+    unsafe { task.run(Plain) }
 }
 
 /// The width of a vector on this processor.
 pub(crate) fn lanes() -> usize {
-    dispatch(Lanes).0
+    sizes().0
 }
 
 /// The widest panel of a product on this processor, in vectors.
 pub(crate) fn panel() -> usize {
-    dispatch(Lanes).1
+    sizes().1
+}
+
+#[allow(unsafe_code)]
+fn sizes() -> (usize, usize) {
+    // SAFETY: the task asks for nothing.
+    unsafe { dispatch(Lanes) }
 }
 
 struct Lanes;
@@ -149,7 +168,7 @@ struct Lanes;
 impl Task for Lanes {
     type Output = (usize, usize);
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> (usize, usize) {
+    unsafe fn run<S: Simd>(self, _: S) -> (usize, usize) {
         (S::LANES, S::PANEL)
     }
 }
@@ -201,85 +220,61 @@ pub(crate) fn prefetch(address: *const u8) {
 
 /// e^x to about two units in the last place, for −80 … 88. Clamped beyond: what is smaller would soon be multiplied into
 /// the denormal numbers, which processors are a hundred times slower at.
-///
-/// # Safety
-/// As for [`Simd`].
-#[allow(unsafe_code)]
 #[inline(always)]
-pub(crate) unsafe fn exp_vector<S: Simd>(x: S::Vector) -> S::Vector {
-    unsafe {
-        let x = S::min(S::max(x, S::splat(-80.0)), S::splat(88.0));
-        let round = S::splat(12_582_912.0);
-        let shifted = S::mul_add(x, S::splat(std::f32::consts::LOG2_E), round);
-        let n = S::sub(shifted, round);
-        // ln 2 in two parts, so that r keeps its low bits.
-        let r = S::mul_add(n, S::splat(-0.693_359_4), x);
-        let r = S::mul_add(n, S::splat(2.121_944_4e-4), r);
-        let p = S::mul_add(S::splat(1.987_569_1e-4), r, S::splat(1.398_199_9e-3));
-        let p = S::mul_add(p, r, S::splat(8.333_452e-3));
-        let p = S::mul_add(p, r, S::splat(4.166_579_6e-2));
-        let p = S::mul_add(p, r, S::splat(1.666_666_5e-1));
-        let p = S::mul_add(p, r, S::splat(0.5));
-        let p = S::mul_add(S::mul(p, r), r, S::add(r, S::splat(1.0)));
-        S::mul(p, S::power_of_two(shifted))
-    }
+pub(crate) fn exp_vector<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    let x = s.min(s.max(x, s.splat(-80.0)), s.splat(88.0));
+    let round = s.splat(12_582_912.0);
+    let shifted = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), round);
+    let n = s.sub(shifted, round);
+    // ln 2 in two parts, so that r keeps its low bits.
+    let r = s.mul_add(n, s.splat(-0.693_359_4), x);
+    let r = s.mul_add(n, s.splat(2.121_944_4e-4), r);
+    let p = s.mul_add(s.splat(1.987_569_1e-4), r, s.splat(1.398_199_9e-3));
+    let p = s.mul_add(p, r, s.splat(8.333_452e-3));
+    let p = s.mul_add(p, r, s.splat(4.166_579_6e-2));
+    let p = s.mul_add(p, r, s.splat(1.666_666_5e-1));
+    let p = s.mul_add(p, r, s.splat(0.5));
+    let p = s.mul_add(s.mul(p, r), r, s.add(r, s.splat(1.0)));
+    s.mul(p, s.power_of_two(shifted))
 }
 
 /// 2^x to about two units in the last place, for −115 … 127. Clamped below, as [`exp_vector`] is, and for the same reason.
-///
-/// # Safety
-/// As for [`Simd`].
-#[allow(unsafe_code)]
 #[inline(always)]
-pub(crate) unsafe fn exp2_vector<S: Simd>(x: S::Vector) -> S::Vector {
-    unsafe {
-        let x = S::max(x, S::splat(-115.0));
-        let round = S::splat(12_582_912.0);
-        let shifted = S::add(x, round);
-        let r = S::sub(x, S::sub(shifted, round));
-        // 2^r on −½ … ½, relative error 7.5e-8: least squares of the relative error, reweighted until it is level.
-        let p = S::mul_add(S::splat(1.327_647_2e-3), r, S::splat(9.675_541e-3));
-        let p = S::mul_add(p, r, S::splat(5.550_713_3e-2));
-        let p = S::mul_add(p, r, S::splat(2.402_212e-1));
-        let p = S::mul_add(p, r, S::splat(6.931_469_4e-1));
-        let p = S::mul_add(p, r, S::splat(1.000_000_1));
-        S::mul(p, S::power_of_two(shifted))
-    }
+pub(crate) fn exp2_vector<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    let x = s.max(x, s.splat(-115.0));
+    let round = s.splat(12_582_912.0);
+    let shifted = s.add(x, round);
+    let r = s.sub(x, s.sub(shifted, round));
+    // 2^r on −½ … ½, relative error 7.5e-8: least squares of the relative error, reweighted until it is level.
+    let p = s.mul_add(s.splat(1.327_647_2e-3), r, s.splat(9.675_541e-3));
+    let p = s.mul_add(p, r, s.splat(5.550_713_3e-2));
+    let p = s.mul_add(p, r, s.splat(2.402_212e-1));
+    let p = s.mul_add(p, r, s.splat(6.931_469_4e-1));
+    let p = s.mul_add(p, r, s.splat(1.000_000_1));
+    s.mul(p, s.power_of_two(shifted))
 }
 
 /// x / (1 + e^(−slope · x)): SiLU with a slope of 1, CLIP's quick GELU with 1.702.
-///
-/// # Safety
-/// As for [`Simd`].
-#[allow(unsafe_code)]
 #[inline(always)]
-pub(crate) unsafe fn silu_vector<S: Simd>(x: S::Vector, slope: f32) -> S::Vector {
-    unsafe {
-        let e = exp_vector::<S>(S::mul(x, S::splat(-slope)));
-        S::div(x, S::add(S::splat(1.0), e))
-    }
+pub(crate) fn silu_vector<S: Simd>(s: S, x: S::Vector, slope: f32) -> S::Vector {
+    let e = exp_vector(s, s.mul(x, s.splat(-slope)));
+    s.div(x, s.add(s.splat(1.0), e))
 }
 
 /// GELU in its exact form, with erf after Abramowitz and Stegun 7.1.26, |error| < 1.5e-7.
-///
-/// # Safety
-/// As for [`Simd`].
-#[allow(unsafe_code)]
 #[inline(always)]
-pub(crate) unsafe fn gelu_vector<S: Simd>(x: S::Vector) -> S::Vector {
-    unsafe {
-        let magnitude = S::max(x, S::sub(S::splat(0.0), x));
-        let z = S::mul(magnitude, S::splat(std::f32::consts::FRAC_1_SQRT_2));
-        let t = S::div(S::splat(1.0), S::mul_add(z, S::splat(0.327_591_1), S::splat(1.0)));
-        let bell = exp_vector::<S>(S::sub(S::splat(0.0), S::mul(z, z)));
-        let p = S::mul_add(S::splat(1.061_405_4), t, S::splat(-1.453_152));
-        let p = S::mul_add(p, t, S::splat(1.421_413_7));
-        let p = S::mul_add(p, t, S::splat(-0.284_496_73));
-        let p = S::mul_add(p, t, S::splat(0.254_829_6));
-        // x Φ(x) = max(x, 0) − |x| · tail, where tail is half of erfc(|x| / √2).
-        let tail = S::mul(S::mul(S::mul(p, t), bell), S::splat(0.5));
-        S::sub(S::max(x, S::splat(0.0)), S::mul(magnitude, tail))
-    }
+pub(crate) fn gelu_vector<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    let magnitude = s.max(x, s.sub(s.splat(0.0), x));
+    let z = s.mul(magnitude, s.splat(std::f32::consts::FRAC_1_SQRT_2));
+    let t = s.div(s.splat(1.0), s.mul_add(z, s.splat(0.327_591_1), s.splat(1.0)));
+    let bell = exp_vector(s, s.sub(s.splat(0.0), s.mul(z, z)));
+    let p = s.mul_add(s.splat(1.061_405_4), t, s.splat(-1.453_152));
+    let p = s.mul_add(p, t, s.splat(1.421_413_7));
+    let p = s.mul_add(p, t, s.splat(-0.284_496_73));
+    let p = s.mul_add(p, t, s.splat(0.254_829_6));
+    // x Φ(x) = max(x, 0) − |x| · tail, where tail is half of erfc(|x| / √2).
+    let tail = s.mul(s.mul(s.mul(p, t), bell), s.splat(0.5));
+    s.sub(s.max(x, s.splat(0.0)), s.mul(magnitude, tail))
 }
 
 /// Partial sums that keep a loop free of a chain of dependent additions.

@@ -13,7 +13,6 @@ fn each(f: impl Fn(usize) -> f32) -> Four {
 }
 
 #[allow(unsafe_code)]
-// SAFETY (of all below): the trait's contract.
 impl Simd for Plain {
     type Vector = Four;
     const LANES: usize = 4;
@@ -21,79 +20,84 @@ impl Simd for Plain {
     const ROWS: [usize; 5] = [0, 4, 4, 0, 0];
 
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Four {
+    fn splat(self, value: f32) -> Four {
         [value; 4]
     }
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Four {
+    unsafe fn load(self, from: *const f32) -> Four {
+        // SAFETY: the caller's promise is that the values can be read.
         unsafe { from.cast::<Four>().read_unaligned() }
     }
     #[inline(always)]
-    unsafe fn store(to: *mut f32, vector: Four) {
+    unsafe fn store(self, to: *mut f32, vector: Four) {
+        // SAFETY: the caller's promise is that the values can be written.
         unsafe { to.cast::<Four>().write_unaligned(vector) }
     }
     #[inline(always)]
-    unsafe fn add(a: Four, b: Four) -> Four {
+    fn add(self, a: Four, b: Four) -> Four {
         each(|i| a[i] + b[i])
     }
     #[inline(always)]
-    unsafe fn sub(a: Four, b: Four) -> Four {
+    fn sub(self, a: Four, b: Four) -> Four {
         each(|i| a[i] - b[i])
     }
     #[inline(always)]
-    unsafe fn mul(a: Four, b: Four) -> Four {
+    fn mul(self, a: Four, b: Four) -> Four {
         each(|i| a[i] * b[i])
     }
     #[inline(always)]
-    unsafe fn div(a: Four, b: Four) -> Four {
+    fn div(self, a: Four, b: Four) -> Four {
         each(|i| a[i] / b[i])
     }
     #[inline(always)]
-    unsafe fn max(a: Four, b: Four) -> Four {
+    fn max(self, a: Four, b: Four) -> Four {
         each(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
-    unsafe fn min(a: Four, b: Four) -> Four {
+    fn min(self, a: Four, b: Four) -> Four {
         each(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
-    unsafe fn mul_add(a: Four, b: Four, c: Four) -> Four {
+    fn mul_add(self, a: Four, b: Four, c: Four) -> Four {
         // One instruction on ARM; elsewhere `f32::mul_add` may be a slow function call.
         each(|i| if cfg!(target_arch = "aarch64") { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
     }
     #[inline(always)]
-    unsafe fn sum(vector: Four) -> f32 {
+    fn sum(self, vector: Four) -> f32 {
         (vector[0] + vector[2]) + (vector[1] + vector[3])
     }
     #[inline(always)]
-    unsafe fn maximum(vector: Four) -> f32 {
+    fn maximum(self, vector: Four) -> f32 {
         vector[0].max(vector[2]).max(vector[1].max(vector[3]))
     }
     #[inline(always)]
-    unsafe fn power_of_two(shifted: Four) -> Four {
+    fn power_of_two(self, shifted: Four) -> Four {
         each(|i| f32::from_bits(shifted[i].to_bits().wrapping_sub(0x4b40_0000).wrapping_add(127) << 23))
     }
     #[inline(always)]
-    unsafe fn load_f16(from: *const u16) -> Four {
+    unsafe fn load_f16(self, from: *const u16) -> Four {
+        // SAFETY: the caller's promise is that the values can be read.
         let halves = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
         each(|i| half::f16::from_bits(halves[i]).to_f32())
     }
     #[inline(always)]
-    unsafe fn load_bf16(from: *const u16) -> Four {
+    unsafe fn load_bf16(self, from: *const u16) -> Four {
+        // SAFETY: the caller's promise is that the values can be read.
         let halves = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
         each(|i| f32::from_bits(u32::from(halves[i]) << 16))
     }
     #[inline(always)]
-    unsafe fn store_bf16(to: *mut u16, vector: Four) {
+    unsafe fn store_bf16(self, to: *mut u16, vector: Four) {
         let halves = vector.map(|value| half::bf16::from_f32(value).to_bits());
+        // SAFETY: the caller's promise is that the values can be written.
         unsafe { to.cast::<[u16; 4]>().write_unaligned(halves) }
     }
     #[inline(always)]
-    unsafe fn lower(words: Four) -> Four {
+    fn lower(self, words: Four) -> Four {
         words.map(|word| f32::from_bits(word.to_bits() << 16))
     }
     #[inline(always)]
-    unsafe fn upper(words: Four) -> Four {
+    fn upper(self, words: Four) -> Four {
         words.map(|word| f32::from_bits(word.to_bits() & 0xffff_0000))
     }
 }

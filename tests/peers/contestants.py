@@ -135,13 +135,13 @@ def _tiny(setting: Setting, dtype: str) -> Group:
 
 def _stock(setting: Setting) -> Group:
     """Apart from the others: its passes take a minute."""
-    program = setting.instaflow.parent / "examples/stock_candle"
+    program = setting.instaflow.parent / "stock-candle"
     command = [str(program), *(["--quick"] if setting.quick else [])]
     stock = Contestant(
         STOCK_CANDLE,
         command,
         _gib(setting, 6.0),
-        _missing(program, "cargo build --release -p instaflow-kernels --examples"),
+        _missing(program, "cargo build --release -p stock-candle"),
     )
     return Group(
         "stock-candle-f32",

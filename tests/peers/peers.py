@@ -82,7 +82,7 @@ def _options() -> argparse.Namespace:
         "--instaflow",
         type=Path,
         metavar="PATH",
-        help="time this program, and instaflow-trainer and examples/stock_candle "
+        help="time this program, and instaflow-trainer and stock-candle "
         "beside it, instead of building all three",
     )
     parser.add_argument(
@@ -138,7 +138,7 @@ def _build() -> Path:
     for what in (
         ["instaflow"],
         ["instaflow-trainer"],
-        ["instaflow-kernels", "--examples"],
+        ["stock-candle"],
     ):
         try:
             done = subprocess.run([*cargo, "-p", *what], check=False, cwd=ROOT)

@@ -511,6 +511,16 @@ fn bench_prints_one_object() {
     let expected = ["device", "dtype", "model", "one_step_s", "size", "stages", "teacher_s"];
     assert_eq!(keys, BTreeSet::from(expected));
 
+    let bf16 = ["bench", "--model", &model, "--runs", "1", "--dtype", "bf16", "--device", "cpu"];
+    let object = json(&place.good(&[&bf16[..], &["--json"]].concat()));
+    let products = object["bf16_products"].as_str().expect("how bf16 is multiplied");
+    let words = match products {
+        "pairs" => "multiplied in pairs",
+        "widened" => "widened to f32",
+        other => panic!("{other}"),
+    };
+    assert!(place.good(&bf16).contains(words), "the text says the same as the object");
+
     let object = json(&place.good(&["bench", "--model", &model, "--teacher", "--runs", "1", "--json"]));
     assert!(seconds(&object["teacher_s"]) > seconds(&object["one_step_s"]), "{object}");
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::Error;
 use instaflow_engine::png::{Pattern, Restored, encode, read_settings, save, save_quick};
-use instaflow_engine::protocol::{Blend, Decoder, Picture, Role, Settings};
+use instaflow_engine::protocol::{Bf16Products, Blend, Decoder, Picture, Role, Settings};
 use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 use tempfile::TempDir;
 
@@ -23,6 +23,7 @@ fn picture(prompt: &str) -> Picture {
     Picture {
         model: "my model: a, \"b\"".into(),
         model_hash: "0123456789".into(),
+        bf16_products: Some(Bf16Products::Pairs),
         straightness: Some(0.5),
         ..Picture::new(3, 2, (0..18).map(|value| value * 14).collect(), settings)
     }
@@ -79,7 +80,10 @@ fn every_prompt_comes_back_exactly() {
         save(&path, &picture, true, false).expect("saved");
         let restored = read_settings(&path).expect("restored");
         let (model, model_hash) = (Some(picture.model.clone()), Some(picture.model_hash.clone()));
-        assert_eq!(restored, Restored { settings: picture.settings.clone(), model, model_hash });
+        assert_eq!(
+            restored,
+            Restored { settings: picture.settings.clone(), model, model_hash, bf16_products: picture.bf16_products }
+        );
         let (info, pixels) = decode(&path);
         assert_eq!((info.width, info.height, pixels.as_slice()), (3, 2, &*picture.rgb));
     }
@@ -266,6 +270,17 @@ fn settings_that_nothing_could_draw_are_not_restored() {
         let bytes = png_with(|w| w.write_text_chunk(&TEXtChunk::new("instaflow", record.to_string())).expect("tEXt"));
         refused(&write(&folder, "a.png", &bytes), "carries none");
     }
+}
+
+#[test]
+fn records_of_earlier_versions_are_read() {
+    let folder = TempDir::new().expect("a folder");
+    let settings = Settings::student("x");
+    let record = serde_json::json!({ "version": "0", "model": "m", "model_hash": "h", "settings": settings });
+    let bytes = png_with(|w| w.write_text_chunk(&TEXtChunk::new("instaflow", record.to_string())).expect("tEXt"));
+    let restored = read_settings(&write(&folder, "a.png", &bytes)).expect("restored");
+    let (model, model_hash) = (Some("m".to_owned()), Some("h".to_owned()));
+    assert_eq!(restored, Restored { settings, model, model_hash, bf16_products: None });
 }
 
 /// Reading fails in time, with one sentence and one cause that holds `words`.

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use crate::protocol::{DeviceChoice, Precision};
+use crate::protocol::{Bf16Products, DeviceChoice, Precision};
 use crate::{Error, Result};
 
 /// Opens the device and gives its name: "CPU, 2 threads" or "CUDA 0".
@@ -34,6 +34,14 @@ pub fn precision(dtype: DType) -> Precision {
         DType::BF16 => Precision::Bf16,
         _ => Precision::F32,
     }
+}
+
+/// How numbers of bf16 are multiplied, if this device and type do that in a way that was measured.
+pub fn bf16_products(device: &Device, dtype: DType) -> Option<Bf16Products> {
+    (device.is_cpu() && dtype == DType::BF16).then(|| match instaflow_kernels::bf16_products() {
+        instaflow_kernels::Bf16Products::Pairs => Bf16Products::Pairs,
+        instaflow_kernels::Bf16Products::Widened => Bf16Products::Widened,
+    })
 }
 
 fn cpu() -> (Device, String) {
@@ -83,6 +91,8 @@ mod tests {
         assert_eq!(dtype(&device, Some(Precision::Bf16)).unwrap(), DType::BF16);
         let message = dtype(&device, Some(Precision::F16)).unwrap_err().to_string();
         assert!(message.contains("choose f32 or bf16"), "{message}");
+        assert_eq!(bf16_products(&device, DType::F32), None);
+        assert!(bf16_products(&device, DType::BF16).is_some());
     }
 
     #[cfg(not(feature = "cuda"))]

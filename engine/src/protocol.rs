@@ -20,7 +20,7 @@ mod words;
 pub use loading::{
     DeviceChoice, LoadProgress, ModelCard, ModelPart, ModelSummary, Network, OpenRequest, Precision, Source,
 };
-pub use picture::{Latents, PathPoint, Picture, Timings};
+pub use picture::{Bf16Products, Latents, PathPoint, Picture, Timings};
 pub use picture_settings::{Blend, Decoder, Role, Settings, Toward};
 pub use sampler::Sampler;
 pub use words::{WordClass, WordGroup, Words};

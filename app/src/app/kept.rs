@@ -103,7 +103,7 @@ impl App {
                 self.offer(
                     ctx,
                     "The kept picture".to_owned(),
-                    Restored { settings: entry.settings, model, model_hash },
+                    Restored { settings: entry.settings, model, model_hash, bf16_products: None },
                 );
             }
             Act::Star => library.star(id, !entry.starred),

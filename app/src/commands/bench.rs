@@ -3,7 +3,9 @@
 use clap::Args;
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::{Models, Shapes};
-use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, Precision, Role, Settings, Timings};
+use instaflow_engine::protocol::{
+    Bf16Products, Decoder, ModelCard, ModelSummary, Picture, Precision, Role, Settings, Timings,
+};
 use serde_json::json;
 
 use super::arguments::{self, BaselineArguments, ModelArguments, TraceArguments};
@@ -74,6 +76,8 @@ struct Report {
     model: String,
     device: String,
     dtype: &'static str,
+    /// How numbers of bf16 were multiplied, if they were on a CPU.
+    bf16_products: Option<Bf16Products>,
     size: (u32, u32),
     /// Of one picture in one step; `total` is the median of the totals, not the sum of the other medians.
     one_step: Timings,
@@ -103,7 +107,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
         return serve(&pictures, &settings, card, &summary);
     }
     pictures.warm_up(&settings)?;
-    let (one_step_runs, size) = pictures.time("timing one step", &settings)?;
+    let (one_step_runs, picture) = pictures.time("timing one step", &settings)?;
 
     // With its own defaults; its first step warms up as well as all of them do.
     let many_steps = |role: Role, card: &ModelCard, what: &str| -> anyhow::Result<(f64, Settings)> {
@@ -121,7 +125,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     };
     let baseline = summary.baseline.as_ref();
     let baseline = baseline.map(|card| many_steps(Role::Baseline, card, "timing the baseline")).transpose()?;
-    let mut report = Report { teacher, baseline, ..Report::new(card, &summary, size, &one_step_runs) };
+    let mut report = Report { teacher, baseline, ..Report::new(card, &summary, &picture, &one_step_runs) };
     if let Some(prompt) = &arguments.live {
         report.live = Some(live_latency::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
     }
@@ -130,12 +134,13 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
 }
 
 impl Report {
-    fn new(card: &ModelCard, summary: &ModelSummary, size: (u32, u32), runs: &[Timings]) -> Self {
+    fn new(card: &ModelCard, summary: &ModelSummary, picture: &Picture, runs: &[Timings]) -> Self {
         Self {
             model: card.name.clone(),
             device: summary.device.clone(),
             dtype: dtype_name(summary.precision),
-            size,
+            bf16_products: picture.bf16_products,
+            size: (picture.width, picture.height),
             one_step: Timings {
                 text_encoder: median(runs.iter().map(|t| t.text_encoder)),
                 unet: median(runs.iter().map(|t| t.unet)),
@@ -154,8 +159,8 @@ fn serve(timer: &Timer<'_>, settings: &Settings, card: &ModelCard, summary: &Mod
     timer.warm_up(settings)?;
     for line in std::io::stdin().lines() {
         line?;
-        let (runs, size) = timer.time("timing one step", settings)?;
-        say(as_json(&Report::new(card, summary, size, &runs)))?;
+        let (runs, picture) = timer.time("timing one step", settings)?;
+        say(as_json(&Report::new(card, summary, &picture, &runs)))?;
     }
     Ok(())
 }
@@ -193,11 +198,11 @@ impl Timer<'_> {
         Ok(())
     }
 
-    /// Draws `runs` times; returns the runs' timings and the picture's size.
-    fn time(&self, what: &str, settings: &Settings) -> anyhow::Result<(Vec<Timings>, (u32, u32))> {
+    /// Draws `runs` times; returns the runs' timings and the last picture.
+    fn time(&self, what: &str, settings: &Settings) -> anyhow::Result<(Vec<Timings>, Picture)> {
         self.progress.begin(what, u64::from(self.runs) * u64::from(settings.steps));
         let mut timings = Vec::new();
-        let mut size = (0, 0);
+        let mut last = None;
         for run in 0..self.runs {
             self.models.clear_cache();
             let before = u64::from(run) * u64::from(settings.steps);
@@ -205,9 +210,9 @@ impl Timer<'_> {
                 &mut |step: instaflow_engine::protocol::Step| self.progress.set(before + u64::from(step.done));
             let picture = self.models.draw(settings, None, observer, &Cancel::default()).map_err(engine_error)?.picture;
             timings.push(picture.timings);
-            size = (picture.width, picture.height);
+            last = Some(picture);
         }
-        Ok((timings, size))
+        Ok((timings, last.expect("there is at least one run")))
     }
 }
 
@@ -238,6 +243,9 @@ fn as_json(report: &Report) -> serde_json::Value {
         "one_step_s": t.total,
         "teacher_s": report.teacher.as_ref().map(|(seconds, _)| seconds),
     });
+    if let Some(products) = report.bf16_products {
+        object["bf16_products"] = json!(products);
+    }
     if let Some((seconds, _)) = &report.baseline {
         object["baseline_s"] = json!(seconds);
     }
@@ -249,8 +257,13 @@ fn as_json(report: &Report) -> serde_json::Value {
 
 fn as_text(report: &Report) -> Vec<String> {
     let Report { model, device, dtype, size: (width, height), one_step: t, .. } = report;
+    let products = match report.bf16_products {
+        Some(Bf16Products::Pairs) => " (multiplied in pairs)",
+        Some(Bf16Products::Widened) => " (widened to f32)",
+        None => "",
+    };
     let mut lines = vec![
-        format!("{model}, {width}x{height}, {device}, {dtype}; medians in seconds"),
+        format!("{model}, {width}x{height}, {device}, {dtype}{products}; medians in seconds"),
         format!("  text encoder  {:8.3}", t.text_encoder),
         format!("  U-Net         {:8.3}", t.unet),
         format!("  decoder       {:8.3}", t.decoder),

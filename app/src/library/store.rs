@@ -136,8 +136,10 @@ impl Store {
         let entry = self.entry(id)?;
         let (width, height, rgb) = self.pixels(id)?;
         let Entry { settings, model, model_hash, timings, straightness, .. } = entry;
-        let path = [].into();
-        Ok(Picture { width, height, rgb, settings, model, model_hash, timings, straightness, path, latents: None })
+        // The index does not hold it; the file does.
+        let bf16_products = png::read_settings(&self.folder.picture(id)).ok().and_then(|file| file.bf16_products);
+        let picture = Picture::new(width, height, rgb, settings);
+        Ok(Picture { model, model_hash, bf16_products, timings, straightness, ..picture })
     }
 
     /// A picture's latents.

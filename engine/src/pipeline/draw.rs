@@ -12,7 +12,7 @@ use super::loaded_model::{LoadedModel, Vae};
 use super::{Drawn, Latents, Models, blend, memory_estimate, pixels, sampling, validate};
 use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Step, Timings};
-use crate::{Cancel, Error, Result};
+use crate::{Cancel, Error, Result, device};
 
 /// Latent channels of Stable Diffusion, whose latents can be previewed without a decoder.
 const SD_CHANNELS: usize = 4;
@@ -48,8 +48,9 @@ pub(super) fn draw(
     let picture = |rgb: Arc<[u8]>, mut timings: Timings| {
         timings.total = begun.elapsed().as_secs_f64();
         let (model, model_hash) = (model.card.name.clone(), model.card.hash.clone());
-        let (settings, path) = (settings.clone(), [].into());
-        Picture { width, height, rgb, settings, model, model_hash, timings, straightness: None, path, latents: None }
+        let bf16_products = device::bf16_products(&models.device, models.dtype);
+        let drawn = Picture::new(width, height, rgb, settings.clone());
+        Picture { model, model_hash, bf16_products, timings, ..drawn }
     };
 
     let in_unet = Cell::new(0.0);
@@ -105,17 +106,14 @@ pub(super) fn decode_again(
     memory_estimate::check(models, model, decoder, (width, height), 1)?;
     let rgb = decode(models, decoder, &latents.tensor(&models.device)?, cancel)?;
     let seconds = begun.elapsed().as_secs_f64();
+    let settings = Settings { size: Some((width, height)), ..settings.clone() };
     Ok(Picture {
-        width,
-        height,
-        rgb,
-        settings: Settings { size: Some((width, height)), ..settings.clone() },
         model: model.card.name.clone(),
         model_hash: model.card.hash.clone(),
+        bf16_products: device::bf16_products(&models.device, models.dtype),
         timings: Timings { decoder: seconds, total: seconds, ..Timings::default() },
-        straightness: None,
-        path: [].into(),
         latents: Some(Arc::new(latents.clone())),
+        ..Picture::new(width, height, rgb, settings)
     })
 }
 

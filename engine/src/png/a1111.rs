@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         blend: Blend::default(),
     };
     let named = |key: &str| field(key).filter(|name| !name.is_empty()).map(str::to_owned);
-    Some(Restored { settings, model: named("Model"), model_hash: named("Model hash") })
+    Some(Restored { settings, model: named("Model"), model_hash: named("Model hash"), bf16_products: None })
 }
 
 /// Quotes a value as JSON if it contains a separator.

@@ -53,6 +53,7 @@ fn record(picture: &Picture) -> String {
         version: env!("CARGO_PKG_VERSION").into(),
         model: picture.model.clone(),
         model_hash: picture.model_hash.clone(),
+        bf16_products: picture.bf16_products,
         settings: picture.settings.clone(),
     };
     // A NUL in the prompt survives as `\u0000`.

@@ -27,7 +27,7 @@ pub use save::{save, save_animation, save_animation_quick, save_quick};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Settings;
+use crate::protocol::{Bf16Products, Settings};
 
 /// Keyword of the chunk that other programs read.
 const PARAMETERS_KEYWORD: &str = "parameters";
@@ -45,5 +45,8 @@ struct Record {
     version: String,
     model: String,
     model_hash: String,
+    /// Absent in files of earlier versions, and wherever bf16 on a CPU was not the arithmetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bf16_products: Option<Bf16Products>,
     settings: Settings,
 }

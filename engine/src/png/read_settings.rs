@@ -7,7 +7,7 @@ use std::path::Path;
 use ::png::{Decoder, DecodingError, Info, Limits};
 
 use super::{PARAMETERS_KEYWORD, RECORD_KEYWORD, Record, a1111};
-use crate::protocol::Settings;
+use crate::protocol::{Bf16Products, Settings};
 use crate::{Error, Result};
 
 /// Most bytes that reading may allocate for the file's chunks and for the inflated text of one chunk. Prompts take a
@@ -23,6 +23,8 @@ pub struct Restored {
     pub model: Option<String>,
     /// The first ten hex digits of its weights' digest, if the file gives them.
     pub model_hash: Option<String>,
+    /// How its numbers were multiplied, if it was drawn in bf16 on a CPU.
+    pub bf16_products: Option<Bf16Products>,
 }
 
 /// Reads the settings in a PNG. A picture of this program gives exactly the settings that made it. Another program's picture
@@ -57,7 +59,7 @@ fn find(info: &Info) -> Option<Restored> {
     if let Some(record) = record.filter(|record| drawable(&record.settings)) {
         let model = Some(record.model).filter(|model| !model.is_empty());
         let model_hash = Some(record.model_hash).filter(|hash| !hash.is_empty());
-        return Some(Restored { settings: record.settings, model, model_hash });
+        return Some(Restored { settings: record.settings, model, model_hash, bf16_products: record.bf16_products });
     }
     a1111::parse(&text(info, PARAMETERS_KEYWORD)?)
 }

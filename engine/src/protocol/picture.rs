@@ -28,6 +28,17 @@ pub struct Latents {
     pub values: Vec<f32>,
 }
 
+/// How a CPU multiplies numbers of bf16. The engine measures which way is faster, once per process. The two round
+/// differently, so this is part of what decides a picture's last bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bf16Products {
+    /// Two at a time, by the processor's instruction for that.
+    Pairs,
+    /// Widened to f32.
+    Widened,
+}
+
 /// A drawn picture with what made it.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -43,6 +54,8 @@ pub struct Picture {
     pub model: String,
     /// First ten hex digits of the weights' digest, as other programs show a model hash.
     pub model_hash: String,
+    /// How its numbers were multiplied, if it was drawn in bf16 on a CPU.
+    pub bf16_products: Option<Bf16Products>,
     /// How long it took.
     pub timings: Timings,
     /// Straightness S of the path (paper, eq. for S(Z)); `None` for a single step.
@@ -63,6 +76,7 @@ impl Picture {
             settings,
             model: String::new(),
             model_hash: String::new(),
+            bf16_products: None,
             timings: Timings::default(),
             straightness: None,
             path: [].into(),

@@ -77,8 +77,8 @@ impl Conv2d {
     }
 
     /// [`Self::forward`] with more work in the same pass.
-    pub fn forward_with(&self, x: &Tensor, extras: FusedOps<'_>) -> Result<Tensor> {
-        self.0.forward(x, extras)
+    pub fn forward_with(&self, x: &Tensor, fused_ops: FusedOps<'_>) -> Result<Tensor> {
+        self.0.forward(x, fused_ops)
     }
 }
 
@@ -162,9 +162,9 @@ impl Linear {
         self.0.forward(x, FusedOps::default())
     }
 
-    /// [`Self::forward`] with more work in the same pass. The activation must be the same at every call.
-    pub fn forward_with(&self, x: &Tensor, extras: FusedOps<'_>) -> Result<Tensor> {
-        self.0.forward(x, extras)
+    /// [`Self::forward`] with more work in the same pass.
+    pub fn forward_with(&self, x: &Tensor, fused_ops: FusedOps<'_>) -> Result<Tensor> {
+        self.0.forward(x, fused_ops)
     }
 }
 

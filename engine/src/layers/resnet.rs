@@ -39,12 +39,12 @@ impl Resnet {
 
     /// `x` (B, h, w, input); `time` (B, width), after SiLU; (B, h, w, output).
     pub(crate) fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let shift = match (&self.time, time) {
+        let channel_bias = match (&self.time, time) {
             (Some(layer), Some(time)) => Some(layer.forward(time)?),
             _ => None,
         };
-        let extras = FusedOps { channel_bias: shift.as_ref(), ..FusedOps::default() };
-        let h = self.conv1.forward_with(&self.norm1.forward_silu(x)?, extras)?;
+        let fused_ops = FusedOps { channel_bias: channel_bias.as_ref(), ..FusedOps::default() };
+        let h = self.conv1.forward_with(&self.norm1.forward_silu(x)?, fused_ops)?;
         let h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {
             Some(shortcut) => self.conv2.forward_with(&h, FusedOps::residual(&shortcut.forward(x)?)),

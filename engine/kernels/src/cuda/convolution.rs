@@ -53,14 +53,16 @@ pub(super) fn conv2d(
         DType::BF16 => typed::<bf16>,
         _ => typed::<f32>,
     };
-    let fused =
-        bias.filter(|_| plan.fuses && fused_ops.channel_bias.is_none() && fused_ops.activation == Activation::None);
-    if let Some(bias) = fused {
+    let with_residual = usize::from(fused_ops.residual.is_some());
+    let fuses = plan.fuses[with_residual] && fused_ops.channel_bias.is_none();
+    if let Some(bias) = bias.filter(|_| fuses && fused_ops.activation == Activation::None) {
         if let Some(y) = run(plan, g, &whole, weight, Some((bias, fused_ops.residual)))? {
             return Ok(Some(y));
         }
         with_state(x.device().as_cuda_device()?, |state| {
-            state.plans.insert((*g, x.dtype()), Some(Plan { fuses: false, ..plan }));
+            let mut refused = plan;
+            refused.fuses[with_residual] = false;
+            state.plans.insert((*g, x.dtype()), Some(refused));
             Ok(())
         })?;
     }
@@ -74,8 +76,9 @@ struct Plan {
     algorithm: cudnnConvolutionFwdAlgo_t,
     /// Bytes that the algorithm works in.
     workspace: usize,
-    /// Whether cuDNN may add bias and residual itself; unset where it turns out not to.
-    fuses: bool,
+    /// Whether cuDNN may add the bias itself, without a residual and with one; unset where it turns out not to. Each is a
+    /// question of its own, so that a call is not answered by what another one met.
+    fuses: [bool; 2],
 }
 
 /// The plan for images like `x`, chosen at the first one.
@@ -167,7 +170,7 @@ fn choose<T: CudnnDataType>(cudnn: &Arc<Cudnn>, g: &Geometry) -> std::result::Re
     let workspace = forward.get_workspace_size(algorithm)?;
     // The only algorithm with which cuDNN adds a bias and no activation (cuDNN API, cudnnConvolutionBiasActivationForward).
     let fuses = algorithm == cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-    Ok(Plan { algorithm, workspace, fuses })
+    Ok(Plan { algorithm, workspace, fuses: [fuses; 2] })
 }
 
 /// The convolution, with a bias and a residual in the same call where given: `None` where cuDNN does not do that.
@@ -217,7 +220,7 @@ fn typed<T: CudnnDataType + WithDType>(
             let (z, bias) = (raw(z, shape.elem_count()), raw(pointers[2], g.out_channels));
             let scales = (T::from_f64(1.0), T::from_f64(share));
             #[allow(unsafe_code)]
-            // SAFETY: as above.
+            // SAFETY: pointers and descriptors are of the same shapes and types; `z` may be the target.
             let result = unsafe {
                 operation.launch(plan.algorithm, workspace, scales, &source, &filter, &z, &bias, &mut target)
             };

@@ -9,10 +9,10 @@ use std::error::Error;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Settings};
 use instaflow_engine::threads::{Priority, compute_here};
-use instaflow_engine::{Cancel, Recycler};
+use instaflow_engine::{CachingAllocator, Cancel};
 
 #[global_allocator]
-static ALLOCATOR: Recycler = Recycler::new();
+static ALLOCATOR: CachingAllocator = CachingAllocator::new();
 
 fn main() -> Result<(), Box<dyn Error>> {
     let prompt = std::env::args().nth(1).unwrap_or_else(|| "a red house by a lake".to_owned());

@@ -10,14 +10,14 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use instaflow_engine::Recycler;
+use instaflow_engine::CachingAllocator;
 use instaflow_engine::protocol::{
     DrawEvent, DrawOutcome, Event, JobId, Lane, OpenEvent, OpenOutcome, OpenRequest, Request, Settings,
 };
 use instaflow_engine::worker::Engine;
 
 #[global_allocator]
-static ALLOCATOR: Recycler = Recycler::new();
+static ALLOCATOR: CachingAllocator = CachingAllocator::new();
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -10,11 +10,11 @@ use std::path::Path;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Settings};
 use instaflow_engine::threads::{Priority, compute_here};
-use instaflow_engine::{Cancel, Recycler, png};
+use instaflow_engine::{CachingAllocator, Cancel, png};
 
 /// Reuses large blocks of memory, which every picture needs anew.
 #[global_allocator]
-static ALLOCATOR: Recycler = Recycler::new();
+static ALLOCATOR: CachingAllocator = CachingAllocator::new();
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -65,6 +65,8 @@ pub mod threads;
 
 pub mod atomic;
 
+pub mod splitmix;
+
 mod cancel;
 mod error;
 mod free_memory;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use instaflow_engine::checkpoint;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{OpenRequest, Source};
+#[cfg(feature = "embed-pocket")]
+use instaflow_engine::{Cancel, protocol::Settings};
 use instaflow_test_support::{copy_folder, fixture};
 use tempfile::TempDir;
 
@@ -58,6 +60,22 @@ fn a_model_folder_may_say_what_it_knows() {
     assert_eq!(unknown(&models, "Lake, at NIGHT. A lighthouse's lamp"), ["A", "lighthouse", "lamp"]);
     let long = format!("{} unicorn", "lake ".repeat(100));
     assert_eq!(unknown(&models, &long), [""; 0], "what is cut off is not underlined, too");
+}
+
+#[test]
+fn synonyms_and_misspelt_words_are_understood() {
+    let synonyms = r#""synonyms": { "pond": "lake", "late evening": "night", "like": "" }, "examples""#;
+    let models = open(model(Some(&VOCABULARY.replace("\"examples\"", synonyms))).path());
+    assert_eq!(unknown(&models, "Pond at late evening, lkae at nihgt. I like a pound "), ["I", "like", "a", "pound"]);
+    // Half a word is not known yet, though it is drawn as a whole one.
+    assert_eq!(unknown(&models, "lake at nig"), ["nig"]);
+    let used = |prompt: &str| models.count_tokens(prompt).used;
+    assert_eq!((used("lake at nig"), used("unicorn pond")), (used("lake at night"), used("lake")));
+    // What is cut off is counted in the prompt as it was typed.
+    let long = format!("{} unicorn", "pond ".repeat(100));
+    let count = models.count_tokens(&long);
+    assert_eq!((count.used, count.cut_at), (102, 5 * (count.limit - 2)));
+    assert!(count.unknown.is_empty(), "it is not seen");
 }
 
 #[test]
@@ -127,6 +145,27 @@ mod pocket {
         let learned = silent.summary().student.expect("a student").words.expect("its vocabulary is small");
         let missing: Vec<_> = learned.known.difference(&said.known).collect();
         assert!(missing.is_empty(), "learned, but not listed: {missing:?}");
+    }
+
+    #[test]
+    fn a_synonym_draws_what_it_means_and_keeps_its_name() {
+        let models = pocket();
+        let draw = |prompt: &str| {
+            let settings = Settings { seed: 3, ..Settings::student(prompt) };
+            let drawn = models.draw(&settings, None, &mut |_| (), &Cancel::default()).expect("a picture").picture;
+            assert_eq!(drawn.settings.prompt, prompt);
+            drawn.rgb
+        };
+        for (typed, meant) in [
+            ("a red barn by the lake at twilight", "a red cabin by the lake at dusk"),
+            ("snow-capped mountians at sundown", "snowy mountains at sunset"),
+            ("a horse by the lake", "a by the lake"),
+            ("a snowy mou", "a snowy mountain"),
+        ] {
+            assert!(draw(typed) == draw(meant), "{typed:?} is not drawn as {meant:?}");
+        }
+        assert!(draw("a barn by the lake") != draw("a horse by the lake"));
+        assert_eq!(unknown(&models, "a ship by a horse at twilight"), ["horse"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
+use crate::splitmix::SplitMix64;
+
 /// Gives tensors of any name and shape. Biases are 0, vectors (the weights of norms) are 1, and everything else is uniform
 /// with variance `1 / fan_in`, so that values neither vanish nor grow in a deep network. The same seed gives the same
 /// weights in any order.
@@ -27,10 +29,10 @@ impl SimpleBackend for RandomWeights {
         }
         let fan_in: usize = dims[1..].iter().product();
         let bound = (3.0 / fan_in.max(1) as f32).sqrt();
-        let start = name.bytes().fold(self.seed, |state, byte| mix(state ^ u64::from(byte)));
+        let start = name.bytes().fold(self.seed, |state, byte| bits(state ^ u64::from(byte)));
         let value = |i: usize| {
-            let bits = mix(start.wrapping_add(i as u64)) >> 40;
-            bound * (bits as f32 / (1u64 << 23) as f32 - 1.0)
+            let value = bits(start.wrapping_add(i as u64)) >> 40;
+            bound * (value as f32 / (1u64 << 23) as f32 - 1.0)
         };
         let values: Vec<f32> = (0..shape.elem_count()).into_par_iter().map(value).collect();
         Tensor::from_vec(values, dims, device)?.to_dtype(dtype)
@@ -45,12 +47,9 @@ impl SimpleBackend for RandomWeights {
     }
 }
 
-/// One output of SplitMix64 (Steele, Lea & Flood, 2014), for the state `x`.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+/// The first number of a seed's stream.
+fn bits(seed: u64) -> u64 {
+    SplitMix64::new(seed).bits()
 }
 
 #[cfg(test)]

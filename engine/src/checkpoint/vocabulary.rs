@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::files::{CONFIG_LIMIT, Files};
 use crate::Result;
 use crate::protocol::{WordClass, WordGroup, Words};
-use crate::text::words_of;
+use crate::text::{LONGEST_SYNONYM, words_of};
 
 /// The file's name.
 pub(super) const FILE: &str = "vocabulary.json";
@@ -27,6 +27,9 @@ struct Vocabulary {
     words: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     examples: Vec<String>,
+    /// What other words are read as.
+    #[serde(default)]
+    synonyms: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +63,7 @@ pub(super) fn read(files: &Files) -> Result<Option<Words>> {
         known: vocabulary.words.into_keys().collect(),
         groups: groups.map(|group| WordGroup { name: group.name, classes: classes(group.classes).collect() }).collect(),
         examples: vocabulary.examples,
+        synonyms: vocabulary.synonyms,
     }))
 }
 
@@ -71,13 +75,18 @@ fn check(vocabulary: &Vocabulary) -> Result<(), String> {
     }
     let classes = || vocabulary.groups.iter().flat_map(|group| &group.classes);
     let phrases = || classes().flat_map(|class| &class.phrases);
-    if known.len() + vocabulary.groups.len() + classes().count() + phrases().count() + vocabulary.examples.len() > MOST
+    if known.len()
+        + vocabulary.groups.len()
+        + classes().count()
+        + phrases().count()
+        + vocabulary.examples.len()
+        + vocabulary.synonyms.len()
+        > MOST
     {
         return Err(format!("holds more than {MOST} words and phrases"));
     }
     for word in &known {
-        let mut parts = words_of(word);
-        if parts.next() != Some(0..word.len()) || parts.next().is_some() || *word != word.to_lowercase() {
+        if !is_word(word) {
             return Err(format!(
                 "lists \"{}\" as a word, but a word must be lower-case letters or digits",
                 shown(word)
@@ -88,6 +97,16 @@ fn check(vocabulary: &Vocabulary) -> Result<(), String> {
     for name in groups.chain(classes().map(|class| &class.name)).chain(phrases()) {
         one_line(name, LONGEST)?;
     }
+    for (synonym, meaning) in &vocabulary.synonyms {
+        let parts: Vec<&str> = synonym.split(' ').collect();
+        if parts.len() > LONGEST_SYNONYM || !parts.iter().all(|part| is_word(part)) || synonym.len() > LONGEST {
+            let expected = format!("1 to {LONGEST_SYNONYM} words in lower case");
+            return Err(format!("lists \"{}\" as a synonym, which must be {expected}", shown(synonym)));
+        }
+        if let Some(word) = meaning.split_whitespace().find(|word| !known.contains(word)) {
+            return Err(format!("reads \"{}\" as \"{}\", which is not among its words", shown(synonym), shown(word)));
+        }
+    }
     for text in phrases().chain(&vocabulary.examples) {
         one_line(text, LONGEST_EXAMPLE)?;
         if let Some(word) = words_of(text).map(|word| &text[word]).find(|word| !known.contains(&*word.to_lowercase())) {
@@ -95,6 +114,12 @@ fn check(vocabulary: &Vocabulary) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether this is one word in lower case.
+fn is_word(word: &str) -> bool {
+    let mut parts = words_of(word);
+    parts.next() == Some(0..word.len()) && parts.next().is_none() && word == word.to_lowercase()
 }
 
 fn one_line(text: &str, longest: usize) -> Result<(), String> {
@@ -116,7 +141,8 @@ mod tests {
     const GOOD: &str = r#"{
         "groups": [{ "name": "time", "classes": [{ "name": "night", "phrases": ["at night", "moon-lit"] }] }],
         "words": { "at": [], "night": ["time"], "moon": ["time"], "lit": ["time"], "lake": [] },
-        "examples": ["Lake, at night!"]
+        "examples": ["Lake, at night!"],
+        "synonyms": { "pond": "lake", "late at night": "at night", "like": "" }
     }"#;
 
     fn folder(vocabulary: &str) -> (tempfile::TempDir, Files) {
@@ -133,6 +159,7 @@ mod tests {
         assert_eq!(words.known.len(), 5);
         assert_eq!(words.groups[0].classes[0].phrases, ["at night", "moon-lit"]);
         assert_eq!(words.examples, ["Lake, at night!"]);
+        assert_eq!(words.synonyms["late at night"], "at night");
         std::fs::remove_file(folder.path().join(FILE)).expect("it can be deleted");
         assert_eq!(read(&files).expect("nothing is wrong"), None);
     }
@@ -147,6 +174,10 @@ mod tests {
             ("\"lake\"", "\"mountain lake\"", "\"mountain lake\" as a word"),
             ("\"lake\"", "\"\"", "\"\" as a word"),
             ("moon-lit", "moon-bright", "\"bright\" is not among"),
+            ("\"pond\"", "\"Pond\"", "\"Pond\" as a synonym"),
+            ("\"pond\"", "\"pond-lake\"", "\"pond-lake\" as a synonym"),
+            ("late at night", "very late at night", "1 to 3 words"),
+            ("\"pond\": \"lake\"", "\"pond\": \"water\"", "\"water\", which is not among"),
             ("Lake, at", "Boat, at", "\"Boat\" is not among"),
             ("\"name\": \"time\"", "\"name\": \"ti\\nme\"", "one line"),
             ("\"at night\"", &long, "1 to 80 letters"),

@@ -141,7 +141,7 @@ fn context(
 /// The embedding (1, L, D) of one prompt, from the cache if it has it.
 fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
     let begun = Instant::now();
-    let ids = model.tokenizer.encode(prompt);
+    let ids = model.token_ids(prompt);
     let key = Key { encoder: model.text.digest.clone(), ids };
     if let Some(embedding) = models.embeddings().get(&key) {
         return Ok(embedding);

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::diffusion::Schedule;
 use crate::protocol::{ModelCard, Sampler, TokenCount, Words};
-use crate::text::{TextConfig, TextEncoder, Tokenizer, unknown_words};
+use crate::text::{Reading, TextConfig, TextEncoder, Tokenizer, unknown_words};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
@@ -76,15 +76,36 @@ impl LoadedModel {
         self
     }
 
+    /// A prompt's token ids, as the text encoder gets them.
+    pub(super) fn token_ids(&self, prompt: &str) -> Vec<u32> {
+        match self.read(prompt) {
+            Some(reading) => self.tokenizer.encode(&reading.text),
+            None => self.tokenizer.encode(prompt),
+        }
+    }
+
     /// Counts a prompt's tokens and finds its unknown words.
     pub(super) fn count_tokens(&self, prompt: &str) -> TokenCount {
-        let mut count = self.tokenizer.count(prompt);
-        if let Some(words) = self.card.words.as_ref().filter(|_| self.listed) {
-            count.unknown = unknown_words(prompt, &words.known);
-        }
+        let mut count = if let Some(reading) = self.read(prompt) {
+            let count = self.tokenizer.count(&reading.text);
+            let cut_at = reading.typed_offset(count.cut_at);
+            TokenCount { prompt: prompt.to_owned(), cut_at, unknown: reading.unknown, ..count }
+        } else {
+            let mut count = self.tokenizer.count(prompt);
+            if let Some(words) = self.card.words.as_ref().filter(|_| self.listed) {
+                count.unknown = unknown_words(prompt, &words.known);
+            }
+            count
+        };
         // Words that do not reach the text encoder are neither known nor unknown.
         count.unknown.retain(|word| word.start < count.cut_at);
         count
+    }
+
+    /// A prompt in words that the model knows, if its vocabulary.json has synonyms.
+    fn read(&self, prompt: &str) -> Option<Reading> {
+        let words = self.card.words.as_ref().filter(|words| !words.synonyms.is_empty())?;
+        Some(Reading::new(prompt, words))
     }
 
     /// The decoder that is cheap enough for every step: the tiny one beside the VAE, or the VAE if it is tiny itself.

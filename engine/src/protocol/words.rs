@@ -1,7 +1,7 @@
 //! The words that a small model knows: plain data for a window that shows them. How they are read from a model
 //! folder is `checkpoint::vocabulary`'s, which words of a prompt are unknown the counter's (`text::known_words`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The words that a model knows, where they are few enough to name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub struct Words {
     pub groups: Vec<WordGroup>,
     /// Prompts that show what the model knows.
     pub examples: Vec<String>,
+    /// Words and phrases that a prompt may use, lower case, and the known words that they are read as; an empty text for
+    /// a word that is spelt like a known one and means something else. If there are none, prompts are read as they are.
+    pub synonyms: BTreeMap<String, String>,
 }
 
 /// Something about a picture that words can choose: the time of day, the land …

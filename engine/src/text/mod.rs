@@ -6,6 +6,9 @@ pub mod encoder;
 
 mod known_words;
 
+mod prompt_reading;
+
 pub use encoder::{TextConfig, TextEncoder};
 pub use known_words::{unknown_words, words_of};
+pub(crate) use prompt_reading::{LONGEST_SYNONYM, Reading};
 pub use tokenizer::Tokenizer;

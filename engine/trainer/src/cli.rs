@@ -175,6 +175,11 @@ pub enum Command {
         #[command(flatten)]
         which: StudentArgs,
     },
+    /// Write what `export` writes as `vocabulary.json`, for a pair whose weights stay; needs no run.
+    Vocabulary {
+        /// The file.
+        file: PathBuf,
+    },
     /// Time a training step of Pocket's U-Net on random data; needs no run.
     BenchStep {
         /// Samples of a step.

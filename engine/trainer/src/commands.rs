@@ -35,6 +35,9 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         let replicas = replicas(&device, arguments.threads)?;
         return bench_step::run(&Config::pocket(), &device, &replicas, Timing { batch, micro_batch, serve });
     }
+    if let Command::Vocabulary { file } = &arguments.command {
+        return file_io::write_json(file, &scenes::vocabulary_json::vocabulary());
+    }
     let mut run = open(&arguments, device)?;
     match arguments.command {
         Command::Scenes { count, output } => {
@@ -110,7 +113,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Plot { stage } => plot::write(&run, stage.as_deref()),
         Command::Export { folder, which } => export::write(&run, &folder, which.student()),
         // Done before a run was opened.
-        Command::BenchStep { .. } => bail!("a bench needs no run"),
+        Command::BenchStep { .. } | Command::Vocabulary { .. } => bail!("this needs no run"),
     }
 }
 

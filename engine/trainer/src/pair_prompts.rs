@@ -149,6 +149,12 @@ mod tests {
         assert!((30..120).contains(&open), "{open}");
     }
 
+    /// Pairs are kept under this name; one that changes without the captions would make them useless.
+    #[test]
+    fn the_fingerprint_is_that_of_existing_pairs() {
+        assert_eq!(Prompts::Scenes.fingerprint(), "afd417b460351da9");
+    }
+
     #[test]
     fn captions_differ_by_flow_and_pair() {
         let of = |seed, row| Prompts::Scenes.of(seed, row);

@@ -328,12 +328,23 @@ fn merge(whole: &mut Table, given: Table, above: &str) -> Result<()> {
             // 1 is as good a number as 1.0.
             (Some(place @ Value::Float(_)), Value::Integer(value)) => *place = Value::Float(value as f64),
             (Some(place), value) => {
-                ensure!(place.same_type(&value), "{name} is a {}, not a {}", place.type_str(), value.type_str());
+                ensure!(
+                    place.same_type(&value),
+                    "{name} must be {}, not {}",
+                    with_article(place.type_str()),
+                    with_article(value.type_str())
+                );
                 *place = value;
             }
         }
     }
     Ok(())
+}
+
+/// The name of a type with "a" or "an" before it.
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {name}")
 }
 
 #[cfg(test)]
@@ -366,7 +377,9 @@ mod tests {
         for (text, part) in [
             ("[base.schedule]\nstep = 3", "base.schedule.step is unknown"),
             ("colour = 1", "colour is unknown"),
-            ("[base]\npool = \"many\"", "base.pool is a integer, not a string"),
+            ("[base]\npool = \"many\"", "base.pool must be an integer, not a string"),
+            ("sizes = [1]", "sizes must be a table, not an array"),
+            ("model = 1.5", "model must be a string, not a float"),
             ("[base.schedule]\nbatch = 0", "batch and micro_batch take 1 or more"),
             ("[base.schedule]\nrate = nan", "rate takes a number above 0"),
             ("[base.schedule]\nsteps = -1", "steps"),

@@ -1,9 +1,11 @@
-//! Numbers that depend on nothing but where they are used, so that a run taken up again draws what it would have drawn.
-//! Change nothing here once a run has begun that is to go on.
+//! Random numbers that depend only on where they are used: a run that was stopped continues with the numbers that it
+//! would have drawn. Change nothing here while there are runs to be continued.
+
+use instaflow_engine::splitmix::{SplitMix64, mix};
 
 /// Mixes a stage, a step, a sample … into one seed.
 pub fn key(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x243F_6A88_85A3_08D3, |state, &part| mix(state ^ mix(part.wrapping_add(GOLDEN))))
+    parts.iter().fold(0x243F_6A88_85A3_08D3, |state, &part| mix(state ^ SplitMix64::new(part).bits()))
 }
 
 /// A short name for exactly these bytes.
@@ -12,19 +14,18 @@ pub fn fingerprint(bytes: impl IntoIterator<Item = u8>) -> String {
     format!("{:016x}", key(&parts))
 }
 
-/// A stream of pseudo-random numbers (SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
-pub struct Random(u64);
+/// A stream of pseudo-random numbers.
+pub struct Random(SplitMix64);
 
 impl Random {
     /// The stream that belongs to a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GOLDEN);
-        mix(self.0)
+        self.0.bits()
     }
 
     /// A number in [0, 1), of 53 bits.
@@ -42,15 +43,6 @@ impl Random {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
-}
-
-/// 2⁶⁴ over the golden ratio: SplitMix64's increment.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

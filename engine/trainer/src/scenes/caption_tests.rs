@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attributes::{HEADS, Land, Object, Style, Time};
 use super::caption::OBJECT;
 use super::lexicon::phrases;
-use super::vocabulary::{EXAMPLES, vocabulary};
+use super::vocabulary_json::{EXAMPLES, vocabulary};
 use super::*;
 
 /// The words of a text.
@@ -216,6 +216,14 @@ fn the_exported_vocabulary_has_every_word_and_known_examples() {
     for example in EXAMPLES {
         assert!(split(example).all(|word| known.contains(word)), "{example}");
     }
+}
+
+/// The pair that ships says what its lexicon and its synonyms are now.
+#[test]
+fn the_shipped_vocabulary_is_the_one_that_export_writes() -> serde_json::Result<()> {
+    let shipped: serde_json::Value = serde_json::from_str(include_str!("../../../../assets/pocket/vocabulary.json"))?;
+    assert!(shipped == vocabulary(), "run `instaflow-trainer vocabulary assets/pocket/vocabulary.json`");
+    Ok(())
 }
 
 /// The text encoder sees 48 tokens, two of them marks.

@@ -31,10 +31,11 @@ mod scene_tests;
 mod sky;
 mod small_objects;
 mod style;
+mod synonyms;
 mod texture;
 mod town;
 mod trees;
-pub mod vocabulary;
+pub mod vocabulary_json;
 mod water;
 mod weather;
 

@@ -1,25 +1,22 @@
 //! The random numbers of scenes: streams of SplitMix64, the same on every machine. Change nothing here that would change
 //! the numbers: pairs and runs refer to scenes by their seeds.
 
+use instaflow_engine::splitmix::SplitMix64;
+
 /// One stream of random numbers.
-pub(super) struct SceneRandom(u64);
+pub(super) struct SceneRandom(SplitMix64);
 
 impl SceneRandom {
     /// The stream number `stream` of a scene's `seed`; different streams are independent, so that a part of the
     /// picture may draw more or fewer numbers without changing the others.
     pub fn new(seed: u64, stream: u64) -> Self {
-        let mut random = Self(seed ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        let state = random.bits();
-        Self(state ^ stream)
+        let state = SplitMix64::new(seed ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03)).bits();
+        Self(SplitMix64::new(state ^ stream))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// Uniform in 0 … 1, without 1.

@@ -43,7 +43,7 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         }
     }
     if run.base_model().is_none() {
-        file_io::write_json(&folder.join("vocabulary.json"), &scenes::vocabulary::vocabulary())?;
+        file_io::write_json(&folder.join("vocabulary.json"), &scenes::vocabulary_json::vocabulary())?;
     }
     file_io::write_json(&teacher.join("scheduler/scheduler_config.json"), &scheduler())?;
     let student_folder = folder.join("student");

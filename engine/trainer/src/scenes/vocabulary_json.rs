@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::attributes::HEADS;
 use super::lexicon::{phrases, words};
+use super::synonyms::synonyms;
 
 /// Prompts that show what the scenes hold. All of their words are in the lexicon.
 pub const EXAMPLES: &[&str] = &[
@@ -29,6 +30,8 @@ pub const EXAMPLES: &[&str] = &[
 /// - `groups`: for each attribute its `name` and its `classes`, each with a `name`, which a prompt may use as it is, and
 ///   the `phrases` that name it in captions; classes that no word names ("absent") are left out;
 /// - `words`: for each word the names of the groups that it can belong to, none for words that only join others;
+/// - `synonyms`: for each word or phrase that captions do not use the known words that it is read as, none (an empty text)
+///   for a word that only looks like a known one;
 /// - `examples`: prompts.
 pub fn vocabulary() -> Value {
     let mut meanings: BTreeMap<String, BTreeSet<&str>> =
@@ -54,5 +57,5 @@ pub fn vocabulary() -> Value {
         }
         groups.push(json!({"name": head.name, "classes": classes}));
     }
-    json!({"groups": groups, "words": meanings, "examples": EXAMPLES})
+    json!({"groups": groups, "words": meanings, "synonyms": synonyms(), "examples": EXAMPLES})
 }

@@ -1,5 +1,5 @@
-//! Adding one row to many: biases and time embeddings where a gradient is asked for. (candle's own broadcast sums its
-//! gradient value by value, a fifth of a training step.)
+//! Adds one row to many, with gradients: biases and time embeddings in training. (candle's own broadcast sums its gradient
+//! value by value, which takes a fifth of a training step.)
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 

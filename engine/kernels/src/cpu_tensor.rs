@@ -1,4 +1,4 @@
-//! Getting at the values of CPU tensors.
+//! Access to the values of CPU tensors.
 
 use candle_core::{DType, Device, Layout, Result, Storage, Tensor, bail};
 

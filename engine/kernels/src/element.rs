@@ -1,4 +1,4 @@
-//! The two types that activations are kept in.
+//! The two types of activations: f32 and bf16.
 
 use candle_core::WithDType;
 use half::bf16;

@@ -1,4 +1,4 @@
-//! What a layer does besides its product.
+//! What a layer does besides its product, in the same pass. Change here to fuse something else.
 
 use candle_core::{Result, Shape, Tensor, bail};
 

@@ -1,4 +1,4 @@
-//! Sharing work over cores.
+//! Distribution of work over the threads of the current rayon pool. Results never depend on how many there are.
 
 use rayon::prelude::*;
 

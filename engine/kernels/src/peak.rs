@@ -1,4 +1,4 @@
-//! What the processor could do if nothing had to be loaded.
+//! Measures what the processor could do if nothing had to be loaded.
 
 use std::time::Instant;
 

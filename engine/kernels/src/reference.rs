@@ -1,5 +1,5 @@
-//! The same operations written plainly with candle's own: what the fast ones are held to, and what runs on other
-//! devices. All of them are differentiable.
+//! The same operations in their plain form, on candle's own operations. The tests compare the fast ones with them, and they
+//! run on other devices. All of them are differentiable.
 
 use candle_core::{D, DType, Result, Tensor};
 

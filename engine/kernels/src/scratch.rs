@@ -1,4 +1,5 @@
-//! Memory that a thread keeps from one call to the next: fresh pages cost more than the work in them.
+//! Memory that a thread keeps from one call to the next, because fresh pages cost more than the work in them. It holds
+//! anything: whoever takes it writes before reading.
 
 use std::cell::RefCell;
 

@@ -1,5 +1,5 @@
-//! Every operation without a gradient, in every vector width that this processor has, against its plain reference at odd
-//! sizes: f32 within 1e-5 of the largest value, bf16 within what rounding its inputs and results costs.
+//! Compares every operation without a gradient with its plain reference at odd sizes, in every vector width that this
+//! processor has: f32 within 1e-5 of the largest value, bf16 within what rounding its inputs and results costs.
 
 use candle_core::{DType, Result, Tensor};
 use instaflow_test_support::{Tolerance, assert_close_case};

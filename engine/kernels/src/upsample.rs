@@ -1,4 +1,4 @@
-//! Nearest-neighbour upsampling by two, as the convolutions do it on the way: its gradient.
+//! The gradient of nearest-neighbour upsampling by two, which convolutions do on the way.
 
 /// Adds up the four pixels of (B, 2H, 2W, C) that each pixel of (B, H, W, C) became.
 pub(crate) fn fold(dy: &[f32], (batch, height, width, channels): (usize, usize, usize, usize)) -> Vec<f32> {

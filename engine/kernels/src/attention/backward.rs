@@ -1,4 +1,4 @@
-//! Gradients of attention, in f32: the weights are computed again, a block of queries at a time.
+//! Gradients of attention, in f32. The weights are computed again, one block of queries at a time.
 
 use super::Attention;
 use crate::gemm::{Matrix, gemm};

@@ -1,5 +1,6 @@
 //! Attention in one pass over the keys (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., arXiv 2205.14135): a block
-//! of queries meets the keys block by block; when a larger score turns up, what was summed so far is scaled down.
+//! of queries takes the keys block by block. When a larger score turns up, the sums so far are scaled down. Change here the
+//! forward pass of attention on a CPU.
 
 use super::Attention;
 use crate::element::Element;
@@ -7,7 +8,7 @@ use crate::packed_gemm::{Block, Packed, Panel, ROWS, Target, WeightFormat};
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
 
-/// Keys that a block of queries meets at once.
+/// Keys that a block of queries takes at once.
 const KEYS: usize = 512;
 
 impl Attention {
@@ -38,7 +39,7 @@ impl Attention {
         (sample * length + at) * self.width() + head * self.size
     }
 
-    /// The keys and values of head `index` of all samples, in the form that queries and weights of `format` meet.
+    /// The keys and values of head `index` of all samples, packed so that queries and weights in `format` can be multiplied with them.
     fn pack<E: Element>(&self, format: WeightFormat, index: usize, k: &[E], v: &[E]) -> Head {
         let start = self.token(index, 0, self.keys);
         let keys = Packed::by_panel(format, (1, self.size, self.keys), false, |panel, data| {
@@ -200,7 +201,7 @@ fn rows(values: &[f32], width: usize, count: usize) -> [*const u8; ROWS] {
     std::array::from_fn(|row| values[row.min(count - 1) * width..].as_ptr().cast())
 }
 
-/// Scores become weights, in the form in which they meet the values; what was summed before is scaled to each query's
+/// Turns scores into weights, ready to be multiplied with the values. The sums so far are scaled to each query's
 /// new largest score.
 struct Softmax<'a, F> {
     /// (queries, KEYS); each row is overwritten from its first on, by as many words as its weights take.

@@ -1,9 +1,10 @@
-//! An allocator that keeps large blocks for the next layer. A feature map of a decoder has a hundred megabytes; asking
-//! the system for one anew costs more than the arithmetic of some layers, as every page is cleared at its first touch.
+//! An allocator that keeps large blocks for the next layer. A feature map of a decoder takes a hundred megabytes. Asking
+//! the system for fresh memory costs more than the arithmetic of some layers, because every page is cleared when it is
+//! first touched.
 //!
-//! Large blocks are parts of one reserved stretch of addresses, so that what one layer freed can be cut and joined for
-//! another: `ranges` keeps the books, `pages` talks to the system. Where nothing can be reserved, all blocks are the
-//! system's.
+//! Large blocks are parts of one reserved range of addresses, so memory that one layer freed can be cut and joined for
+//! another. `ranges` keeps the books, `pages` talks to the system. If nothing can be reserved, all blocks are the
+//! system's. Change here which blocks are kept.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,8 @@ use ranges::Ranges;
 /// Blocks smaller than this are the system's business.
 const SMALLEST: usize = 1 << 18;
 
-/// The system's allocator, but for large blocks: the memory of those that were freed is used again. To be declared
-/// `#[global_allocator]` by a program.
+/// The system's allocator, except that the memory of large blocks is used again after they are freed. A program declares
+/// it as its `#[global_allocator]`.
 pub struct CachingAllocator {
     ranges: Mutex<Ranges>,
 }

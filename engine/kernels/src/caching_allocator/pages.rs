@@ -1,4 +1,4 @@
-//! Addresses and pages, as the system hands them out.
+//! How the system reserves addresses and takes pages back. Change here to support another system.
 
 /// What every system's pages divide into. Apple's have 16 KiB.
 pub(super) const PAGE: usize = 1 << 14;

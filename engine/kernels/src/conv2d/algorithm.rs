@@ -1,5 +1,5 @@
-//! The ways to compute a convolution, and the choice between them: by the shape of the image and the type of its numbers,
-//! and by nothing else. Change here when which way pays, after measuring.
+//! The methods of convolution, and the choice between them. It depends on the shape of the image and the type of its
+//! numbers, and on nothing else. Change here which method is chosen when, after measuring.
 
 use super::geometry::Geometry;
 use super::winograd::{self, Tile};

@@ -1,5 +1,5 @@
-//! Convolution as one product whose rows are pixels: for every place of the kernel another pixel. Nothing is laid out
-//! anew; what lies in the padding is a row of zeros.
+//! Convolution as one matrix product whose rows are pixels, another pixel for every position of the kernel. Nothing is
+//! copied; a row of zeros stands for the padding.
 
 use std::ops::Range;
 
@@ -36,7 +36,7 @@ pub(crate) fn forward<X: Element, E: Element>(g: &Geometry, weights: &Packed, x:
     multiply(weights, g.pixels(), &Pixels::new(g, x), epilogue);
 }
 
-/// The pixels of an image that the kernel's places meet.
+/// The pixels of an image under each position of the kernel.
 pub(super) struct Pixels<'a, E> {
     g: &'a Geometry,
     x: &'a [E],

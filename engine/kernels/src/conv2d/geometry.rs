@@ -1,4 +1,4 @@
-//! The sizes of one convolution, and which pixel meets which place of the kernel.
+//! The sizes of one convolution, and which pixel is multiplied with which position of the kernel.
 
 use candle_core::{Result, Shape, bail};
 

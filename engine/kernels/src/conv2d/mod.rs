@@ -1,5 +1,5 @@
-//! 2-D convolution, in one of two ways: as one product over the pixels (`direct`, or `few` where there are hardly any
-//! results), or with fewer multiplications on transformed tiles (`winograd`). Images are (B, H, W, C).
+//! 2-D convolution: as one product over the pixels (`direct`; `narrow_output` for a few output channels), or with fewer
+//! multiplications on transformed tiles (`winograd`). `algorithm` chooses for each image. Images are (B, H, W, C).
 
 use std::sync::Arc;
 

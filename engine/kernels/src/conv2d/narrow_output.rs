@@ -1,4 +1,4 @@
-//! Convolution to a handful of channels, such as a picture's three: dot products along the channels of the image, where a
+//! Convolution to at most four channels, such as a picture's three, as dot products along the channels of the image: a
 //! vector of results would be mostly empty.
 
 use half::bf16;

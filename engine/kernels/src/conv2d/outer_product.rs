@@ -1,5 +1,5 @@
-//! Sums over pixels of the products of every channel of one image with every channel of another: what gradients of weights
-//! are made of.
+//! Multiplies every channel of one image with every channel of another and sums over the pixels. Gradients of weights are
+//! made of such sums.
 
 use std::ops::Range;
 

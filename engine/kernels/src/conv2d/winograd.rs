@@ -112,7 +112,7 @@ vectorized! {
 /// Tiles of the shortest block: a tile of registers.
 const SHORTEST: usize = 8;
 
-/// Blocks that meet the weights before they are read again, at least.
+/// At least so many blocks are multiplied with the weights before these are read again.
 const FEWEST: usize = 4;
 
 /// The convolution of `x` (B, H, W, C).

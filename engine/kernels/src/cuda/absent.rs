@@ -1,5 +1,5 @@
-//! What stands in for the operations on a GPU where the feature `cuda` is off: nothing fits, so nothing is called.
-//! Signatures follow `layers.rs`.
+//! Stands in for the operations on a GPU if the feature `cuda` is off: nothing fits, so nothing is called. Signatures
+//! follow `layers.rs` and `epilogue.rs`.
 
 use candle_core::{Result, Tensor, bail};
 

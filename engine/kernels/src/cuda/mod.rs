@@ -1,11 +1,11 @@
 //! The operations on NVIDIA's GPUs, in f32, f16 and bf16 with sums in f32: what [`crate::Conv2d`], [`crate::group_norm`]
-//! and the others call where their tensors lie there and no gradient is asked for. **Nothing here has been measured, or
-//! has even run, on a GPU yet**: the kernels and the way they are called are held to the plain versions by compiling them
-//! for the processor (`tests`), the calls of the libraries are only compiled.
+//! and the others call for tensors on such a device if no gradient is asked for. **Nothing here has been measured, or has
+//! even run, on a GPU yet.** The kernels and their launches are compiled for the processor and compared with the plain
+//! versions (`tests`); the calls of the libraries are only compiled.
 //!
 //! `operations/*.cu` are the kernels, compiled for the device at hand when first needed, and the files beside them say how
 //! many threads run them on what; `device.rs` compiles, launches and allocates; `layers.rs` are the operations on tensors;
-//! `convolution.rs` calls cuDNN. Without the feature `cuda` all of it is `absent.rs`, so that no caller has to ask. A new
+//! `epilogue.rs` is what follows a product; `convolution.rs` calls cuDNN. Without the feature `cuda` all of it is `absent.rs`, so that no caller has to ask. A new
 //! kernel needs its launch beside its source and a case in `tests`.
 
 #[cfg(feature = "cuda")]

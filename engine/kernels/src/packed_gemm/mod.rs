@@ -1,8 +1,9 @@
 //! Products of rows with packed weights: the arithmetic of every linear layer and convolution on a CPU.
 //!
-//! The innermost loop (`tile`) takes a few rows, each a list of 32-bit words that are spread over a vector one by one,
-//! and a panel of weights, read in order. A row may lie anywhere: a convolution is a product whose rows are pixels, and
-//! for every place of its kernel ("tap") another pixel. Weights are packed once (`pack`), sums leave through `epilogue`.
+//! The innermost loop (`tile`) takes a few rows and a panel of weights. A row is a list of 32-bit words anywhere in memory;
+//! each word is broadcast to a vector and multiplied with the panel, which is read in order. A convolution is such a
+//! product whose rows are pixels, another pixel for every position of its kernel ("tap"). `pack` lays weights out,
+//! `epilogue` finishes the sums.
 
 use std::ops::Range;
 
@@ -10,14 +11,17 @@ use crate::element::Element;
 use crate::simd::{self, Simd, Task};
 use crate::{parallel, scratch};
 
+mod format;
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) use format::FORCED_PAIRS;
+pub(crate) use format::WeightFormat;
+pub use format::{Bf16Products, bf16_products};
+
 mod pack;
 pub(crate) use pack::{Packed, Panel, ReadRow, with_rows};
 
 mod tile;
-#[cfg(all(test, target_arch = "x86_64"))]
-pub(crate) use tile::FORCED_PAIRS;
-pub use tile::{Bf16Products, bf16_products};
-pub(crate) use tile::{Block, WeightFormat};
+pub(crate) use tile::Block;
 
 mod rows;
 pub(crate) use rows::{Contiguous, Rows, RowsFor, addresses, with_rows_for};

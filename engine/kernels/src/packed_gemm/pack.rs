@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Storage, Tensor, bail};
 use half::{bf16, f16};
 
-use super::tile::WeightFormat;
+use super::WeightFormat;
 use crate::{parallel, scratch, simd};
 
 /// The weights of a product: for every tap a matrix (depth, columns). A convolution has a tap for every place of its

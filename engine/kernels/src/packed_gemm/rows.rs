@@ -1,4 +1,4 @@
-//! Rows in the form that packed weights meet.
+//! The rows that packed weights are multiplied with: where they lie, and in which form.
 
 use std::ops::Range;
 

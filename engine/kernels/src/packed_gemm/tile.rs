@@ -1,74 +1,9 @@
 //! The innermost loops: a few rows times one panel of packed weights, all sums in registers.
 
 use std::mem::MaybeUninit;
-use std::sync::OnceLock;
 
-use super::WIDTH;
-use crate::peak;
+use super::{WIDTH, WeightFormat};
 use crate::simd::{Simd, Task, prefetch};
-
-/// How a row's 32-bit words meet the packed weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WeightFormat {
-    /// f32 rows, f32 weights.
-    F32,
-    /// Both bf16, two values to a word.
-    Bf16Pairs,
-    /// f32 rows, weights kept as bf16.
-    Bf16Weights,
-    /// f32 rows, weights kept as f16.
-    F16Weights,
-}
-
-#[cfg(test)]
-thread_local! {
-    /// Whether [`WeightFormat::bf16`] means pairs on this thread, whatever the processor likes better.
-    pub(crate) static FORCED_PAIRS: std::cell::Cell<Option<bool>> = const { std::cell::Cell::new(None) };
-}
-
-/// How this processor multiplies numbers of bf16. Which of the two it is changes the last bits of what comes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bf16Products {
-    /// Two at a time, by an instruction made for that.
-    Pairs,
-    /// Widened to f32.
-    Widened,
-}
-
-/// How this processor multiplies numbers of bf16: in pairs if it multiplies them faster than f32 (having the instruction
-/// says little). Measured at the first call, in two milliseconds, and the same from then on until the process ends.
-pub fn bf16_products() -> Bf16Products {
-    static CHOICE: OnceLock<Bf16Products> = OnceLock::new();
-    *CHOICE.get_or_init(
-        || {
-            if peak::pairs_per_multiply_add() > 0.6 { Bf16Products::Pairs } else { Bf16Products::Widened }
-        },
-    )
-}
-
-impl WeightFormat {
-    /// Suits rows and weights of bf16, by [`bf16_products`].
-    pub(crate) fn bf16() -> Self {
-        #[cfg(test)]
-        if let Some(pairs) = FORCED_PAIRS.get() {
-            return if pairs { Self::Bf16Pairs } else { Self::Bf16Weights };
-        }
-        match bf16_products() {
-            Bf16Products::Pairs => Self::Bf16Pairs,
-            Bf16Products::Widened => Self::Bf16Weights,
-        }
-    }
-
-    /// Values of a row in one word.
-    pub(crate) fn values_per_word(self) -> usize {
-        if self == Self::Bf16Pairs { 2 } else { 1 }
-    }
-
-    /// Bytes of the weights that one word of one row meets in one column.
-    pub(crate) fn weight_bytes(self) -> usize {
-        if matches!(self, Self::F16Weights | Self::Bf16Weights) { 2 } else { 4 }
-    }
-}
 
 /// Words of a row after which sums go through memory: a panel's part of this length stays in the first-level cache.
 const DEPTH: usize = 192;
@@ -78,7 +13,7 @@ const DEPTH: usize = 192;
 /// # Safety
 /// To run it, `words` 32-bit words must be readable at every address in `rows`, aligned or not; `weights` must be those of
 /// one panel of `vectors` vectors, of as many taps and words; and (count, `sums_row`) sums must be writable by this task
-/// alone, each row of at least `vectors` vectors but for the end of the last.
+/// alone: `sums_row` is at least `vectors` vectors, except that the last row may end after those.
 pub(crate) struct Block<'a> {
     pub format: WeightFormat,
     /// The rows of every tap: `rows[tap · stride + row]`. After the last row come copies of it up to a multiple of every
@@ -147,7 +82,7 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn run_tiles<S: Simd, M: FusedMulAdd, const ROWS: usize, const VECTORS: usize>(&self, s: S) {
         let width = VECTORS * S::LANES;
-        // Weights of 16 bits are widened once where several tiles meet them.
+        // Weights of 16 bits are widened once if several tiles use them.
         let widens = M::WIDENS && self.count > 2 * ROWS;
         let mut wide = MaybeUninit::<[f32; DEPTH * WIDTH]>::uninit();
         let wide = wide.as_mut_ptr().cast::<f32>();

@@ -174,7 +174,7 @@ impl Film {
         if ids != self.wished
             && let Some(library) = &self.library
         {
-            library.wish(ids.clone());
+            library.request_thumbnails(ids.clone());
             self.wished = ids;
         }
     }

@@ -113,7 +113,7 @@ impl App {
             }
             Act::Copy => library.read(id, Purpose::Copy),
             Act::Save => library.read(id, Purpose::Save),
-            Act::Reveal => library.find(id),
+            Act::Reveal => library.locate(id),
             Act::Delete => library.delete(id, true),
         }
     }
@@ -210,7 +210,7 @@ impl App {
                     self.notify(ctx, super::actions::DIALOG_OPEN.to_owned());
                 }
             }
-            News::Place(path) => self.jobs.reveal(path),
+            News::Located(path) => self.jobs.reveal(path),
             News::Failed { id, failure } => {
                 film.was_read(id);
                 film.decoding.retain(|other| *other != id);

@@ -89,7 +89,7 @@ pub enum News {
         picture: Box<Picture>,
     },
     /// The path of a picture's file.
-    Place(PathBuf),
+    Located(PathBuf),
     /// Something that was asked of a picture failed.
     Failed {
         /// Whose.
@@ -123,16 +123,16 @@ enum Job {
         id: u64,
         purpose: Purpose,
     },
-    Place(u64),
-    /// Look for wishes.
-    Wishes,
+    Locate(u64),
+    /// Make the thumbnails that are wanted.
+    Thumbnails,
 }
 
 /// A handle to the library's thread. Dropping it waits until everything that was asked for is done.
 pub struct Library {
     jobs: Option<Sender<Job>>,
     news: Receiver<News>,
-    wishes: Arc<Mutex<Vec<u64>>>,
+    wanted: Arc<Mutex<Vec<u64>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -141,10 +141,10 @@ impl Library {
     pub fn spawn(folder: PathBuf, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         let (jobs, receiver) = unbounded();
         let (sender, news) = unbounded();
-        let wishes: Arc<Mutex<Vec<u64>>> = Arc::default();
-        let mut worker = Worker { folder, store: None, wishes: wishes.clone(), sender, wake };
+        let wanted: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let mut worker = Worker { folder, store: None, wanted: wanted.clone(), sender, wake };
         let thread = std::thread::spawn(move || worker.run(&receiver));
-        let library = Self { jobs: Some(jobs), news, wishes, thread: Some(thread) };
+        let library = Self { jobs: Some(jobs), news, wanted, thread: Some(thread) };
         library.open();
         library
     }
@@ -197,14 +197,14 @@ impl Library {
     }
 
     /// Asks where a picture's file is.
-    pub fn find(&self, id: u64) {
-        self.push(Job::Place(id));
+    pub fn locate(&self, id: u64) {
+        self.push(Job::Locate(id));
     }
 
-    /// Asks for thumbnails, the most urgent last, and drops earlier wishes that are not yet fulfilled.
-    pub fn wish(&self, ids: Vec<u64>) {
-        *self.wishes.lock().unwrap_or_else(PoisonError::into_inner) = ids;
-        self.push(Job::Wishes);
+    /// Asks for thumbnails, the most urgent last. Replaces earlier requests that are not yet done.
+    pub fn request_thumbnails(&self, ids: Vec<u64>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+        self.push(Job::Thumbnails);
     }
 
     fn push(&self, job: Job) {
@@ -229,7 +229,7 @@ impl Drop for Library {
 struct Worker {
     folder: PathBuf,
     store: Option<Store>,
-    wishes: Arc<Mutex<Vec<u64>>>,
+    wanted: Arc<Mutex<Vec<u64>>>,
     sender: Sender<News>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -241,7 +241,7 @@ impl Worker {
             match jobs.try_recv() {
                 Ok(job) => self.work(job),
                 Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => match self.wish() {
+                Err(TryRecvError::Empty) => match self.next_thumbnail() {
                     Some(id) => self.thumbnail(id),
                     None => match jobs.recv() {
                         Ok(job) => self.work(job),
@@ -252,14 +252,14 @@ impl Worker {
         }
     }
 
-    fn wish(&self) -> Option<u64> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn next_thumbnail(&self) -> Option<u64> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn work(&mut self, job: Job) {
         let Some(store) = &mut self.store else { return self.work_closed(job) };
         let news = match job {
-            Job::Open | Job::Wishes => return,
+            Job::Open | Job::Thumbnails => return,
             Job::Keep { picture, kept_at } => {
                 let kept = store.keep(&picture, kept_at);
                 let rgb = picture.rgb;
@@ -290,7 +290,7 @@ impl Worker {
                 let news = |picture| News::Read { id, purpose, picture: Box::new(picture) };
                 read.map_or_else(failed(id), news)
             }
-            Job::Place(id) => News::Place(store.path(id)),
+            Job::Locate(id) => News::Located(store.path(id)),
         };
         self.send(news);
     }

@@ -151,7 +151,7 @@ pub(super) struct DrawArguments {
     pub decoder: Decoder,
 
     /// How to get from noise to a picture: by Euler steps along a flow, or with a sampler of Stable Diffusion
-    /// [default: according to model_index.json, flow, or dpmpp-2m for Stable Diffusion]
+    /// [default: flow, or dpmpp-2m for Stable Diffusion, as model_index.json says]
     #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = sampler(), hide_possible_values = true)]
     pub sampler: Option<Sampler>,
 

@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
+use crate::channel_bias;
+use crate::geglu::geglu;
 use crate::packed_gemm::Activation;
-use crate::{channel_bias, geglu};
 
 /// `y = activation(layer(x) + channel_bias + residual)`: what is folded into the layer's own pass where no gradient is asked
 /// for.

@@ -6,12 +6,13 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Sh
 
 use crate::cpu_tensor::with_element;
 use crate::element::Element;
+use crate::fused_ops::FusedOps;
 use crate::gemm::{Matrix, gemm};
 use crate::packed_gemm::{
     Activation, Contiguous, Epilogue, Packed, RowsFor, Target, WeightFormat, multiply, with_rows_for,
 };
 use crate::weights::Weights;
-use crate::{FusedOps, channel_bias, cpu_tensor, cuda, parallel, reference};
+use crate::{channel_bias, cpu_tensor, cuda, parallel, reference};
 
 /// `y = x Wᵀ + b` with its weights.
 #[derive(Clone, Debug)]

@@ -7,9 +7,10 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use crate::cpu_tensor::with_element;
 use crate::element::Element;
+use crate::fused_ops::FusedOps;
 use crate::packed_gemm::{Epilogue, Target};
 use crate::weights::Weights;
-use crate::{FusedOps, cpu_tensor, cuda, reference};
+use crate::{cpu_tensor, cuda, reference};
 
 mod geometry;
 

@@ -3,8 +3,8 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::FusedOps;
 use crate::conv2d::Geometry;
+use crate::fused_ops::FusedOps;
 
 const MESSAGE: &str = "this build has no CUDA in it: build with `--features cuda`";
 

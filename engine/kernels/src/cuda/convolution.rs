@@ -29,7 +29,8 @@ use super::device::{self, pointer_mut, with_pointers};
 use super::epilogue::finish;
 use super::operations::spread::Spread;
 use crate::conv2d::Geometry;
-use crate::{Activation, FusedOps};
+use crate::fused_ops::FusedOps;
+use crate::packed_gemm::Activation;
 
 /// See [`crate::Conv2d`]; `weight` (O, C, kh, kw) lies as (O, kh, kw, C), and no fewer zeros come after the image than
 /// before. `None` where cuDNN has no such convolution channels last.

@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor, bail};
 
 use super::device::run;
 use super::operations::pointwise::{Finish, Geglu};
-use crate::{Activation, FusedOps};
+use crate::fused_ops::FusedOps;
+use crate::packed_gemm::Activation;
 
 /// `activation(y + bias + channel_bias + residual)` of a finished product, in one pass.
 pub(super) fn finish(y: &Tensor, bias: Option<&Tensor>, fused_ops: &FusedOps<'_>) -> Result<Tensor> {

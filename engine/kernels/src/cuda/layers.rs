@@ -7,7 +7,8 @@ use super::epilogue::{finish, gated, rows_and_columns};
 use super::operations::attention::Attention;
 use super::operations::norms::{GroupNorm, LayerNorm};
 use crate::conv2d::Geometry;
-use crate::{FusedOps, reference};
+use crate::fused_ops::FusedOps;
+use crate::reference;
 
 /// Whether the operations here take these tensors: all of one supported type, on a CUDA device, and no gradient asked
 /// for.

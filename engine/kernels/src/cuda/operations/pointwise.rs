@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, bail};
 
 use super::launch::{Arg, Launch, Module, Operation, blocks, width};
-use crate::Activation;
+use crate::packed_gemm::Activation;
 
 const THREADS: u32 = 256;
 

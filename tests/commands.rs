@@ -224,7 +224,7 @@ fn noise_sets_size_and_count() {
         &["generate", "x", "-o", "b.png", "--model", &model, "--noise", vae.to_str().expect("plain")],
         "noise",
     );
-    place.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", "."], "no regular file");
+    place.bad(1, &["generate", "x", "-o", "b.png", "--model", &model, "--noise", "."], "not a regular file");
     // A picture is a file: a small file of noise must not ask for more of them than anybody can mean.
     let zeros = vec![0; 10_001 * 4];
     let view = TensorView::new(Dtype::F32, vec![10_001, 1, 1, 1], &zeros).expect("a tensor");
@@ -573,7 +573,7 @@ fn info_tells_of_folders_and_their_faults() {
     }
     fs::write(place.path("text.png"), "no picture").expect("written");
     fs::create_dir(place.path("empty")).expect("made");
-    place.bad(1, &["info", "text.png"], "no PNG");
+    place.bad(1, &["info", "text.png"], "not a PNG");
     place.bad(1, &["info", "absent.png"], "absent.png");
     place.bad(1, &["info", "empty"], "empty");
     place.bad(2, &["info"], "FILE.png|DIR");

@@ -121,7 +121,7 @@ fn without_metadata_nothing_is_told() {
     let path = write(&folder, "a.png", &encode(&picture("secret"), false));
     let (info, _) = decode(&path);
     assert!(info.uncompressed_latin1_text.is_empty() && info.utf8_text.is_empty());
-    refused(&path, "carries none");
+    refused(&path, "it has none");
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn settings_that_nothing_could_draw_are_not_restored() {
         let mut record = record;
         record["settings"][key] = value.parse().expect("a number");
         let bytes = png_with(|w| w.write_text_chunk(&TEXtChunk::new("instaflow", record.to_string())).expect("tEXt"));
-        refused(&write(&folder, "a.png", &bytes), "carries none");
+        refused(&write(&folder, "a.png", &bytes), "it has none");
     }
 }
 
@@ -299,7 +299,7 @@ fn harmful_files_cost_a_sentence() {
     let folder = TempDir::new().expect("a folder");
     let whole = encode(&picture("a lake"), true);
     refused(&write(&folder, "empty.png", b""), "cut short");
-    refused(&write(&folder, "text.png", b"this is no picture at all"), "no PNG");
+    refused(&write(&folder, "text.png", b"this is no picture at all"), "not a PNG");
     refused(&folder.path().join("absent.png"), "No such file");
     refused(folder.path(), "no file");
 
@@ -336,11 +336,11 @@ fn sizes_that_lie_cost_no_memory() {
     // Compressed bombs: 256 MiB of spaces in 256 KiB, as either kind of chunk.
     let spaces = " ".repeat(256 << 20);
     let bomb = png_with(|w| w.write_text_chunk(&ZTXtChunk::new("parameters", spaces.clone())).expect("zTXt"));
-    refused(&write(&folder, "bomb.png", &bomb), "carries none");
+    refused(&write(&folder, "bomb.png", &bomb), "it has none");
     let bomb = png_with(|w| {
         let mut chunk = ITXtChunk::new("instaflow", spaces);
         chunk.compressed = true;
         w.write_text_chunk(&chunk).expect("iTXt");
     });
-    refused(&write(&folder, "bomb.png", &bomb), "carries none");
+    refused(&write(&folder, "bomb.png", &bomb), "it has none");
 }

@@ -53,7 +53,7 @@ fn a_trace_holds_every_stage_and_never_replaces_a_file() {
     let again = generate(folder.path(), &trace);
     assert_eq!(again.status.code(), Some(1));
     let words = String::from_utf8_lossy(&again.stderr);
-    assert!(words.contains("exists already: give --trace another name"), "{words}");
+    assert!(words.contains("already exists: give --trace another name"), "{words}");
     assert_eq!(std::fs::read_to_string(&trace).expect("a trace"), text, "as it was");
 }
 

@@ -142,10 +142,10 @@ fn bf16_variants_shards_and_old_names_are_read() {
     };
     let second_name = "diffusion_pytorch_model-00002-of-00002.safetensors";
     expect(&|index| index["weight_map"][first[0].0.as_str()] = second_name.into(), &first[0].0);
-    expect(&|index| index["weight_map"]["a"] = "../../secret.safetensors".into(), "no safetensors file beside it");
+    expect(&|index| index["weight_map"]["a"] = "../../secret.safetensors".into(), "not a safetensors file");
     expect(&|index| index["weight_map"]["a"] = "other.safetensors".into(), "other.safetensors: is missing");
     expect(&|index| *index = serde_json::json!({"weight_map": {}}), "lists no files");
-    expect(&|index| *index = serde_json::json!([1]), "is no index");
+    expect(&|index| *index = serde_json::json!([1]), "is not an index");
     fs::remove_file(&index).unwrap();
     assert!(open(folder.path()).unwrap_err().to_string().contains("not the index"));
 
@@ -182,7 +182,7 @@ fn mistakes_in_a_folder_are_named() {
         (|p| fs::remove_dir_all(p.join("vae")).unwrap(), "vae", "does not exist"),
         (|p| fs::remove_file(p.join("unet/config.json")).unwrap(), "unet/config.json", "is missing"),
         (|p| fs::write(p.join("unet/config.json"), "{").unwrap(), "unet/config.json", "not valid JSON"),
-        (|p| fs::write(p.join("unet/config.json"), "[]").unwrap(), "unet/config.json", "no object"),
+        (|p| fs::write(p.join("unet/config.json"), "[]").unwrap(), "unet/config.json", "not an object"),
         (|p| fs::write(p.join("unet/config.json"), vec![b' '; 2 << 20]).unwrap(), "unet/config.json", "too many"),
         (|p| fs::remove_file(p.join(UNET)).unwrap(), "unet", "holds no weights"),
         (
@@ -193,7 +193,7 @@ fn mistakes_in_a_folder_are_named() {
         (|p| fs::rename(p.join(UNET), p.join("unet/my.safetensors")).unwrap(), "unet", "my.safetensors"),
         (|p| fs::write(p.join(UNET), "").unwrap(), UNET, "only 0 bytes"),
         (|p| fs::write(p.join(UNET), "version https://git-lfs.github.com/spec/v1\n").unwrap(), UNET, "git lfs pull"),
-        (|p| fs::write(p.join(UNET), vec![0xff; 64]).unwrap(), UNET, "announces a header"),
+        (|p| fs::write(p.join(UNET), vec![0xff; 64]).unwrap(), UNET, "claims a header"),
         (|p| fs::write(p.join(UNET), 1000u64.to_le_bytes()).unwrap(), UNET, "ends within its header"),
         (|p| write_safetensors(&p.join(UNET), "{{{{", 0), UNET, "header that is not valid"),
         (
@@ -211,7 +211,7 @@ fn mistakes_in_a_folder_are_named() {
                 fs::write(p.join(UNET), bytes).unwrap();
             },
             UNET,
-            "3 bytes that its header does not speak of",
+            "3 bytes that its header does not list",
         ),
         (
             |p| edit_json(&p.join("unet/config.json"), |c| c["cross_attention_dim"] = 32.into()),
@@ -315,8 +315,8 @@ fn a_check_finds_what_contradicts_the_config() {
     expect(&|c| c["layers_per_block"] = 1_000_000.into(), UNET, "lacks the tensor");
     expect(&|c| c["num_stacks"] = 2.into(), UNET, "stack.0");
     expect(&|c| c["down_block_types"][0] = "AttnDownBlock3D".into(), config, "AttnDownBlock3D");
-    expect(&|c| c["down_block_types"] = "DownBlock2D".into(), config, "describes no such network");
-    expect(&|c| c["mid_block_type"] = serde_json::Value::Null, config, "describes no such network");
+    expect(&|c| c["down_block_types"] = "DownBlock2D".into(), config, "has a wrong entry");
+    expect(&|c| c["mid_block_type"] = serde_json::Value::Null, config, "has a wrong entry");
     // Numbers that would divide by zero, overflow, or ask for more memory than there is.
     expect(&|c| c["block_out_channels"] = vec![0; 4].into(), config, "block_out_channels holds 0");
     expect(&|c| c["block_out_channels"] = vec![1u64 << 62; 4].into(), config, "1048576 is expected");
@@ -459,7 +459,7 @@ fn a_tokenizer_larger_than_the_text_encoder_is_refused() {
         config["model_max_length"] = 1e30.into();
     });
     let message = checkpoint::open_tokenizer(&Source::Folder(folder.path().into())).unwrap_err().to_string();
-    assert!(message.contains("65536 are most"), "{message}");
+    assert!(message.contains("at most 65536 are possible"), "{message}");
     edit_json(&folder.path().join("text_encoder/config.json"), |config| {
         config.as_object_mut().unwrap().remove("max_position_embeddings");
     });

@@ -192,7 +192,7 @@ fn mistakes_in_the_files_are_named() {
         assert!(message.contains(file) && message.contains(says), "{message}");
     };
     check(&|f| f.merges = None, "tokenizer", "merges.txt");
-    check(&|f| f.vocab = Some(b"[1, 2]".to_vec()), "vocab.json", "no table");
+    check(&|f| f.vocab = Some(b"[1, 2]".to_vec()), "vocab.json", "not a table");
     check(&|f| f.vocab = Some(br#"{"a": 1}"#.to_vec()), "vocab.json", "<|startoftext|>");
     check(&|f| f.merges = Some(b"#version: 0.2\ni n\nabc\n".to_vec()), "merges.txt", "line 3");
     check(&|f| f.merges = Some(b"zz qqq\n".to_vec()), "merges.txt", "vocab.json");

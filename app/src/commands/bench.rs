@@ -276,8 +276,8 @@ fn as_text(report: &Report) -> Vec<String> {
             .push(format!("  {name}      {seconds:8.3}   {} steps, guidance {}, {sampler}", with.steps, with.guidance));
     }
     if let Some(LiveLatency { p50, p95, drawn, dropped }) = &report.live {
-        lines.push(format!("  live          {p50:8.3}   half of the pictures within this, from key to pixels"));
-        lines.push(format!("                {p95:8.3}   95 of 100 within this; {drawn} drawn, {dropped} dropped"));
+        lines.push(format!("  live          {p50:8.3}   median, from key to pixels"));
+        lines.push(format!("                {p95:8.3}   95th percentile; {drawn} drawn, {dropped} dropped"));
     }
     lines
 }

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     let (across, down) = (student.size.0 as usize + GAP, student.size.1 as usize + GAP);
     if across * down * prompts.len() * columns.len() > MOST_PIXELS {
         return Err(wrong_use(format!(
-            "a sheet of {} prompts and {} seeds would be too large: give fewer of them",
+            "a sheet of {} prompts and {} seeds would be too large: use fewer",
             prompts.len(),
             seeds.len()
         )));

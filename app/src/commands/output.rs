@@ -42,7 +42,7 @@ pub(super) fn check_output(path: &Path, force: bool) -> anyhow::Result<()> {
     ensure!(!path.is_dir(), "cannot write {name}: it is a folder, name a file");
     // A dangling link counts: writing would replace it.
     let exists = path.symlink_metadata().is_ok();
-    ensure!(force || !exists, "{name} exists already: choose another name, or overwrite it with --force");
+    ensure!(force || !exists, "{name} already exists: choose another name, or overwrite it with --force");
     Ok(())
 }
 

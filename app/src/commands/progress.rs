@@ -19,7 +19,7 @@ impl Progress {
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         if io::stderr().is_terminal() {
-            let template = "{spinner} {msg} [{bar:30}] {pos}/{len}  {elapsed} gone, about {eta} to go";
+            let template = "{spinner} {msg} [{bar:30}] {pos}/{len}  {elapsed} elapsed, about {eta} left";
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             let late = bar.clone();
             std::thread::spawn(move || {

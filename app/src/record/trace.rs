@@ -126,14 +126,14 @@ impl Trace {
     /// A new file.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create_new(path).with_context(|| match path.symlink_metadata() {
-            Ok(_) => format!("{} exists already: give --trace another name", path.display()),
+            Ok(_) => format!("{} already exists: give --trace another name", path.display()),
             Err(_) => format!("the trace cannot be written to {}", path.display()),
         })?;
         let lines = Queue::start("trace", WAITING, move |lines| {
             // A full disk costs the rest of the trace, and nothing else.
             let _ = write_all(file, &lines);
         });
-        let lines = lines.context("the system gives no thread to write the trace")?;
+        let lines = lines.context("no thread could be started to write the trace")?;
         Ok(Self { began: Instant::now(), lines, threads: AtomicU64::new(0) })
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let path = folder.path().join("trace.json");
         let trace = Arc::new(Trace::create(&path).expect("a folder that can be written"));
-        assert!(Trace::create(&path).is_err_and(|error| error.to_string().contains("exists already")));
+        assert!(Trace::create(&path).is_err_and(|error| error.to_string().contains("already exists")));
         let recorder = tracing_subscriber::registry().with(layer(trace.clone()));
         tracing::subscriber::with_default(recorder, || {
             for frame in 0..3 {

@@ -50,7 +50,7 @@ impl Component {
 
     /// The config as a network's own type. If it does not fit, the error names config.json.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(&self.config).map_err(|error| self.config_fault(format!("describes no such network: {error}")))
+        T::deserialize(&self.config).map_err(|error| self.config_fault(format!("has a wrong entry: {error}")))
     }
 
     /// An error about config.json.
@@ -143,7 +143,7 @@ pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
     });
     match read {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
-        Ok(_) => Err(files.fault(name, "holds JSON but no object: fetch it again")),
+        Ok(_) => Err(files.fault(name, "is JSON, but not an object: fetch it again")),
         Err(error) => Err(files.fault(name, format!("is not valid JSON ({error}): fetch it again"))),
     }
 }

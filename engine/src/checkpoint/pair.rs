@@ -45,7 +45,8 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
         match (no_student, &request.teacher) {
             (true, None) => Opened { student: None, teacher: Some(model), baseline: None },
             (true, Some(_)) if model.sampler().is_diffusion() => {
-                let message = "is Stable Diffusion, which is no student: open it as the teacher or as the baseline";
+                let message =
+                    "is Stable Diffusion, which cannot be a student: open it as the teacher or as the baseline";
                 return Err(files.fault("", message));
             }
             _ => Opened { student: Some(model), teacher: None, baseline: None },

@@ -88,13 +88,13 @@ impl Tensors {
     fn add(&mut self, folder: &Files, name: &str, from_index: Option<(&str, HashSet<String>)>) -> Result<()> {
         let Some(bytes) = folder.map(name)? else {
             let index = from_index.map_or("the folder", |(index, _)| index);
-            return Err(folder.fault(name, format!("is missing, and {index} names it: fetch the folder again")));
+            return Err(folder.fault(name, format!("is missing, although {index} lists it: fetch the folder again")));
         };
         let (start, metadata) = read_header(&bytes).map_err(|message| folder.fault(name, message))?;
         let mut found = metadata.tensors();
         if let Some((index, wanted)) = from_index {
             if let Some(absent) = wanted.iter().find(|tensor| !found.contains_key(*tensor)) {
-                return Err(folder.fault(name, format!("holds no tensor {absent}, which {index} says it does")));
+                return Err(folder.fault(name, format!("has no tensor {absent}, although {index} lists it")));
             }
             found.retain(|tensor, _| wanted.contains(tensor));
         }
@@ -193,12 +193,12 @@ fn read_index(folder: &Files, index: &str) -> Result<BTreeMap<String, HashSet<St
     }
     let bytes = folder.read(index, TABLE_LIMIT)?.unwrap_or_default();
     let parsed: Index = serde_json::from_slice(&bytes)
-        .map_err(|error| folder.fault(index, format!("is no index of safetensors files ({error})")))?;
+        .map_err(|error| folder.fault(index, format!("is not an index of safetensors files ({error})")))?;
     let mut shards = BTreeMap::<String, HashSet<String>>::new();
     for (tensor, shard) in parsed.weight_map {
         let plain = shard.ends_with(".safetensors") && !shard.contains(['/', '\\', ':']);
         if !plain {
-            return Err(folder.fault(index, format!("names {shard:?}, which is no safetensors file beside it")));
+            return Err(folder.fault(index, format!("lists {shard:?}, which is not a safetensors file")));
         }
         shards.entry(shard).or_default().insert(tensor);
     }
@@ -216,11 +216,11 @@ fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
         return Err("is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`".into());
     }
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(format!("is no safetensors file: it has only {} bytes; fetch it again", bytes.len()));
+        return Err(format!("is not a safetensors file: it has only {} bytes; fetch it again", bytes.len()));
     };
     let length = u64::from_le_bytes(*length);
     if length > HEADER_LIMIT {
-        return Err(format!("is damaged or no safetensors file: it announces a header of {length} bytes"));
+        return Err(format!("is damaged, or not a safetensors file: it claims a header of {length} bytes"));
     }
     let length = length as usize;
     let Some((header, data)) = rest.split_at_checked(length) else {
@@ -234,7 +234,7 @@ fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
             data.len()
         )),
         wanted if wanted < data.len() => {
-            Err(format!("has {} bytes that its header does not speak of: fetch it again", data.len() - wanted))
+            Err(format!("has {} bytes that its header does not list: fetch it again", data.len() - wanted))
         }
         _ => Ok((LENGTH_BYTES + length, metadata)),
     }

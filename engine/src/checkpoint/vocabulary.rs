@@ -55,7 +55,7 @@ pub(super) fn read(files: &Files) -> Result<Option<Words>> {
     let advice = "the model is used without it; write it again with `instaflow-trainer export`, or delete it";
     let fault = |what: String| files.fault(FILE, format!("{what}: {advice}"));
     let vocabulary: Vocabulary =
-        serde_json::from_slice(&bytes).map_err(|error| fault(format!("is no list of words ({error})")))?;
+        serde_json::from_slice(&bytes).map_err(|error| fault(format!("is not a list of words ({error})")))?;
     check(&vocabulary).map_err(fault)?;
     let classes = |classes: Vec<Class>| classes.into_iter().map(|Class { name, phrases }| WordClass { name, phrases });
     let groups = vocabulary.groups.into_iter();
@@ -168,7 +168,7 @@ mod tests {
     fn a_bad_file_gets_one_sentence() {
         let long = format!("\"{}\"", "lake ".repeat(100));
         for (from, to, expected) in [
-            ("{", "", "is no list"),
+            ("{", "", "is not a list"),
             ("\"words\"", "\"wrods\"", "missing field `words`"),
             ("\"lake\"", "\"Lake\"", "\"Lake\" as a word"),
             ("\"lake\"", "\"mountain lake\"", "\"mountain lake\" as a word"),

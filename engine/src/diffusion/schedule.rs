@@ -118,7 +118,7 @@ impl Schedule {
         }
         let order = whole(config, "solver_order", 2)?;
         if order != 2 {
-            return Err(format!("has solver_order = {order}: 2 is known"));
+            return Err(format!("has solver_order = {order}: only 2 is supported"));
         }
         if let Some(least) = config["lambda_min_clipped"].as_f64() {
             return Err(format!(
@@ -262,7 +262,7 @@ fn one_of<T: Copy>(config: &Value, key: &str, known: &[(&str, T)]) -> Result<Opt
     }
     let found = known.iter().find(|(name, _)| config[key].as_str() == Some(name)).map(|(_, value)| *value);
     let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    found.map(Some).ok_or_else(|| format!("has {key} = {}: known are {}", config[key], names()))
+    found.map(Some).ok_or_else(|| format!("has {key} = {}: supported are {}", config[key], names()))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Latents {
         let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
         let metadata = path.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(wrong(format!("is no regular file: give a safetensors file with the tensor `{name}`")));
+            return Err(wrong(format!("is not a regular file: give a safetensors file with the tensor `{name}`")));
         }
         if metadata.len() > FILE_LIMIT {
             let gib = FILE_LIMIT >> 30;
@@ -38,7 +38,7 @@ impl Latents {
         }
         let bytes = fs::read(path).map_err(unreadable)?;
         let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| wrong(format!("is no safetensors file ({error}): write the {name} as one")))?;
+            .map_err(|error| wrong(format!("is not a safetensors file ({error}): write the {name} as one")))?;
         let view = file
             .tensor(name)
             .map_err(|_| wrong(format!("the file has no tensor `{name}`: write the tensor under this name")))?;

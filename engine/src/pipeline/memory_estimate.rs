@@ -50,7 +50,7 @@ fn fits(models: &Models, bytes: f64, what: &str, advice: &str) -> Result<()> {
     let gib = |bytes: f64| bytes / f64::from(1 << 30);
     let (needed, free) = (gib(bytes), gib(free as f64));
     Err(Error::OutOfMemory(format!(
-        "{what} needs about {needed:.1} GiB of memory and {free:.1} GiB are free: {advice}"
+        "{what} needs about {needed:.1} GiB of memory, but only {free:.1} GiB are free: {advice}"
     )))
 }
 

@@ -103,7 +103,7 @@ mod tests {
         let bare = save_frames(&folder, "lake", &frames, false).expect("it can be written");
         let error = read_settings(&bare.join("frame-0001.png")).expect_err("the switch leaves the settings out");
         assert!(
-            matches!(&error, Error::File { source, .. } if source.to_string().contains("carries none")),
+            matches!(&error, Error::File { source, .. } if source.to_string().contains("it has none")),
             "{error:?}"
         );
     }

@@ -36,7 +36,7 @@ pub fn read_settings(path: &Path) -> Result<Restored> {
 fn read(path: &Path) -> io::Result<Restored> {
     // Opening a pipe would wait for its other end.
     if !path.metadata()?.is_file() {
-        return Err(invalid("it is no file"));
+        return Err(invalid("it is not a file"));
     }
     let mut decoder = Decoder::new_with_limits(BufReader::new(File::open(path)?), Limits { bytes: LIMIT });
     decoder.set_ignore_iccp_chunk(true);
@@ -48,7 +48,7 @@ fn read(path: &Path) -> io::Result<Restored> {
     reader.finish().map_err(unreadable)?;
     find(reader.info()).ok_or_else(|| {
         invalid(
-            "it carries none: only pictures that InstaFlow or a similar program saved with their settings can be restored",
+            "it has none: only pictures that InstaFlow or a similar program saved with their settings can be restored",
         )
     })
 }
@@ -91,8 +91,8 @@ fn unreadable(error: DecodingError) -> io::Error {
             invalid("it is cut short: fetch or save it again")
         }
         DecodingError::IoError(error) => error,
-        DecodingError::LimitsExceeded => invalid("its chunks are larger than those of any picture with settings"),
-        _ => invalid("it is damaged or no PNG"),
+        DecodingError::LimitsExceeded => invalid("its text chunks are too large"),
+        _ => invalid("it is damaged, or not a PNG"),
     }
 }
 

@@ -82,7 +82,8 @@ impl Tokenizer {
             return Err(files.fault("tokenizer_config.json", message));
         }
         if limit > MOST_TOKENS {
-            let message = format!("would fill {limit} tokens for its text encoder, but {MOST_TOKENS} are most");
+            let message =
+                format!("would fill {limit} tokens for its text encoder, but at most {MOST_TOKENS} are possible");
             return Err(files.fault("", message));
         }
         Ok(Self { bpe, start, end, pad, limit, words })
@@ -150,7 +151,7 @@ type Parts = (tokenizers::Tokenizer, u32, u32, u32);
 fn ready_made(files: &TokenizerFiles, json: &[u8], special: &Special) -> Result<Parts> {
     let fault = |message: String| files.fault("tokenizer.json", message);
     let mut bpe = tokenizers::Tokenizer::from_bytes(json)
-        .map_err(|error| fault(format!("is no tokenizer that can be read ({error})")))?;
+        .map_err(|error| fault(format!("is not a readable tokenizer ({error})")))?;
     let own_pad = bpe.get_padding().map(|padding| padding.pad_id);
     bpe.with_padding(None);
     bpe.with_truncation(None).map_err(|error| fault(format!("has a truncation that cannot be undone ({error})")))?;
@@ -169,7 +170,7 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
     let merges = files.merges.as_deref().ok_or_else(missing)?;
 
     let vocab: HashMap<String, u32> = serde_json::from_slice(vocab)
-        .map_err(|error| files.fault("vocab.json", format!("is no table from tokens to ids ({error})")))?;
+        .map_err(|error| files.fault("vocab.json", format!("is not a table from tokens to ids ({error})")))?;
     let start_mark = special.start.clone().unwrap_or_else(|| mark("<|startoftext|>"));
     let end_mark = special.end.clone().unwrap_or_else(|| mark("<|endoftext|>"));
     let pad_mark = special.pad.clone().unwrap_or_else(|| end_mark.clone());

@@ -156,7 +156,7 @@ fn failure(doing: &str, panic: &(dyn Any + Send)) -> Failure {
         .unwrap_or("a panic without a message");
     Failure {
         message: format!(
-            "{doing} failed because of a mistake in this program; nothing else was lost: try again, and please report it"
+            "{doing} failed because of a bug in this program; nothing else was lost: try again, and please report it"
         ),
         causes: vec![text.to_owned()],
     }

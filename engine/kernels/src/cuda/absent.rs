@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::conv2d::Geometry;
 use crate::fused_ops::FusedOps;
 
-const MESSAGE: &str = "this build has no CUDA in it: build with `--features cuda`";
+const MESSAGE: &str = "this build does not support CUDA: build with `--features cuda`";
 
 pub(crate) fn fit(_: &[&Tensor]) -> bool {
     false

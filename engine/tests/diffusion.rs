@@ -189,7 +189,7 @@ fn stable_diffusion_is_no_student() {
     let request =
         OpenRequest { model: folder(&sd), teacher: Some(Source::Folder(fixture("model"))), ..OpenRequest::default() };
     let error = Models::open(&request, &mut |_| {}).err().expect("refused").to_string();
-    assert!(error.contains("no student"), "{error}");
+    assert!(error.contains("cannot be a student"), "{error}");
     let pair = tempfile::tempdir().unwrap();
     copy_folder(sd.path(), &pair.path().join("student"));
     copy_folder(&fixture("model"), &pair.path().join("teacher"));

@@ -1,6 +1,6 @@
 //! The library of kept pictures: each is a PNG that carries its settings, with its latents in a second file, and an index
 //! that survives the end of the program at any moment. [`Library`] works on a thread of its own and reports [`News`], so
-//! that the window never waits for it. Add new kinds of work to [`Job`].
+//! that the window never waits for it. Add new kinds of work to `Job`.
 
 mod catalog;
 

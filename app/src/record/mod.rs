@@ -1,6 +1,6 @@
 //! What the program records of itself: a log, to find out what happened, and with `--trace` a trace, to find out where
 //! the time went. The rest of the program calls `tracing::info!` and `info_span!`, which cost one atomic read as long as
-//! nothing is recorded. What is recorded follows from the `wants` of [`log`] and [`trace`].
+//! nothing is recorded. What is recorded follows from the `wants` of `log` and `trace`.
 
 mod log;
 

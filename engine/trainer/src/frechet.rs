@@ -22,7 +22,7 @@ impl Gaussian {
     /// Of at least two rows of equally many features; the covariance is the unbiased one.
     pub fn of(rows: &[Vec<f32>]) -> Result<Self> {
         let size = rows.first().map_or(0, Vec::len);
-        ensure!(rows.len() > 1 && size > 0, "a distribution wants two pictures or more");
+        ensure!(rows.len() > 1 && size > 0, "a distribution needs two pictures or more");
         ensure!(rows.iter().all(|row| row.len() == size), "features of different lengths");
         ensure!(rows.iter().flatten().all(|value| value.is_finite()), "features that are no numbers");
         let count = rows.len() as f64;

@@ -53,7 +53,7 @@ impl Prompts {
         let text = file_io::read_text(Path::new(file))?;
         let lines: Vec<String> =
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        ensure!(!lines.is_empty(), "{file} holds no prompt: write one a line");
+        ensure!(!lines.is_empty(), "{file} has no prompt: write one on each line");
         Ok(Self::Lines(lines))
     }
 

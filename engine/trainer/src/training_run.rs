@@ -55,7 +55,7 @@ impl Run {
             let begun = Config::read(&path)?;
             ensure!(
                 config.is_none_or(|config| config == begun),
-                "{} was begun with another configuration: change {} by hand, or choose another --run",
+                "{} was started with another configuration: change {} by hand, or choose another --run",
                 folder.display(),
                 path.display()
             );

@@ -114,6 +114,6 @@ fn summed(gradients: &[Gradients]) -> Result<Tensor> {
         Tensor::cat(&parts, 0)
     };
     let mut replicas = gradients.iter();
-    let first = replicas.next().map(flat).ok_or_else(|| anyhow::anyhow!("a step wants a gradient"))??;
+    let first = replicas.next().map(flat).ok_or_else(|| anyhow::anyhow!("a step needs a gradient"))??;
     replicas.try_fold(first, |sum, replica| Ok((sum + flat(replica)?)?))
 }

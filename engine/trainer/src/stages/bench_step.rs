@@ -86,7 +86,7 @@ pub fn run(config: &Config, device: &Device, replicas: &Workers, timing: Timing)
     for line in std::io::stdin().lock().lines() {
         match line.context("cannot read stdin")?.trim() {
             "run" => tell(step()?)?,
-            other => bail!("{other:?} is no request: each line says run"),
+            other => bail!("{other:?} is not a request: each line must be `run`"),
         }
     }
     Ok(())

@@ -262,7 +262,7 @@ fn a_run_does_not_begin_with_a_model_that_is_not_there() -> Result<()> {
     };
     assert_error(with(folder.path().join("nowhere")), "nowhere");
     assert!(with(fixture("model")).is_ok());
-    assert_error(run_of(folder.path(), Config::toy(), None), "begun with another configuration");
+    assert_error(run_of(folder.path(), Config::toy(), None), "started with another configuration");
     Ok(())
 }
 

@@ -163,7 +163,7 @@ fn panels(axis: &str, points: &[Point]) -> [Panel; 2] {
     };
     [
         panel("Fréchet distance in classifier features", "distance", |point| point.frechet),
-        panel("Attributes that the prompt tells", "%", |point| 100.0 * point.accuracy),
+        panel("Attributes that the prompt names", "%", |point| 100.0 * point.accuracy),
     ]
 }
 

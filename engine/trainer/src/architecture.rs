@@ -1,5 +1,5 @@
-//! The networks of a run in the words of the `config.json` files that go with them. Change here what kind of networks
-//! Pocket is made of; their sizes are in `config.rs`.
+//! The networks of a run, as the `config.json` files that belong to them. Change here what kind of networks Pocket is
+//! made of; their sizes are in `run_config.rs`.
 
 use anyhow::{Context, Result, ensure};
 use instaflow_engine::text::TextConfig;

@@ -110,7 +110,7 @@ fn draw(area: &Area, panel: &Panel) -> Result<()> {
     Ok(())
 }
 
-/// From the least to the largest with a little room; 0 … 1 where there is nothing.
+/// From the least to the largest with a little room; 0 … 1 if there are none.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (least, largest) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));

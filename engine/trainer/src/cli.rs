@@ -1,4 +1,4 @@
-//! The command line as it is typed. Change here what can be asked for; `commands.rs` does it.
+//! The command line as it is typed. Change here the subcommands and options; `commands.rs` carries them out.
 
 use std::path::PathBuf;
 
@@ -13,31 +13,31 @@ use crate::training::Schedule;
 /// Trains the pair of models that InstaFlow carries inside itself, or fine-tunes a rectified flow in Diffusers layout.
 ///
 /// The stages build on each other in the order in which they are listed, with `pairs --from reflow-1` once more before
-/// `distill`; `adopt` takes the place of `autoencoder` unless it widens what it adopts. Each goes on from its last
-/// checkpoint: stop it whenever you like (a file named `stop` in the run's folder ends it at the next step, with a
-/// checkpoint) and give the same command again.
+/// `distill`. `adopt` replaces `autoencoder` unless it widens what it adopts. Each stage continues from its last
+/// checkpoint: stop it at any time (a file named `stop` in the run's folder ends it at the next step, with a checkpoint)
+/// and give the same command again.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// Folder of the run; everything is read from it and written to it.
+    /// Folder of the run, which everything is read from and written to.
     #[arg(long, global = true, default_value = "runs/pocket")]
     pub run: PathBuf,
-    /// Configuration that a new run begins with; it is kept as `config.toml` in the run's folder. Without one: Pocket's.
+    /// Configuration of a new run; it is kept as `config.toml` in the run's folder. Default: Pocket's.
     #[arg(long, global = true)]
     pub config: Option<PathBuf>,
-    /// Folder of a rectified flow in Diffusers layout that takes the base flow's place in a new run.
+    /// Folder of a rectified flow in Diffusers layout that replaces the base flow in a new run.
     #[arg(long, global = true)]
     pub model: Option<PathBuf>,
     /// Where the networks compute.
     #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
     pub device: DeviceArg,
-    /// Cores to use: on the CPU each works on its own share of every batch, else they prepare batches.
+    /// Cores to use. On the CPU each works on its own share of every batch; with a GPU they prepare batches.
     #[arg(long, global = true, default_value_t = 2)]
     pub threads: usize,
-    /// Save and stop after this many minutes, whatever is done by then.
+    /// Save and stop after this many minutes.
     #[arg(long, global = true)]
     pub minutes: Option<f64>,
-    /// Save and stop after so many steps of this run.
+    /// Save and stop after this many steps.
     #[arg(long, global = true)]
     pub stop_after: Option<u64>,
     /// Seconds between two checkpoints.
@@ -53,16 +53,16 @@ pub struct Arguments {
 pub enum Command {
     /// Draw a sheet of rendered scenes, with their captions on stdout.
     Scenes {
-        /// How many.
+        /// Number of scenes.
         #[arg(long, default_value_t = 48)]
         count: u64,
-        /// Where to; in the run's folder if not given.
+        /// Output file. Default: in the run's folder.
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
     /// Learn a vocabulary in which every word of the captions is one token.
     Tokenizer,
-    /// Begin with the autoencoder and the teacher of an exported pair instead of from nothing.
+    /// Begin with the autoencoder and the teacher of an exported pair instead of random weights.
     Adopt {
         /// Folder with `teacher` in it.
         folder: PathBuf,
@@ -77,23 +77,23 @@ pub enum Command {
     Base {
         #[command(flatten)]
         options: Scenes,
-        /// How to draw times, if not as the configuration says.
+        /// How to draw times. Default: as the configuration says.
         #[arg(long = "times", value_enum)]
         timestep_sampling: Option<TimestepSampling>,
     },
-    /// Draw with a flow: data for the next reflow, and for distillation.
+    /// Draw pairs with a flow: training data for the next reflow and for distillation.
     Pairs {
-        /// Whose pairs.
+        /// The flow that draws.
         #[arg(long, value_enum)]
         from: FlowArg,
-        /// How many, those of all shares together; kept in files of 256.
+        /// Number of pairs of all shards together; they are kept in files of 256.
         #[arg(long, default_value_t = 4_096)]
         count: usize,
-        /// Make the share i of n alone, as `i/n`: any number of machines can make theirs, and the files put into one
+        /// Make only shard i of n, written `i/n`. Any number of machines can each make one; the files of all shards in one
         /// folder are those that one machine would have made.
         #[arg(long, default_value = "1/1")]
         shard: Shard,
-        /// Euler steps of each.
+        /// Euler steps of each pair.
         #[arg(long, default_value_t = 25)]
         steps: usize,
         /// Guidance scale; only above 1 is applied.
@@ -105,13 +105,13 @@ pub enum Command {
     },
     /// Train the next rectified flow on pairs of the one before.
     Reflow {
-        /// The flow before, whose weights and pairs it starts from.
+        /// The previous flow, whose weights and pairs it starts from.
         #[arg(long, value_enum, default_value_t = FlowArg::Base)]
         from: FlowArg,
-        /// What to minimise, if not what the configuration says.
+        /// What to minimise. Default: as the configuration says.
         #[arg(long, value_enum)]
         loss: Option<Loss>,
-        /// How to draw times, if not as the configuration says.
+        /// How to draw times. Default: as the configuration says.
         #[arg(long = "times", value_enum)]
         timestep_sampling: Option<TimestepSampling>,
         #[command(flatten)]
@@ -122,13 +122,13 @@ pub enum Command {
         /// The flow whose weights and pairs it starts from.
         #[arg(long, value_enum, default_value_t = FlowArg::Reflow1)]
         from: FlowArg,
-        /// One U-Net, not two in series.
+        /// Make a student of one U-Net instead of two in series.
         #[arg(long)]
         single: bool,
-        /// What to minimise first, if not what the configuration says.
+        /// What to minimise first. Default: as the configuration says.
         #[arg(long, value_enum)]
         loss: Option<Loss>,
-        /// What to minimise then.
+        /// What to minimise after that.
         #[arg(long, value_enum)]
         second_loss: Option<Loss>,
         #[command(flatten)]
@@ -136,30 +136,30 @@ pub enum Command {
     },
     /// Draw held-out prompts with everything trained so far, as a sheet.
     Sheet {
-        /// Prompts, one a row.
+        /// Number of prompts, one per row.
         #[arg(long, default_value_t = 8)]
         rows: usize,
-        /// Draw with the student alone that `--from` and `--single` name, from so many noises a prompt.
+        /// Draw only with the student that `--from` and `--single` name, from this many noises per prompt.
         #[arg(long)]
         seeds: Option<usize>,
-        /// With `--seeds`: draw with this flow in 25 steps instead of with a student.
+        /// With `--seeds`: draw with the flow in 25 steps instead of the student.
         #[arg(long, requires = "seeds")]
         teacher: bool,
         #[command(flatten)]
         which: StudentArgs,
-        /// Where to; in the run's folder if not given.
+        /// Output file. Default: in the run's folder.
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
     /// Measure everything trained so far on held-out prompts: tables, plots, JSON.
     Evaluate {
-        /// Prompts, and fresh renders to compare with.
+        /// Number of prompts, and of fresh renders to compare with.
         #[arg(long, default_value_t = 5_000)]
         count: usize,
-        /// Prompts of each point over guidance and steps; 0: neither.
+        /// Prompts for each point of the sweeps over guidance and steps; 0: no sweeps.
         #[arg(long, default_value_t = 1_000)]
         sweep: usize,
-        /// Prompts whose pictures from four seeds are compared; 0: none.
+        /// Prompts for which pictures from four seeds are compared; 0: none.
         #[arg(long, default_value_t = 256)]
         varied: usize,
     },
@@ -168,7 +168,7 @@ pub enum Command {
         /// One stage alone, by the name of its folder.
         stage: Option<String>,
     },
-    /// Write a pair in the layout that ships: f16, teacher and student.
+    /// Write a pair, teacher and student in f16, in the layout that the program ships.
     Export {
         /// Folder that gets `teacher` and `student`.
         folder: PathBuf,
@@ -185,7 +185,7 @@ pub enum Command {
         /// Samples of a step.
         #[arg(long, default_value_t = 32)]
         batch: usize,
-        /// Samples that one replica computes at once; an equal share of the batch if not given.
+        /// Samples that one replica computes at once. Default: an equal share of the batch.
         #[arg(long, default_value_t = 0)]
         micro_batch: usize,
         /// Read lines from stdin, time one step for each `run`, and end with the input.
@@ -224,7 +224,7 @@ pub enum FlowArg {
 pub struct Scenes {
     #[command(flatten)]
     changes: ScheduleArgs,
-    /// Different scenes to train on; each takes 48 KiB of memory at 128×128.
+    /// Number of different scenes to train on; each takes 48 KiB of memory at 128×128.
     #[arg(long)]
     pool: Option<usize>,
 }
@@ -249,12 +249,12 @@ pub struct StudentArgs {
     /// The flow that it was distilled from.
     #[arg(long, value_enum, default_value_t = FlowArg::Reflow1)]
     pub from: FlowArg,
-    /// The single one, not the stacked one.
+    /// The student of one U-Net instead of the stacked one.
     #[arg(long)]
     pub single: bool,
 }
 
-/// What to change in a stage's schedule. A run that goes on may change it, too: the learning rate follows at once.
+/// Changes to a stage's schedule. A run that continues may change it; the learning rate follows at once.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ScheduleArgs {
     /// Optimizer steps from start to end, those of earlier runs included.

@@ -93,7 +93,7 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads the header; `None` where there is no such file.
+    /// Reads the header; `None` if there is no such file.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
@@ -127,12 +127,12 @@ impl TensorFile {
         names
     }
 
-    /// The length of a tensor's first dimension, from the header alone; 0 where there is none of this name.
+    /// The length of a tensor's first dimension, from the header alone; 0 if there is none of this name.
     pub fn rows(&self, name: &str) -> usize {
         self.header.info(name).and_then(|info| info.shape.first().copied()).unwrap_or_default()
     }
 
-    /// A tensor in the type that it has, on the CPU; `None` where there is none of this name.
+    /// A tensor in the type that it has, on the CPU; `None` if there is none of this name.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>> {
         let Some(info) = self.header.info(name) else { return Ok(None) };
         let read = || -> Result<Tensor> {

@@ -1,4 +1,4 @@
-//! How far two pictures are from each other in the features of a network: LPIPS (Zhang et al., CVPR 2018) where its
+//! How far two pictures are from each other in the features of a network: LPIPS (Zhang et al., CVPR 2018) if its
 //! weights are given, else the same formula over the scene classifier's feature maps, which is called `features` and is
 //! not LPIPS. Change here how features are compared.
 
@@ -43,7 +43,7 @@ pub enum FeatureDistance {
 }
 
 impl FeatureDistance {
-    /// LPIPS where the run was given its weights, else the classifier that it has trained.
+    /// LPIPS if the run was given its weights, else the classifier that it has trained.
     pub fn open(run: &Run) -> Result<Self> {
         if let Some(path) = &run.lpips {
             return Ok(Self::Lpips(Lpips::read(path, &run.device)?));
@@ -75,7 +75,7 @@ impl FeatureDistance {
 }
 
 /// Σ over levels of the mean over places of Σ over channels of w·(â − b̂)², where â is a brought to length 1 over its
-/// channels; w is 1 where there is none. Meaned over the batch.
+/// channels; w is 1 if there is none. Averaged over the batch.
 fn compare(a: &[Tensor], b: &[Tensor], weights: &[Option<&Tensor>]) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
     for ((a, b), weight) in a.iter().zip(b).zip(weights) {

@@ -46,7 +46,7 @@ impl Pool {
 
 /// A window of half the side at a place of its own in each picture of (B, 3, H, W): four times as many steps for the
 /// same arithmetic, and every pixel still gets its turn. It begins at a multiple of `grid` pixels, those of a latent, so
-/// that what the scenes align with the latents is aligned here, too.
+/// that what the scenes align with the latents is aligned here as well.
 pub fn random_crops(pictures: &Tensor, grid: usize, random: &mut Random) -> Result<Tensor> {
     let (count, _, height, width) = pictures.dims4()?;
     let mut place = |side: usize| random.below(side / 2 / grid + 1) * grid;

@@ -1,5 +1,5 @@
 //! One line about every ten seconds, for people on stderr and for `plot` in the stage's log: step, loss, samples per
-//! second, time left. Change here what is told of a stage while it runs.
+//! second, time left. Change here what is reported while a stage runs.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub struct Report {
     pub seconds: f64,
 }
 
-/// Another line of a log, where a stage is asked about pairs that it is not shown.
+/// Another line of a log: the loss on held-out pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOut {
@@ -100,7 +100,7 @@ impl Progress {
         }
     }
 
-    /// A remark between two lines; nothing where it is empty.
+    /// A remark between two lines; nothing if it is empty.
     pub fn note(&self, text: &str) {
         if !text.is_empty() {
             eprintln!("{}: {text}", self.name);

@@ -17,9 +17,9 @@ use crate::training::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Folder of a rectified flow in Diffusers layout that takes the base flow's place; empty: trained from nothing.
+    /// Folder of a rectified flow in Diffusers layout that replaces the base flow; empty: the base flow is trained.
     pub model: String,
-    /// File with a prompt a line, for pairs; empty: the scenes' captions.
+    /// File with one prompt per line, for pairs; empty: the scenes' captions.
     pub prompts: String,
     /// Minutes between two contact sheets of a flow in training; 0: none.
     pub contact_sheet_minutes: f64,
@@ -84,7 +84,7 @@ pub struct FromScenes {
 pub struct Base {
     /// Different scenes to train on.
     pub pool: usize,
-    /// Where on the way from noise to picture it learns.
+    /// At which times between noise and picture it learns.
     #[serde(rename = "times")]
     pub timestep_sampling: TimestepSampling,
     /// How it learns.
@@ -97,7 +97,7 @@ pub struct Base {
 pub struct Reflow {
     /// What is minimised.
     pub loss: Loss,
-    /// Where on the way from noise to picture it is minimised.
+    /// At which times between noise and picture it is minimised.
     #[serde(rename = "times")]
     pub timestep_sampling: TimestepSampling,
     /// How it learns.
@@ -245,7 +245,7 @@ impl Config {
         Ok(config)
     }
 
-    /// One sentence where these settings train nothing.
+    /// Refuses settings that cannot train, in one sentence.
     pub fn validate(&self) -> Result<()> {
         let schedules = [
             ("autoencoder", &self.autoencoder.schedule),
@@ -315,7 +315,7 @@ impl Sizes {
     }
 }
 
-/// Puts what was given in the place of what is there.
+/// Replaces values by those that were given.
 fn merge(whole: &mut Table, given: Table, above: &str) -> Result<()> {
     for (key, value) in given {
         let name = format!("{above}{key}");
@@ -325,7 +325,7 @@ fn merge(whole: &mut Table, given: Table, above: &str) -> Result<()> {
                 bail!("the key {name} is unknown (known here: {})", known.join(", "));
             }
             (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value, &format!("{name}."))?,
-            // 1 is as good a number as 1.0.
+            // 1 is accepted for 1.0.
             (Some(place @ Value::Float(_)), Value::Integer(value)) => *place = Value::Float(value as f64),
             (Some(place), value) => {
                 ensure!(

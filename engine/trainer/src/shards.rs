@@ -167,7 +167,7 @@ pub fn origin(folder: &Path) -> Result<Option<Origin>> {
     TensorFile::open(&path(folder, first))?.map(|file| origin_of(&file)).transpose()
 }
 
-/// How many rows are in a file; 0 where there is none.
+/// How many rows are in a file; 0 if there is none.
 fn kept(folder: &Path, index: usize) -> Result<usize> {
     Ok(TensorFile::open(&path(folder, index))?.map_or(0, |file| file.rows(LATENTS)))
 }

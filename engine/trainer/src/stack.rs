@@ -8,9 +8,9 @@ use crate::parameters::Tensors;
 /// Weights of a stacked U-Net of two (`stack.0.*` without its last convolution, `stack.1.*` without its first) that
 /// agrees with the single one whose weights these are. Names are those below `unet/`.
 ///
-/// Both halves are copies, but for the last resnet of the first: its second convolution is zero and its shortcut lets
+/// Both halves are copies, except for the last resnet of the first: its second convolution is zero and its shortcut lets
 /// the skip pass and drops the rest, so that it hands on what its own `conv_in` has made, which is what the second half
-/// was trained to receive. (A transformer that follows it gives zero, too, and so changes nothing.) All of it can
+/// was trained to receive. (A transformer that follows it gives zero as well, and so changes nothing.) All of it can
 /// learn: the zeros have gradients.
 pub fn stacked(single: &Tensors) -> Result<Tensors> {
     let last_block = last_index(single, "up_blocks.").context("a U-Net without up blocks cannot be stacked")?;

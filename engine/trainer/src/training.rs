@@ -1,4 +1,4 @@
-//! The loop that all stages share: shares of a batch on all replicas, one optimizer step, checkpoints, a progress line.
+//! The training loop of all stages: a batch shared out over the replicas, one optimizer step, checkpoints, a progress line.
 //! Change here what is the same in every stage; what a stage minimises is in `stages/`.
 
 use std::ops::Range;
@@ -40,7 +40,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// One sentence where these settings train nothing.
+    /// Refuses settings that cannot train, in one sentence.
     pub fn validate(&self) -> Result<()> {
         ensure!(self.batch > 0 && self.micro_batch > 0, "batch and micro_batch take 1 or more");
         ensure!(self.rate.is_finite() && self.rate > 0.0, "rate takes a number above 0");
@@ -89,7 +89,7 @@ pub type Look<'a> = &'a mut dyn FnMut(u64, Averages) -> Result<String>;
 /// Gives the averaged weights, those that do not learn included.
 pub type Averages<'a> = &'a dyn Fn() -> Result<Tensors>;
 
-/// Trains until the schedule or a limit ends, from the checkpoint `path` where there is one. True: the schedule is done.
+/// Trains until the schedule or a limit ends, from the checkpoint `path` if there is one. True: the schedule is done.
 pub fn train(
     path: &Path,
     name: &str,
@@ -178,7 +178,7 @@ pub fn step(optimizer: &mut Optimizer, schedule: &Schedule, index: u64, replicas
 /// Where the averaged weights are in a checkpoint, those that the stage left as they were included.
 pub const AVERAGE: &str = "average/";
 
-/// The averaged weights of a stage's checkpoint; `None` where there is none yet.
+/// The averaged weights of a stage's checkpoint; `None` if there is none yet.
 pub fn trained(path: &Path) -> Result<Option<Tensors>> {
     TensorFile::open(path)?.map(|saved| saved.below(AVERAGE)).transpose()
 }

@@ -42,7 +42,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens a run, or begins one with `config` (Pocket's where it is `None`). `threads` is the number of cores.
+    /// Opens a run, or begins one with `config` (Pocket's if it is `None`). `threads` is the number of cores.
     pub fn open(
         folder: PathBuf,
         config: Option<Config>,

@@ -1,5 +1,5 @@
 //! AdamW or Muon, with gradient clipping and a moving average of the weights. Change here what a step does to the
-//! weights; where they lie is `host`'s (slices on the CPU) and `device`'s (one flat tensor on a GPU) business.
+//! weights; how they are stored is in `cpu_state` (slices) and `gpu_state` (one flat tensor).
 
 mod cpu_state;
 mod gpu_state;

@@ -54,7 +54,7 @@ fn captions_say_all_words_and_no_others() {
     let mut said = BTreeSet::new();
     for seed in 0..12_000 {
         let caption = sample(seed).caption(seed % 5);
-        assert!(caption.is_ascii(), "{caption:?}: `prompts.rs` cuts captions between bytes");
+        assert!(caption.is_ascii(), "{caption:?}: `pair_prompts.rs` cuts captions between bytes");
         for word in split(&caption) {
             assert!(known.contains(word), "{word:?} in {caption:?} is not in words()");
             said.insert(word.to_owned());

@@ -3,6 +3,7 @@
 use super::attributes::{Land, Object, Season};
 use super::canvas::{Canvas, Curve};
 use super::colours::{Colour, SAND, SNOW, ground, mix, rgb, trees};
+use super::ground::rolling_ground;
 use super::layout::Layout;
 use super::scene_random::SceneRandom;
 use super::{desert, peaks, town, trees as woods, water};
@@ -15,8 +16,8 @@ pub(super) fn paint(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRand
         Land::Mountains => {
             let height = random.range(0.37, 0.42);
             peaks::mountains(canvas, layout, random, horizon + 0.04, height);
-            rise(canvas, layout, random, [horizon + 0.01, 0.02], wood, 0.22);
-            rise(canvas, layout, random, [horizon + 0.08, 0.02], grass, 0.0);
+            rolling_ground(canvas, layout, random, [horizon + 0.01, 0.02], wood, 0.22);
+            rolling_ground(canvas, layout, random, [horizon + 0.08, 0.02], grass, 0.0);
         }
         Land::Hills => hills(canvas, layout, random, grass, wood),
         Land::Dunes => desert::dunes(canvas, layout, random),
@@ -25,16 +26,16 @@ pub(super) fn paint(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRand
             let height = random.range(0.34, 0.40);
             peaks::mountains(canvas, layout, random, horizon + 0.01, height);
             // The far shore with its woods.
-            rise(canvas, layout, random, [horizon - 0.035, 0.012], wood, 0.12);
+            rolling_ground(canvas, layout, random, [horizon - 0.035, 0.012], wood, 0.12);
             water::paint(canvas, layout, horizon, &water::LAKE);
             if layout.attributes.object.stands_on_ground() {
-                rise(canvas, layout, random, [0.81, 0.02], grass, 0.0);
+                rolling_ground(canvas, layout, random, [0.81, 0.02], grass, 0.0);
             }
         }
         Land::River => {
             peaks::mountains(canvas, layout, random, horizon + 0.03, 0.26);
-            rise(canvas, layout, random, [horizon, 0.02], wood, 0.30);
-            rise(canvas, layout, random, [horizon + 0.05, 0.012], grass, 0.0);
+            rolling_ground(canvas, layout, random, [horizon, 0.02], wood, 0.30);
+            rolling_ground(canvas, layout, random, [horizon + 0.05, 0.012], grass, 0.0);
             water::river(canvas, layout, random, horizon + 0.055);
         }
         Land::Forest => woods::forest(canvas, layout, random, grass),
@@ -46,26 +47,6 @@ pub(super) fn paint(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRand
         Land::Canyon => desert::canyon(canvas, layout, random),
         Land::Volcano => peaks::volcano(canvas, layout, random),
     }
-}
-
-/// A rolling layer from about `y` down, brightest along its crest; `[y, amplitude]`.
-pub(super) fn rise(
-    canvas: &mut Canvas,
-    layout: &Layout,
-    random: &mut SceneRandom,
-    [y, amplitude]: [f32; 2],
-    albedo: Colour,
-    haze: f32,
-) {
-    let curve = Curve::new(random, 2, 3);
-    let tops: Vec<f32> = canvas.centres().map(|x| y + amplitude * curve.at(x)).collect();
-    let side = layout.light_side();
-    canvas.below(&tops, 1.0, |x, y, top| {
-        // Blades and drifts lie flatter the farther they are.
-        let grain = layout.detail * layout.noise.at(0.5 * x, 1.4 * y);
-        let shade = 0.84 + 0.20 * side * (x - 0.5) - 0.9 * (y - top).min(0.35) + 0.13 * grain;
-        layout.surface(albedo, shade, haze)
-    });
 }
 
 /// Woods far away: what is seen of trees, or of trees under snow.
@@ -83,7 +64,7 @@ fn hills(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRandom, grass: 
     for (drop, amplitude, woody, haze) in
         [(0.0, 0.075, 1.6 * woody, 0.50), (0.10, 0.075, woody, 0.24), (0.24, 0.055, 0.0, 0.0)]
     {
-        rise(canvas, layout, random, [layout.horizon + drop, amplitude], mix(grass, wood, woody), haze);
+        rolling_ground(canvas, layout, random, [layout.horizon + drop, amplitude], mix(grass, wood, woody), haze);
     }
 }
 

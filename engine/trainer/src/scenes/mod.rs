@@ -18,6 +18,7 @@ mod caption;
 mod caption_tests;
 mod colours;
 mod desert;
+mod ground;
 mod land;
 mod layout;
 mod lexicon;

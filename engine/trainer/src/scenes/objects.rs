@@ -1,6 +1,6 @@
 //! The scene's one object. Change here which painter draws it; where it stands is in `layout`.
 
-use super::attributes::{Land, Object, Season, Time};
+use super::attributes::{Land, Object, Season};
 use super::canvas::Canvas;
 use super::colours::trees as tree_colour;
 use super::layout::Layout;
@@ -43,9 +43,4 @@ pub(super) fn paint(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRand
             }
         }
     }
-}
-
-/// Whether lamps burn inside tents: only by night, when windows are already lit.
-pub(super) fn lantern(layout: &Layout) -> bool {
-    matches!(layout.attributes.time, Time::Night | Time::Aurora)
 }

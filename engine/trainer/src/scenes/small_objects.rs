@@ -1,10 +1,9 @@
 //! What floats, burns, blooms or flies: large, few parts, steady colours. Sizes are those of a near one.
 
-use super::attributes::Hue;
+use super::attributes::{Hue, Time};
 use super::canvas::{Canvas, Point};
 use super::colours::{mix, paint, rgb, scale, smoothstep};
 use super::layout::{CELLS, Layout, cell};
-use super::objects::lantern;
 use super::scene_random::SceneRandom;
 use super::trees::rectangle;
 
@@ -33,7 +32,7 @@ pub(super) fn tent(canvas: &mut Canvas, layout: &Layout) {
     let ([x, base], s) = (layout.object_position, layout.scale);
     let at = |dx: f32, up: f32| -> Point { [x + dx * s, base - up * s] };
     let cloth = paint(layout.attributes.colour);
-    let lit = lantern(layout);
+    let lit = lamp_burns(layout);
     let colour = |shade: f32| if lit { scale(cloth, 0.25 + 0.72 * shade) } else { layout.palette.steady(cloth, shade) };
     let (front, flank) = (colour(0.98), colour(0.55));
     canvas.convex(&[at(0.0, 0.20), at(0.10, 0.19), at(0.21, 0.04), at(0.13, 0.0)], 1.0, |_, _| flank);
@@ -156,4 +155,9 @@ pub(super) fn birds(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRand
             canvas.convex(&[at(0.46, 0.53), at(1.0, 0.20), at(0.52, 0.26)], 1.0, |_, _| colour);
         }
     }
+}
+
+/// Whether a lamp burns inside a tent: only by night. Windows are lit earlier.
+fn lamp_burns(layout: &Layout) -> bool {
+    matches!(layout.attributes.time, Time::Night | Time::Aurora)
 }

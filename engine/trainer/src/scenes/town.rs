@@ -3,7 +3,7 @@
 use super::attributes::Time;
 use super::canvas::{Canvas, Point};
 use super::colours::{Colour, LAMP, mix, rgb, scale};
-use super::land::rise;
+use super::ground::rolling_ground;
 use super::layout::{CELLS, Layout};
 use super::scene_random::SceneRandom;
 use super::trees::rectangle;
@@ -85,8 +85,8 @@ fn tower(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRandom, [x, hei
 /// Two rows of houses on a slope around a church, before wooded hills.
 pub(super) fn village(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRandom, grass: Colour, wood: Colour) {
     let line = layout.horizon;
-    rise(canvas, layout, random, [line - 0.14, 0.06], mix(grass, wood, 0.5), 0.50);
-    rise(canvas, layout, random, [line - 0.04, 0.03], mix(grass, wood, 0.35), 0.25);
+    rolling_ground(canvas, layout, random, [line - 0.14, 0.06], mix(grass, wood, 0.5), 0.50);
+    rolling_ground(canvas, layout, random, [line - 0.04, 0.03], mix(grass, wood, 0.35), 0.25);
     let church = random.range(0.40, 0.60);
     let shift = random.range(0.0, 0.06);
     for index in 0..5 {
@@ -94,12 +94,12 @@ pub(super) fn village(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRa
         house(canvas, layout, random, [x, line + 0.035], 0.078);
     }
     steeple(canvas, layout, [church, line + 0.06]);
-    rise(canvas, layout, random, [line + 0.035, 0.01], grass, 0.10);
+    rolling_ground(canvas, layout, random, [line + 0.035, 0.01], grass, 0.10);
     for index in 0..4 {
         let x = -0.02 + 0.29 * index as f32 + shift + random.range(-0.02, 0.02);
         house(canvas, layout, random, [x, line + 0.15], 0.105);
     }
-    rise(canvas, layout, random, [line + 0.145, 0.012], grass, 0.0);
+    rolling_ground(canvas, layout, random, [line + 0.145, 0.012], grass, 0.0);
 }
 
 /// A house with a pitched roof, half as wide as `half` twice.

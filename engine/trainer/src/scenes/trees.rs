@@ -3,7 +3,7 @@
 use super::attributes::Season;
 use super::canvas::{Canvas, Point};
 use super::colours::{Colour, SNOW, mix, rgb, scale, smoothstep, trees};
-use super::land::rise;
+use super::ground::rolling_ground;
 use super::layout::Layout;
 use super::scene_random::SceneRandom;
 
@@ -97,7 +97,7 @@ pub(super) fn forest(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRan
     let round = matches!(season, Season::Spring | Season::Autumn);
     let wood = trees(season);
     let far = if layout.winter() { mix(wood, SNOW, 0.35) } else { wood };
-    rise(canvas, layout, random, [layout.horizon - 0.12, 0.05], far, 0.6);
+    rolling_ground(canvas, layout, random, [layout.horizon - 0.12, 0.05], far, 0.6);
     for (drop, height, count, haze) in [(0.02, 0.27, 8, 0.50), (0.08, 0.35, 6, 0.25), (0.15, 0.44, 5, 0.03)] {
         let base = layout.horizon + drop;
         let shift = random.unit();
@@ -113,7 +113,7 @@ pub(super) fn forest(canvas: &mut Canvas, layout: &Layout, random: &mut SceneRan
                 pine(canvas, layout, [x, base + 0.02], tall, albedo, haze);
             }
         }
-        rise(canvas, layout, random, [base, 0.01], grass, haze * 0.7);
+        rolling_ground(canvas, layout, random, [base, 0.01], grass, haze * 0.7);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Begins a run with the networks of a pair that an earlier run exported: training adds up where only what ships was
-//! kept. Change here what is taken over.
+//! Begins a run with the networks of a pair that an earlier run exported, so that training continues from what ships.
+//! Change here what is taken over.
 
 use std::path::Path;
 

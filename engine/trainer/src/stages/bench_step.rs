@@ -32,7 +32,7 @@ pub struct Timing {
     pub serve: bool,
 }
 
-/// Steps whose median is told.
+/// Steps whose median is reported.
 const RUNS: usize = 5;
 /// Steps before them that do not count.
 const WARM_UP: u64 = 2;

@@ -1,5 +1,5 @@
 //! The network that names a scene's attributes, for `evaluate` and for perceptual losses. Change here what it learns
-//! from; what it is made of is in `classifier.rs`, what it is asked in `scenes/`.
+//! from; its layers are in `attribute_classifier.rs`, its questions in `scenes/`.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! The latents are normalised and frozen; the decoder alone goes on, with more weight on small things, and with more
-//! levels where it is to paint larger pictures than the encoder sees. Change here how latents are normalised and what the
+//! Normalises and freezes the latents, then trains the decoder alone, with more weight on small things, and with more
+//! levels if it draws larger pictures than the encoder sees. Change here how latents are normalised and what the
 //! decoder is is_perceptual by.
 
 use std::ops::Range;

@@ -151,7 +151,7 @@ impl Predictions {
     }
 
     /// For each head, the share of pictures that show what their prompt says; `None` where no prompt says anything of it.
-    /// `told` is for each picture and head whether its prompt does.
+    /// `mentioned` says for each picture and head whether its prompt names the class.
     pub fn accuracies(&self, scenes: &[Scene], mentioned: &[Vec<bool>]) -> Vec<Option<f64>> {
         let wanted: Vec<Vec<u32>> = scenes.iter().map(labels).collect();
         let right = |head: usize| {

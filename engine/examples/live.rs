@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::CachingAllocator;
 use instaflow_engine::protocol::{
-    DrawEvent, DrawOutcome, Event, JobId, Lane, OpenEvent, OpenOutcome, OpenRequest, Request, Settings,
+    DrawEvent, DrawOutcome, Event, JobId, Lane, LoadProgress, OpenEvent, OpenOutcome, OpenRequest, Request, Settings,
 };
 use instaflow_engine::worker::Engine;
 
@@ -29,7 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     engine.send(Request::Open(JobId(0), OpenRequest::default()));
     loop {
         match engine.events().recv()? {
-            Event::Open(_, OpenEvent::Progress(progress)) => println!("loading {}", progress.part),
+            Event::Open(_, OpenEvent::Progress(LoadProgress { part, done, total })) => {
+                println!("loading the {part}: {done} of {total} MiB");
+            }
             Event::Open(_, OpenEvent::End(OpenOutcome::Opened(summary))) => {
                 println!("open on {}", summary.device);
                 break;

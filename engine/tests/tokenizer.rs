@@ -197,7 +197,7 @@ fn mistakes_in_the_files_are_named() {
     check(&|f| f.merges = Some(b"#version: 0.2\ni n\nabc\n".to_vec()), "merges.txt", "line 3");
     check(&|f| f.merges = Some(b"zz qqq\n".to_vec()), "merges.txt", "vocab.json");
     check(&|f| f.merges = Some(vec![0xff, 0xfe]), "merges.txt", "UTF-8");
-    check(&|f| f.tokenizer_json = Some(b"{".to_vec()), "tokenizer.json", "no tokenizer");
+    check(&|f| f.tokenizer_json = Some(b"{".to_vec()), "tokenizer.json", "not a readable tokenizer");
     check(&|f| f.config = Some(b"{".to_vec()), "tokenizer_config.json", "not valid JSON");
     check(&|f| f.config = Some(br#"{"model_max_length": 1}"#.to_vec()), "tokenizer_config.json", "no room");
 }

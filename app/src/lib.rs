@@ -4,6 +4,7 @@ pub mod app;
 pub mod commands;
 pub mod library;
 pub mod record;
+pub mod window;
 
 mod desktop;
 mod folders;

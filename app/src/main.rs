@@ -6,6 +6,7 @@ use clap::Parser;
 use instaflow::app;
 use instaflow::commands::{self, Arguments, absolute};
 use instaflow::record::Recording;
+use instaflow::window;
 use instaflow_engine::CachingAllocator;
 
 /// Feature maps have up to a hundred megabytes, and every layer makes one.
@@ -36,7 +37,7 @@ fn leave_console() {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     // The window writes a log; a command writes to stderr.
-    let log = if arguments.command.is_none() { app::log_file() } else { None };
+    let log = if arguments.command.is_none() { window::log_file() } else { None };
     let recording = Recording::start(log.as_deref(), arguments.trace())?;
     if let Some(command) = arguments.command {
         return commands::run(command);
@@ -44,5 +45,5 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     #[cfg(windows)]
     leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
-    app::run(app::Options { open, prompt: None }, arguments.repaint, recording)
+    window::run(app::Options { open, prompt: None }, arguments.repaint, recording)
 }

@@ -142,7 +142,7 @@ impl Window {
         let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(400).build_ui_state(
             |ui, app: &mut App| {
                 app.logic(ui.ctx());
-                app.ui(ui);
+                instaflow::window::show(app, ui);
             },
             app,
         );

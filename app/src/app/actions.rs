@@ -8,7 +8,9 @@ use instaflow_engine::protocol::{OpenRequest, Request, Role, Sampler, Source};
 use crate::theme::tokens;
 
 use super::decodes::Then;
-use super::{App, Command, CompareAs, Focus, Opening, Page, Palette, PaneId, Question, Show, Stop, Theme, View};
+use super::{
+    App, Command, CompareAs, Focus, Modal, Opening, Page, Palette, PanZoom, PaneId, Question, Show, Stop, Theme,
+};
 
 /// Said where a dialog is asked for while one is open.
 pub(super) const DIALOG_OPEN: &str = "A file dialog is open already";
@@ -43,7 +45,7 @@ impl App {
             Command::CompleteWord => self.complete_word(),
             Command::Examples => self.toggle_examples(),
             Command::Words => controls.show_words = !controls.show_words,
-            Command::Weights => self.knowing.weights = true,
+            Command::Weights => self.modal = Some(Modal::Weights),
             Command::Draw => {
                 if !controls.seed_locked {
                     controls.seed = random_seed();
@@ -104,11 +106,11 @@ impl App {
             Command::LockSeed => controls.seed_locked = !controls.seed_locked,
             Command::FocusPrompt => self.focus = Some(Focus::Prompt),
             Command::FocusPicture => self.focus = Some(Focus::Picture),
-            Command::Fit => self.view = View::default(),
+            Command::Fit => self.pan_zoom = PanZoom::default(),
             Command::ActualSize | Command::ZoomIn | Command::ZoomOut => self.zoom(command, ctx),
             Command::SidePanel => self.toggle_side(ctx),
-            Command::Settings => self.show_settings = !self.show_settings,
-            Command::Palette => self.palette = Some(Palette::default()),
+            Command::Settings => self.modal = Some(Modal::Settings),
+            Command::Palette => self.modal = Some(Modal::Palette(Palette::default())),
             Command::ThemeSystem => controls.theme = Theme::System,
             Command::ThemeLight => controls.theme = Theme::Light,
             Command::ThemeDark => controls.theme = Theme::Dark,
@@ -117,7 +119,7 @@ impl App {
                     self.jobs.read_log(log);
                 }
             }
-            Command::Shortcuts => self.show_shortcuts = !self.show_shortcuts,
+            Command::Shortcuts => self.modal = Some(Modal::Shortcuts),
         }
         ctx.request_repaint();
     }
@@ -200,11 +202,6 @@ impl App {
     fn is_pocket_alone(&self) -> bool {
         let opens = self.model.is_some() || self.opening.is_some();
         opens && *self.open_request() == self.open_request().pocket()
-    }
-
-    /// Opens what is open again, in another way.
-    pub(crate) fn open_with(&mut self, request: OpenRequest) {
-        self.open(request);
     }
 
     /// Asks for the folder that quick save writes to.
@@ -321,9 +318,9 @@ impl App {
     fn zoom(&mut self, command: Command, ctx: &egui::Context) {
         let Some((pane, size)) = self.pane(self.chosen).place.or(self.live.place) else { return };
         match command {
-            Command::ActualSize => self.view.show_pixels_at(pane, size, 1.0 / ctx.pixels_per_point()),
-            Command::ZoomIn => self.view.zoom_about(pane, size, pane.center(), 1.25),
-            _ => self.view.zoom_about(pane, size, pane.center(), 0.8),
+            Command::ActualSize => self.pan_zoom.show_pixels_at(pane, size, 1.0 / ctx.pixels_per_point()),
+            Command::ZoomIn => self.pan_zoom.zoom_about(pane, size, pane.center(), 1.25),
+            _ => self.pan_zoom.zoom_about(pane, size, pane.center(), 0.8),
         }
     }
 
@@ -333,7 +330,7 @@ impl App {
         if mine.trim().is_empty() || *mine == restored.settings.prompt {
             self.restore(ctx, restored);
         } else {
-            self.question = Some(Question { file: from, restored });
+            self.modal = Some(Modal::Question(Question { file: from, restored }));
         }
     }
 

@@ -81,7 +81,7 @@ impl App {
     /// Takes the baseline out of the comparison and out of memory.
     pub(crate) fn close_baseline(&mut self) {
         let request = OpenRequest { baseline: None, ..self.open_request().clone() };
-        self.open_with(request);
+        self.open(request);
     }
 
     /// The estimate of a lane's run that is looked at; a run of fewer steps stays at its last.

@@ -9,7 +9,7 @@ use instaflow_engine::protocol::{ModelCard, Precision, Role, Source};
 use super::{App, Message, PaneId};
 
 /// Program and system in one line.
-pub(super) fn program() -> String {
+pub(crate) fn program() -> String {
     let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     let mut line = format!("InstaFlow {}, {system}", env!("CARGO_PKG_VERSION"));
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -22,7 +22,7 @@ pub(super) fn program() -> String {
 }
 
 /// The graphics adapter that shows the window.
-pub(super) fn graphics(creation: &eframe::CreationContext<'_>) -> String {
+pub(crate) fn graphics(creation: &eframe::CreationContext<'_>) -> String {
     creation.wgpu_render_state.as_ref().map_or_else(String::new, |state| {
         let info = state.adapter.get_info();
         let driver = format!("{} {}", info.driver, info.driver_info);
@@ -32,7 +32,7 @@ pub(super) fn graphics(creation: &eframe::CreationContext<'_>) -> String {
 
 impl App {
     /// The window is there: notes what shows it, for the log and for errors.
-    pub(super) fn introduce(&mut self, graphics: String) {
+    pub(crate) fn introduce(&mut self, graphics: String) {
         tracing::info!("the window is shown by {graphics}");
         self.graphics = graphics;
         self.canvas_is_clear = true;

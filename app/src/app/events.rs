@@ -12,7 +12,7 @@ use super::decodes::Then;
 use super::details::describe;
 use super::files::SaveAs;
 use super::jobs::Done;
-use super::{App, LogView, PaneId, Run, Sheet};
+use super::{App, LogView, Modal, PaneId, Run, Sheet};
 use crate::format;
 
 impl App {
@@ -47,7 +47,11 @@ impl App {
                     self.deliver(picture, Then::SaveAs(path, overwrite));
                 }
                 Done::Log { path, text } => {
-                    self.log_view = Some(LogView { path, lines: text.lines().map(str::to_owned).collect() });
+                    // A question is not taken away before it is answered.
+                    if !matches!(self.modal, Some(Modal::Question(_))) {
+                        let lines = text.lines().map(str::to_owned).collect();
+                        self.modal = Some(Modal::Log(LogView { path, lines }));
+                    }
                 }
                 Done::Saved(path) => self.notify(ctx, format!("Saved {}", path.display())),
                 Done::Copied => self.notify(ctx, "Picture copied".to_owned()),

@@ -1,13 +1,14 @@
-//! The window's state. [`App::logic`] takes in what the engine, the files and the keyboard have to say; [`App::ui`]
-//! draws it. Nothing here waits for anything: drawing is the engine's work, dialogs and files are [`jobs`]'.
+//! The window's state. [`App::logic`] takes in what the engine, the files and the keyboard have to say, the
+//! panels draw it, and [`App::apply`] takes over what the person did in them. Nothing here waits for anything: drawing is the engine's work, dialogs and files are [`jobs`]'.
 
 mod actions;
 mod animation;
+mod apply;
 mod baseline;
 mod command;
 mod controls;
 mod decodes;
-mod details;
+pub(crate) mod details;
 mod dialogs;
 mod drawing;
 mod events;
@@ -16,14 +17,14 @@ mod film;
 mod history;
 mod jobs;
 mod kept;
-mod launch;
 mod measure;
+mod pan_zoom;
 mod pane;
 mod parts;
 mod poster;
 mod prompts;
 mod sheet;
-mod state;
+pub(crate) mod state;
 mod tally;
 mod thumbnails;
 mod view;
@@ -41,14 +42,13 @@ use instaflow_engine::protocol::{
     Failure, JobId, Lane, ModelCard, ModelSummary, OpenRequest, Picture, Role, TokenCount,
 };
 use instaflow_engine::worker::Engine;
-use tracing::info_span;
 
 pub(crate) use actions::is_narrow;
 pub(crate) use command::SEARCHES;
 pub(crate) use details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use film::Standing;
-pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Notice, Opening, Page, Palette, Question};
+pub(crate) use parts::{Apart, Focus, LiveState, LogView, Message, Modal, Notice, Opening, Page, Palette, Question};
 pub(crate) use words::Hint;
 pub(crate) use work::{Stop, time_left};
 
@@ -57,15 +57,16 @@ pub use command::{Command, MENUS, all as commands};
 pub use controls::{Against, CompareAs, Controls, Show, Theme};
 pub use dialogs::{Answer, Ask, Dialog, system_dialog};
 pub use film::Act;
-pub use launch::{log_file, run};
 pub use measure::{Distance, distance};
+pub use pan_zoom::PanZoom;
 pub use pane::{Estimate, Pane, PaneId, Run};
 pub use prompts::Prompts;
 pub use sheet::{STEPS, Sheet};
 pub use state::State;
-pub use view::View;
+pub(crate) use view::Action;
+pub use view::{Done, View};
 
-use crate::{panels, theme};
+use crate::theme;
 
 /// Shows a file in the file manager; called on a thread that may wait. The error is a sentence.
 pub type Reveal = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
@@ -111,29 +112,24 @@ pub struct App {
     pub(crate) film: film::Film,
     /// How far the student and each of the others are apart.
     pub(crate) apart: HashMap<PaneId, Apart>,
-    pub(crate) view: View,
+    pub(crate) pan_zoom: PanZoom,
     /// Which pane's picture 'Save' and 'Copy' mean.
     pub(crate) chosen: PaneId,
     pub(crate) model: Option<ModelSummary>,
     pub(crate) opening: Option<Opening>,
     pub(crate) tokens: TokenCount,
     pub(crate) messages: Vec<Message>,
-    pub(crate) question: Option<Question>,
+    pub(crate) modal: Option<Modal>,
     pub(crate) notice: Option<Notice>,
-    pub(crate) show_shortcuts: bool,
     /// Whether the panel at the side was asked for in a window too narrow for it.
     pub(crate) side_unfolded: bool,
-    pub(crate) show_settings: bool,
     /// The file name pattern as it is typed, which need not be one.
     pub(crate) pattern_typed: String,
-    pub(crate) log_view: Option<LogView>,
     /// Whether the window is cleared to the colour behind the pictures.
     pub(crate) canvas_is_clear: bool,
     /// Whether an error's details are copied with the prompt.
     pub(crate) details_with_prompt: bool,
     pub(crate) settings_page: Page,
-    /// The command palette, while it is open.
-    pub(crate) palette: Option<Palette>,
     /// Whom to give the keyboard in the next frame, once.
     pub(crate) focus: Option<Focus>,
     /// What had the keyboard in the last frame, and what had it before a window over the window took it.
@@ -195,24 +191,20 @@ impl App {
             export: None,
             film: film::Film::new(outside.library.clone(), outside.wake.clone()),
             apart: HashMap::new(),
-            view: View::default(),
+            pan_zoom: PanZoom::default(),
             chosen: PaneId::Live,
             model: None,
             opening: None,
             tokens: TokenCount::default(),
             messages: Vec::new(),
-            question: None,
+            modal: None,
             notice: None,
-            show_shortcuts: false,
             side_unfolded: false,
-            show_settings: false,
             pattern_typed: controls.pattern.clone(),
             controls,
-            log_view: None,
             canvas_is_clear: false,
             details_with_prompt: false,
             settings_page: Page::default(),
-            palette: None,
             focus: Some(Focus::Prompt),
             focused: None,
             lent: None,
@@ -273,8 +265,7 @@ impl App {
         if self.notice.as_ref().is_some_and(|notice| ctx.time() > notice.until) {
             self.notice = None;
         }
-        let modal = self.question.is_some() || self.show_shortcuts || self.show_settings || self.palette.is_some();
-        let modal = modal || self.log_view.is_some() || self.knowing.weights;
+        let modal = self.modal.is_some();
         // Whoever had the keyboard gets it back from a window over the window, once egui, too, knows that it is gone.
         let (focused, over) = ctx.memory(|memory| (memory.focused(), memory.top_modal_layer().is_some()));
         match (modal || over, self.lent.take()) {
@@ -285,23 +276,6 @@ impl App {
         let busy_elsewhere = modal || egui::Popup::is_any_open(ctx);
         if !busy_elsewhere {
             self.asked.extend(Command::pressed(ctx));
-        }
-    }
-
-    /// Draws the window, does what was asked for in it, and sends what changed to the engine.
-    pub fn ui(&mut self, ui: &mut egui::Ui) {
-        panels::show(self, ui);
-        self.note_changes(ui.ctx());
-        for command in std::mem::take(&mut self.asked) {
-            self.perform(command, ui.ctx());
-            self.history.observe_whole(&self.controls);
-        }
-        info_span!("follow").in_scope(|| self.follow(ui.ctx()));
-        self.note_prompt(ui.ctx());
-        self.follow_film(ui.ctx());
-        info_span!("remember").in_scope(|| self.remember(ui.ctx()));
-        if self.jobs.is_writing() {
-            ui.ctx().request_repaint_after(std::time::Duration::from_millis(200));
         }
     }
 

@@ -27,8 +27,24 @@ impl Apart {
     }
 }
 
+/// A window over the window: one at a time, and nothing else takes keys while it is open.
+pub(crate) enum Modal {
+    /// Asked before anything of the person's is replaced.
+    Question(Question),
+    /// All commands with their keys.
+    Shortcuts,
+    /// The program's settings.
+    Settings,
+    /// The command palette.
+    Palette(Palette),
+    /// The end of the log.
+    Log(LogView),
+    /// How to get the published weights.
+    Weights,
+}
+
 /// What was typed to find a command, and which of those found is marked.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Palette {
     pub typed: String,
     pub marked: usize,
@@ -79,7 +95,7 @@ pub(crate) struct Notice {
     pub until: f64,
 }
 
-/// Asked before anything of the person's is replaced.
+/// Whether to replace the prompt in the field by that of a file.
 pub(crate) struct Question {
     pub file: String,
     pub restored: Restored,

@@ -1,5 +1,6 @@
 //! The thumbnails on the GPU: those that were shown last, and no more than a few screens of them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use egui::{ColorImage, TextureHandle, TextureOptions};
@@ -12,21 +13,20 @@ const MOST: usize = 256;
 pub(crate) struct Thumbnails {
     held: HashMap<u64, Held>,
     /// Counts up with every look at one.
-    clock: u64,
+    clock: Cell<u64>,
 }
 
 struct Held {
     /// `None` where the picture cannot be read, which is asked once.
     texture: Option<TextureHandle>,
-    looked_at: u64,
+    looked_at: Cell<u64>,
 }
 
 impl Thumbnails {
     /// One that is wanted now, where there is one.
-    pub fn look_at(&mut self, id: u64) -> Option<&TextureHandle> {
-        self.clock += 1;
-        let held = self.held.get_mut(&id)?;
-        held.looked_at = self.clock;
+    pub fn look_at(&self, id: u64) -> Option<&TextureHandle> {
+        let held = self.held.get(&id)?;
+        held.looked_at.set(self.tick());
         held.texture.as_ref()
     }
 
@@ -38,10 +38,10 @@ impl Thumbnails {
     /// Takes one in; the one not looked at for longest makes room.
     pub fn insert(&mut self, ctx: &egui::Context, id: u64, image: Option<ColorImage>) {
         let texture = image.map(|image| ctx.load_texture("thumbnail", image, TextureOptions::LINEAR));
-        self.clock += 1;
-        self.held.insert(id, Held { texture, looked_at: self.clock });
+        let looked_at = Cell::new(self.tick());
+        self.held.insert(id, Held { texture, looked_at });
         if self.held.len() > MOST {
-            let oldest = self.held.iter().min_by_key(|(_, held)| held.looked_at).map(|(id, _)| *id);
+            let oldest = self.held.iter().min_by_key(|(_, held)| held.looked_at.get()).map(|(id, _)| *id);
             oldest.map(|oldest| self.held.remove(&oldest));
         }
     }
@@ -49,6 +49,11 @@ impl Thumbnails {
     /// Drops one whose picture has changed or is gone.
     pub fn forget(&mut self, id: u64) {
         self.held.remove(&id);
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.update(|clock| clock + 1);
+        self.clock.get()
     }
 
     /// How many are held.

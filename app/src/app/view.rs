@@ -1,107 +1,130 @@
-//! Zoom and pan of a picture: plain arithmetic. Both panes share one [`View`], so they move in step.
+//! What the panels get and what they give back. They read the state through [`View::app`] and never change it: widgets
+//! edit the copies of this frame, and everything else that the person did is an [`Action`]. [`App::apply`] takes both
+//! over, once the whole window is drawn. Add what a new widget asks for to [`Action`].
 
-use egui::{Pos2, Rect, Vec2};
+use std::ops::Range;
+use std::path::PathBuf;
 
-/// Which part of a picture is seen, independent of the pane's size.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct View {
-    /// 1 shows the whole picture; 2 twice that size.
-    pub zoom: f32,
-    /// Where the pane's centre lies in the picture, from (0, 0) at its left top to (1, 1).
-    pub centre: Vec2,
+use egui::{Rect, Vec2};
+use instaflow_engine::protocol::OpenRequest;
+
+use super::{Act, App, Command, Controls, Page, Palette, PanZoom, PaneId, Stop};
+use crate::library::Query;
+
+/// One frame, as the panels see it.
+pub struct View<'a> {
+    /// The state as it was when the frame began.
+    pub(crate) app: &'a App,
+    /// What the person has set, for widgets to edit.
+    pub(crate) controls: Controls,
+    /// Zoom and pan of the pictures, for the mouse to move.
+    pub(crate) pan_zoom: PanZoom,
+    actions: Vec<Action>,
 }
 
-/// The smallest and largest zoom.
-const ZOOM: (f32, f32) = (0.25, 32.0);
-
-impl Default for View {
-    fn default() -> Self {
-        Self { zoom: 1.0, centre: Vec2::splat(0.5) }
-    }
+/// What the person did in a frame.
+pub struct Done {
+    pub(super) controls: Controls,
+    pub(super) pan_zoom: PanZoom,
+    pub(super) actions: Vec<Action>,
 }
 
-impl View {
-    /// Where in `pane` a picture of `size` pixels is painted.
-    pub fn place(&self, pane: Rect, size: Vec2) -> Rect {
-        let shown = size * fit(pane, size) * self.zoom;
-        Rect::from_min_size(pane.center() - shown * self.centre, shown)
-    }
-
-    /// Multiplies the zoom; the point of the picture under `at` stays there.
-    pub fn zoom_about(&mut self, pane: Rect, size: Vec2, at: Pos2, factor: f32) {
-        let before = self.place(pane, size);
-        let point = (at - before.min) / before.size();
-        self.zoom = (self.zoom * factor).clamp(ZOOM.0, ZOOM.1);
-        let shown = size * fit(pane, size) * self.zoom;
-        self.centre = point + (pane.center() - at) / shown;
-        self.hold();
-    }
-
-    /// Moves the picture by `by` points.
-    pub fn pan(&mut self, pane: Rect, size: Vec2, by: Vec2) {
-        self.centre -= by / (size * fit(pane, size) * self.zoom);
-        self.hold();
-    }
-
-    /// Zooms so that one picture pixel takes `points` points.
-    pub fn show_pixels_at(&mut self, pane: Rect, size: Vec2, points: f32) {
-        self.zoom = (points / fit(pane, size)).clamp(ZOOM.0, ZOOM.1);
-    }
-
-    /// The pane's centre never leaves the picture, so that it cannot get lost.
-    fn hold(&mut self) {
-        self.centre = self.centre.clamp(Vec2::ZERO, Vec2::ONE);
-    }
+/// Something that the person did, apart from editing the controls.
+pub(crate) enum Action {
+    /// Asked for a command, by a button, a menu or the palette.
+    Do(Command),
+    /// Stopped one thing that is under way.
+    Stop(Stop),
+    /// Chose the pane whose picture 'Save' and 'Copy' mean.
+    Choose(PaneId),
+    /// Nothing: a pane was drawn here, with a picture of this size, or without one.
+    Place(PaneId, Option<(Rect, Vec2)>),
+    /// Looked at this estimate of the paths, or at the pictures again.
+    Scrub(Option<usize>),
+    /// Clicked a variation, which becomes the live picture.
+    TakeVariation(usize),
+    /// Took the baseline out of the comparison.
+    CloseBaseline,
+    /// Nothing: the control that was to get the keyboard has it.
+    FocusGiven,
+    /// Moved the caret in the prompt to this byte, or left the field.
+    Caret(Option<usize>),
+    /// Nothing: the caret was put where it was to go.
+    CaretPlaced,
+    /// Nothing: the whole prompt was selected, as was asked for.
+    PromptSelected,
+    /// Took another prompt.
+    TakePrompt(String),
+    /// Took a known word in place of the one at these bytes of the prompt.
+    ReplaceWord(Range<usize>, String),
+    /// Added a phrase to the prompt.
+    AddPhrase(String),
+    /// Typed into the search field of the words.
+    FindWord(String),
+    /// Did something with a kept picture.
+    Kept(Act, u64),
+    /// Selected a kept picture with the keys, which also shows it if another is shown large.
+    Browse(u64),
+    /// Selected a kept picture with the mouse.
+    Select(u64),
+    /// Searched the kept pictures.
+    Search(Query),
+    /// Nothing: the search field has the keyboard, as was asked for.
+    SearchFocused,
+    /// Nothing: the selected picture was scrolled into sight.
+    SelectionShown,
+    /// Nothing: these thumbnails are in sight and missing, the most wanted last.
+    Wish(Vec<u64>),
+    /// Left the kept picture that was shown large.
+    LeaveKept,
+    /// Tried to open the library again.
+    RetryLibrary,
+    /// Dismissed an error.
+    Dismiss(usize),
+    /// Chose whether an error's details are copied with the prompt.
+    DetailsWithPrompt(bool),
+    /// Something short to say.
+    Notify(String),
+    /// Closed the window over the window.
+    CloseModal,
+    /// Typed or moved in the command palette.
+    Palette(Palette),
+    /// Agreed to replace the prompt.
+    ReplacePrompt,
+    /// Turned to a page of the settings.
+    TurnTo(Page),
+    /// Opened what is open again, in another way.
+    Reopen(OpenRequest),
+    /// Asked for another output folder.
+    AskOutput,
+    /// Went back to the output folder of the first start.
+    ResetOutput,
+    /// Typed a file name pattern, which need not be one.
+    TypePattern(String),
+    /// Took these pages of the settings back to their defaults.
+    ResetSettings(Vec<Page>),
+    /// Opened a file or folder with the desktop's program for it.
+    ShowOutside(PathBuf),
 }
 
-/// Points per picture pixel at which the whole picture just fits.
-fn fit(pane: Rect, size: Vec2) -> f32 {
-    (pane.width() / size.x.max(1.0)).min(pane.height() / size.y.max(1.0)).max(f32::MIN_POSITIVE)
-}
-
-#[cfg(test)]
-mod tests {
-    use egui::{pos2, vec2};
-
-    use super::*;
-    use instaflow_test_support::{Tolerance, assert_close};
-
-    const PANE: Rect = Rect { min: Pos2 { x: 100.0, y: 50.0 }, max: Pos2 { x: 500.0, y: 250.0 } };
-
-    #[test]
-    fn a_fitted_picture_is_centred_and_whole() {
-        let place = View::default().place(PANE, vec2(64.0, 64.0));
-        assert_eq!(place, Rect::from_min_max(pos2(200.0, 50.0), pos2(400.0, 250.0)));
+impl<'a> View<'a> {
+    /// The frame that begins now.
+    pub fn new(app: &'a App) -> Self {
+        Self { app, controls: app.controls.clone(), pan_zoom: app.pan_zoom, actions: Vec::new() }
     }
 
-    #[test]
-    fn the_point_under_the_pointer_stays_there() {
-        let size = vec2(512.0, 256.0);
-        let at = pos2(180.0, 120.0);
-        let mut view = View { zoom: 1.5, centre: vec2(0.4, 0.6) };
-        let under = |view: &View| (at - view.place(PANE, size).min) / view.place(PANE, size).size();
-        let before = under(&view);
-        view.zoom_about(PANE, size, at, 1.3);
-        assert!((under(&view) - before).length() < 1e-5, "{before:?} became {:?}", under(&view));
-        assert_close(view.zoom, 1.95, Tolerance::absolute(1e-5));
+    /// Everything that was done in it.
+    pub fn done(self) -> Done {
+        Done { controls: self.controls, pan_zoom: self.pan_zoom, actions: self.actions }
     }
 
-    #[test]
-    fn dragging_moves_the_picture_by_as_much_and_never_loses_it() {
-        let size = vec2(64.0, 64.0);
-        let mut view = View { zoom: 3.0, ..View::default() };
-        let before = view.place(PANE, size).min;
-        view.pan(PANE, size, vec2(30.0, -20.0));
-        assert!((view.place(PANE, size).min - before - vec2(30.0, -20.0)).length() < 1e-3);
-        view.pan(PANE, size, vec2(1e6, 1e6));
-        assert!(view.place(PANE, size).contains(PANE.center()));
+    /// Notes what the person did.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push(action);
     }
 
-    #[test]
-    fn actual_pixels_fill_one_point_each() {
-        let size = vec2(100.0, 100.0);
-        let mut view = View::default();
-        view.show_pixels_at(PANE, size, 1.0);
-        assert_close(view.place(PANE, size).width(), 100.0, Tolerance::absolute(1e-3));
+    /// Notes a command that the person asked for.
+    pub(crate) fn command(&mut self, command: Command) {
+        self.act(Action::Do(command));
     }
 }

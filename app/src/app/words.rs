@@ -1,6 +1,7 @@
 //! What the window makes of the words that a model knows: which of the prompt's are unknown, and what to offer for them.
 //! Drawing it is `panels::words`'; the engine says which words are unknown.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,13 +20,11 @@ const EXAMPLES: usize = 3;
 /// What is open and remembered for the moment around the words.
 #[derive(Default)]
 pub(crate) struct Knowing {
-    /// Whether the explanation of the published weights is open.
-    pub weights: bool,
     /// What was typed to find a word.
     pub find: String,
     /// The prompt for which examples were asked for.
     examples_for: Option<String>,
-    offers: Option<Offers>,
+    offers: Cell<Option<Offers>>,
 }
 
 /// What was last offered, and for what.
@@ -74,15 +73,16 @@ impl App {
     }
 
     /// Those of them to underline: all but a word at the caret that may be the beginning of a known one.
-    pub(crate) fn underlined_words(&self) -> Vec<Range<usize>> {
-        let mut unknown = self.unknown_words();
-        unknown.retain(|word| self.typing.caret != Some(word.end) || !self.may_grow(word));
+    pub(crate) fn underlined_words(&self, prompt: &str, caret: Option<usize>) -> Vec<Range<usize>> {
+        let mut unknown = moved(&self.tokens.unknown, &self.tokens.prompt, prompt);
+        unknown.retain(|word| caret != Some(word.end) || !self.may_grow(&prompt[word.clone()]));
         unknown
     }
 
     /// The words that are underlined.
     pub fn underlined(&self) -> impl Iterator<Item = &str> {
-        self.underlined_words().into_iter().map(|word| &self.controls.prompt[word])
+        let prompt = &self.controls.prompt;
+        self.underlined_words(prompt, self.typing.caret).into_iter().map(|word| &prompt[word])
     }
 
     /// The prompt whose tokens and words were last counted.
@@ -91,23 +91,27 @@ impl App {
     }
 
     /// The unknown word to speak of: the one at the caret, or the first.
-    pub(crate) fn hint(&mut self) -> Option<Hint> {
+    pub(crate) fn hint(&self) -> Option<Hint> {
         let known = self.words()?.clone();
         let unknown = self.unknown_words();
         let at_caret = |word: &&Range<usize>| self.typing.caret.is_some_and(|at| word.start <= at && at <= word.end);
         let word = unknown.iter().find(at_caret).or(unknown.first())?.clone();
-        let half_typed = self.typing.caret == Some(word.end) && self.may_grow(&word);
+        let half_typed = self.typing.caret == Some(word.end) && self.may_grow(&self.controls.prompt[word.clone()]);
         let text = self.controls.prompt[word.clone()].to_lowercase();
         let old = self.knowing.offers.take().filter(|old| old.word == text && Arc::ptr_eq(&old.of, &known));
         let offers = old.unwrap_or_else(|| Offers { found: offers(&text, &known.known).into(), word: text, of: known });
         let found = offers.found.clone();
-        self.knowing.offers = Some(offers);
+        self.knowing.offers.set(Some(offers));
         Some(Hint { word, offers: found, half_typed, others: unknown.len() - 1 })
     }
 
     /// Puts a known word in the place of one in the prompt.
     pub(crate) fn replace_word(&mut self, word: Range<usize>, by: &str) {
         let mut prompt = self.controls.prompt.clone();
+        // Typed in the same frame, the word may be elsewhere.
+        if prompt.get(word.clone()).is_none() {
+            return;
+        }
         prompt.replace_range(word.clone(), by);
         self.set_prompt(prompt);
         self.typing.caret_to = Some(word.start + by.len());
@@ -116,7 +120,9 @@ impl App {
 
     /// Why no word can be completed, or `None` where one can.
     pub(super) fn no_completion(&self) -> Option<&'static str> {
-        let at_end = |word: &Range<usize>| self.typing.caret == Some(word.end) && self.may_grow(word);
+        let at_end = |word: &Range<usize>| {
+            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.prompt[word.clone()])
+        };
         let none = !self.unknown_words().iter().any(at_end);
         none.then_some("There is no half-typed word that the model knows the end of.")
     }
@@ -157,8 +163,8 @@ impl App {
     }
 
     /// Whether a known word begins with this one.
-    fn may_grow(&self, word: &Range<usize>) -> bool {
-        let text = self.controls.prompt[word.clone()].to_lowercase();
+    fn may_grow(&self, word: &str) -> bool {
+        let text = word.to_lowercase();
         self.words().is_some_and(|words| beginning_with(&text, &words.known).next().is_some())
     }
 }

@@ -7,8 +7,8 @@ use egui::{
 };
 use instaflow_engine::protocol::{Picture, Settings};
 
-use super::{PaneId, film, menu, work};
-use crate::app::{App, Command, Focus, View};
+use super::{film, menu, work};
+use crate::app::{Action, App, Command, Focus, PanZoom, PaneId, View};
 use crate::theme::{palette, tokens};
 
 /// What a picture's own menu offers.
@@ -19,36 +19,48 @@ const CONTEXT: [Command; 6] =
 const ARROW: f32 = 40.0;
 
 /// Takes `rect` for a picture of `size` pixels of this lane, called `name`, and lets it be moved.
-pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: PaneId, size: Option<Vec2>) -> Response {
+pub fn viewport(
+    view: &mut View<'_>,
+    ui: &mut Ui,
+    rect: Rect,
+    name: &str,
+    lane: PaneId,
+    size: Option<Vec2>,
+) -> Response {
+    let app = view.app;
     let response = ui.allocate_rect(rect, Sense::click_and_drag());
-    let response = response.on_hover_cursor(if app.view.zoom > 1.0 { CursorIcon::Grab } else { CursorIcon::Default });
+    let response =
+        response.on_hover_cursor(if view.pan_zoom.zoom > 1.0 { CursorIcon::Grab } else { CursorIcon::Default });
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Image, true, name));
     let description = match size {
         Some(size) => {
-            move_view(app, ui, &response, rect, size);
+            move_picture(&mut view.pan_zoom, ui, &response, rect, size);
             app.pane(lane).picture.as_ref().map(|picture| described(&picture.settings)).unwrap_or_default()
         }
         None => empty(app, ui, rect),
     };
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(description));
-    app.pane_mut(lane).place = size.map(|size| (rect, size));
+    view.act(Action::Place(lane, size.map(|size| (rect, size))));
     if response.clicked() || response.drag_started() {
         response.request_focus();
     }
-    if lane == app.chosen && app.focus.take_if(|focus| *focus == Focus::Picture).is_some() {
+    if lane == app.chosen && app.focus == Some(Focus::Picture) {
+        view.act(Action::FocusGiven);
         response.request_focus();
     }
     if response.has_focus() {
-        app.chosen = lane;
+        if app.chosen != lane {
+            view.act(Action::Choose(lane));
+        }
         frame(ui, rect.expand(3.0));
         if ui.input(|input| input.events.contains(&egui::Event::Copy)) {
-            app.asked.push(Command::Copy);
+            view.command(Command::Copy);
         }
     }
     response.context_menu(|ui| {
         for command in CONTEXT {
-            if menu::item(app, ui, command) {
-                app.chosen = lane;
+            if menu::item(view, ui, command) {
+                view.act(Action::Choose(lane));
             }
         }
     });
@@ -56,24 +68,26 @@ pub fn viewport(app: &mut App, ui: &mut Ui, rect: Rect, name: &str, lane: PaneId
 }
 
 /// The live picture alone.
-pub fn show_live(app: &mut App, ui: &mut Ui, name: &str) {
+pub fn show_live(view: &mut View<'_>, ui: &mut Ui, name: &str) {
+    let app = view.app;
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(size_of);
-    viewport(app, ui, rect, name, PaneId::Live, size);
-    paint_lane(app, ui, rect, PaneId::Live);
-    film::keep_button(app, ui, rect, PaneId::Live);
+    viewport(view, ui, rect, name, PaneId::Live, size);
+    paint_lane(view, ui, rect, PaneId::Live);
+    film::keep_button(view, ui, rect, PaneId::Live);
 }
 
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
-pub fn paint_lane(app: &App, ui: &mut Ui, rect: Rect, lane: PaneId) {
+pub fn paint_lane(view: &View<'_>, ui: &mut Ui, rect: Rect, lane: PaneId) {
+    let app = view.app;
     let pane = app.pane(lane);
     let estimate = app.scrubbed(lane);
     let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
         return;
     };
     let current = is_current(app, lane);
-    paint(app, ui, rect, rect, texture, size_of(picture), current);
-    work::foot(app, ui, app.view.place(rect, size_of(picture)).intersect(rect), lane);
+    paint(view, ui, rect, rect, texture, size_of(picture), current);
+    work::foot(app, ui, view.pan_zoom.place(rect, size_of(picture)).intersect(rect), lane);
 }
 
 /// Whether a lane's picture stands at full strength: the live one does until its own can no longer come.
@@ -82,9 +96,9 @@ pub fn is_current(app: &App, lane: PaneId) -> bool {
 }
 
 /// A picture placed in `rect` and cut off at `clip`.
-pub fn paint(app: &App, ui: &mut Ui, rect: Rect, clip: Rect, texture: &TextureHandle, size: Vec2, current: bool) {
+pub fn paint(view: &View<'_>, ui: &mut Ui, rect: Rect, clip: Rect, texture: &TextureHandle, size: Vec2, current: bool) {
     let tint = if current { Color32::WHITE } else { Color32::WHITE.gamma_multiply(0.35) };
-    let place = app.view.place(rect, size);
+    let place = view.pan_zoom.place(rect, size);
     let image = Image::new(texture).tint(tint).corner_radius(CornerRadius::same(tokens().radius.picture));
     let mut clipped = ui.new_child(UiBuilder::new().max_rect(rect));
     clipped.shrink_clip_rect(clip);
@@ -126,20 +140,19 @@ pub fn described(settings: &Settings) -> String {
     format!("{prompt}, seed {}", settings.seed)
 }
 
-fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2) {
-    let view = &mut app.view;
+fn move_picture(pan_zoom: &mut PanZoom, ui: &Ui, response: &Response, rect: Rect, size: Vec2) {
     if response.dragged() {
-        view.pan(rect, size, response.drag_delta());
+        pan_zoom.pan(rect, size, response.drag_delta());
     }
     if response.double_clicked() {
-        *view = View::default();
+        *pan_zoom = PanZoom::default();
     }
     if let Some(pointer) = response.hover_pos() {
         let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
         // The wheel with Ctrl arrives as a pinch.
         let factor = pinch * (scroll / 240.0).exp();
         if (factor - 1.0).abs() > f32::EPSILON {
-            view.zoom_about(rect, size, pointer, factor);
+            pan_zoom.zoom_about(rect, size, pointer, factor);
         }
     }
     if response.has_focus() {
@@ -154,18 +167,18 @@ fn move_view(app: &mut App, ui: &Ui, response: &Response, rect: Rect, size: Vec2
             (Key::ArrowDown, vec2(0.0, -ARROW)),
         ] {
             if ui.input(|input| input.key_pressed(key)) {
-                view.pan(rect, size, by);
+                pan_zoom.pan(rect, size, by);
             }
         }
         let plain = |key| ui.input(|input| input.key_pressed(key) && !input.modifiers.command);
         if plain(Key::Plus) || plain(Key::Equals) {
-            view.zoom_about(rect, size, rect.center(), 1.25);
+            pan_zoom.zoom_about(rect, size, rect.center(), 1.25);
         }
         if plain(Key::Minus) {
-            view.zoom_about(rect, size, rect.center(), 0.8);
+            pan_zoom.zoom_about(rect, size, rect.center(), 0.8);
         }
         if plain(Key::Num0) {
-            *view = View::default();
+            *pan_zoom = PanZoom::default();
         }
     }
 }

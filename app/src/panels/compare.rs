@@ -6,11 +6,12 @@ use egui::{UiBuilder, WidgetInfo, pos2, vec2};
 use instaflow_engine::protocol::Role;
 
 use super::{PaneId, canvas, numbers, path, terms, ways};
-use crate::app::{Against, App, Command, CompareAs, Pane, summary, time_left};
+use crate::app::{Action, Against, App, Command, CompareAs, Pane, View, summary, time_left};
 use crate::theme::{heat, palette, tokens};
 
 /// The comparison with its ways above it, and its numbers and the teacher's path under it.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     // How high everything will be under the row of buttons, which says so where the path finds no room.
     let line = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
     let mut area = ui.available_rect_before_wrap();
@@ -19,15 +20,15 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         if app.controls.show_path { path::strips(app, area.height() - line - least_height(app, area)) } else { 0 };
     let path_fits = strips > 0;
     ui.horizontal_wrapped(|ui| {
-        ways(app, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
+        ways(view, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
         ui.separator();
-        super::toggle(app, ui, Command::Path);
+        super::toggle(view, ui, Command::Path);
         if app.no_baseline().is_none() {
-            super::toggle(app, ui, Command::Baseline);
+            super::toggle(view, ui, Command::Baseline);
         }
         if app.controls.compare_as != CompareAs::SideBySide && app.others().len() > 1 {
             ui.separator();
-            against(app, ui);
+            against(view, ui);
         }
         if app.controls.compare_as == CompareAs::Blink {
             ui.separator();
@@ -51,16 +52,16 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let below = line + path_height;
     let pictures = Rect::from_min_max(area.min, pos2(area.max.x, area.max.y - below));
     ui.scope_builder(UiBuilder::new().max_rect(pictures).id_salt("pictures"), |ui| match app.controls.compare_as {
-        CompareAs::SideBySide => side_by_side(app, ui),
-        CompareAs::Split => in_one_place(app, ui, split),
-        CompareAs::Blink => in_one_place(app, ui, blink),
-        CompareAs::Difference => in_one_place(app, ui, difference),
+        CompareAs::SideBySide => side_by_side(view, ui),
+        CompareAs::Split => in_one_place(view, ui, split),
+        CompareAs::Blink => in_one_place(view, ui, blink),
+        CompareAs::Difference => in_one_place(view, ui, difference),
     });
     let rest = Rect::from_min_max(pos2(area.min.x, pictures.max.y + ui.spacing().item_spacing.y), area.max);
     ui.scope_builder(UiBuilder::new().max_rect(rest).id_salt("below"), |ui| {
         numbers::show(app, ui);
         if path_height > 0.0 {
-            path::show(app, ui, strips);
+            path::show(view, ui, strips);
         }
     });
 }
@@ -87,19 +88,21 @@ pub fn lane_name(app: &App, lane: PaneId) -> &'static str {
 }
 
 /// With which of the two others the student is compared.
-fn against(app: &mut App, ui: &mut Ui) {
+fn against(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         for (against, lane) in [(Against::Teacher, PaneId::Teacher), (Against::Baseline, PaneId::Baseline)] {
             let name = format!("Against {}", lane_name(app, lane).to_lowercase());
             if super::selectable(ui, app.rival() == lane, name).clicked() {
-                app.controls.against = against;
+                view.controls.against = against;
             }
         }
     });
 }
 
-fn side_by_side(app: &mut App, ui: &mut Ui) {
+fn side_by_side(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let area = ui.available_rect_before_wrap();
     let gap = tokens().spacing.gap;
     let lanes: Vec<PaneId> = [PaneId::Live].into_iter().chain(app.others()).collect();
@@ -109,39 +112,41 @@ fn side_by_side(app: &mut App, ui: &mut Ui) {
         let rect = Rect::from_min_size(corner, vec2(width, area.height()));
         let builder = UiBuilder::new().max_rect(rect).id_salt(lane_name(app, lane));
         ui.scope_builder(builder, |ui| {
-            caption(app, ui, lane);
+            caption(view, ui, lane);
             let size = app.pane(lane).picture.as_ref().map(canvas::size_of);
             let name = format!("{} picture", lane_name(app, lane));
             let rect = ui.available_rect_before_wrap();
-            canvas::viewport(app, ui, rect, &name, lane, size);
-            canvas::paint_lane(app, ui, rect, lane);
-            super::film::keep_button(app, ui, rect, lane);
+            canvas::viewport(view, ui, rect, &name, lane, size);
+            canvas::paint_lane(view, ui, rect, lane);
+            super::film::keep_button(view, ui, rect, lane);
         });
     }
 }
 
 /// Both captions in one row, and one place for both pictures under it.
-fn in_one_place(app: &mut App, ui: &mut Ui, paint: fn(&mut App, &mut Ui, Rect, Vec2)) {
+fn in_one_place(view: &mut View<'_>, ui: &mut Ui, paint: fn(&mut View<'_>, &mut Ui, Rect, Vec2)) {
+    let app = view.app;
     ui.columns(2, |columns| {
         columns[0].set_max_width(columns[0].max_rect().width() - tokens().spacing.gap);
-        caption(app, &mut columns[0], PaneId::Live);
-        caption(app, &mut columns[1], app.rival());
+        caption(view, &mut columns[0], PaneId::Live);
+        caption(view, &mut columns[1], app.rival());
     });
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(canvas::size_of);
     let lane = if app.chosen == PaneId::Live { PaneId::Live } else { app.rival() };
     let name = format!("Student and {}", lane_name(app, app.rival()).to_lowercase());
-    let response = canvas::viewport(app, ui, rect, &name, lane, size);
+    let response = canvas::viewport(view, ui, rect, &name, lane, size);
     if app.controls.compare_as == CompareAs::Difference {
         response.on_hover_text_at_pointer(terms::DIFFERENCE);
     }
     if let Some(size) = size {
-        paint(app, ui, rect, size);
+        paint(view, ui, rect, size);
     }
 }
 
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
-fn caption(app: &mut App, ui: &mut Ui, lane: PaneId) {
+fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
+    let app = view.app;
     let (name, mut progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
     let other_noise = app.has_other_noise(lane);
     if other_noise {
@@ -161,7 +166,7 @@ fn caption(app: &mut App, ui: &mut Ui, lane: PaneId) {
         let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
         let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
         if radio.on_hover_text(hint).clicked() {
-            app.chosen = lane;
+            view.act(Action::Choose(lane));
         }
         let label = ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
         if other_noise {
@@ -194,16 +199,17 @@ fn progress(app: &App, pane: &Pane, lane: PaneId) -> String {
     }
 }
 
-fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
-    let place = app.view.place(rect, size).intersect(rect);
-    let at = place.left() + place.width() * app.controls.split;
+fn split(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let app = view.app;
+    let place = view.pan_zoom.place(rect, size).intersect(rect);
+    let at = place.left() + place.width() * view.controls.split;
     let (left, right) = place.split_left_right_at_x(at);
     for (lane, clip) in [(PaneId::Live, left), (app.rival(), right)] {
         let pane = app.pane(lane);
         let estimate = app.scrubbed(lane);
         if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
             let current = canvas::is_current(app, lane);
-            canvas::paint(app, ui, rect, clip, texture, size, current);
+            canvas::paint(view, ui, rect, clip, texture, size, current);
         }
     }
     if left.width() > 80.0 {
@@ -215,8 +221,8 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     let handle = Rect::from_center_size(pos2(at, place.center().y), vec2(16.0, place.height()));
     let response = ui.interact(handle, Id::unique("split"), Sense::click_and_drag());
     let response = response.on_hover_and_drag_cursor(CursorIcon::ResizeHorizontal);
-    move_split(app, ui, &response, place);
-    let value = f64::from(app.controls.split);
+    move_split(view, ui, &response, place);
+    let value = f64::from(view.controls.split);
     response.widget_info(|| WidgetInfo::slider(true, value, "Split"));
     let colour = palette(ui).on_label;
     let painter = ui.painter_at(rect);
@@ -234,44 +240,46 @@ fn split(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
     }
 }
 
-fn move_split(app: &mut App, ui: &Ui, response: &Response, place: Rect) {
+fn move_split(view: &mut View<'_>, ui: &Ui, response: &Response, place: Rect) {
     if response.clicked() || response.drag_started() {
         response.request_focus();
     }
     if let Some(pointer) = response.interact_pointer_pos().filter(|_| response.dragged()) {
-        app.controls.split = ((pointer.x - place.left()) / place.width().max(1.0)).clamp(0.0, 1.0);
+        view.controls.split = ((pointer.x - place.left()) / place.width().max(1.0)).clamp(0.0, 1.0);
     }
     if response.has_focus() {
         let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         for (key, by) in [(Key::ArrowLeft, -0.02), (Key::ArrowRight, 0.02)] {
             if ui.input(|input| input.key_pressed(key)) {
-                app.controls.split = (app.controls.split + by).clamp(0.0, 1.0);
+                view.controls.split = (view.controls.split + by).clamp(0.0, 1.0);
             }
         }
     }
 }
 
-fn blink(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
+fn blink(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let app = view.app;
     let held = ui.input(|input| input.key_down(Key::F2));
     let lane = if held { app.rival() } else { PaneId::Live };
-    canvas::paint_lane(app, ui, rect, lane);
-    let place = app.view.place(rect, size).intersect(rect);
+    canvas::paint_lane(view, ui, rect, lane);
+    let place = view.pan_zoom.place(rect, size).intersect(rect);
     canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", lane_name(app, lane)));
 }
 
-fn difference(app: &mut App, ui: &mut Ui, rect: Rect, size: Vec2) {
+fn difference(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
+    let app = view.app;
     let apart = app.apart.get(&app.rival());
     let map = apart.and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
-    let place = app.view.place(rect, size).intersect(rect);
+    let place = view.pan_zoom.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {
-        canvas::paint_lane(app, ui, rect, PaneId::Live);
+        canvas::paint_lane(view, ui, rect, PaneId::Live);
         let text = format!("The difference comes with the {}'s picture", lane_name(app, app.rival()).to_lowercase());
         canvas::label(ui, place, Align2::LEFT_TOP, &text);
         return;
     };
     let current = app.apart(app.rival()).is_some();
-    canvas::paint(app, ui, rect, rect, &texture, size, current);
+    canvas::paint(view, ui, rect, rect, &texture, size, current);
     legend(ui, place, scale);
 }
 

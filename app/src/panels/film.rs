@@ -9,9 +9,9 @@ use egui::{
 use instaflow_engine::protocol::Decoder;
 
 use super::{PaneId, canvas, path};
-use crate::app::{Act, App, Command, SEARCHES, Standing};
+use crate::app::{Act, Action, App, Command, SEARCHES, Standing, View};
 use crate::format;
-use crate::library::{Entry, Query};
+use crate::library::Entry;
 use crate::theme::{palette, tokens};
 
 /// Between two pictures, in points.
@@ -33,19 +33,20 @@ pub fn height(app: &App, ui: &Ui) -> f32 {
 }
 
 /// Header and strip.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let shown = ui.available_height() > tokens().spacing.strip;
-    header(app, ui);
+    header(view, ui);
     if shown {
-        strip(app, ui);
+        strip(view, ui);
     }
 }
 
 /// 'Keep' on a picture that is drawn in `rect`.
-pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: PaneId) {
+pub fn keep_button(view: &mut View<'_>, ui: &mut Ui, rect: Rect, lane: PaneId) {
+    let app = view.app;
     let pane = app.pane(lane);
     let Some(picture) = pane.picture.as_ref().filter(|_| pane.finished) else { return };
-    let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
+    let place = view.pan_zoom.place(rect, canvas::size_of(picture)).intersect(rect);
     let size = vec2(52.0, ui.spacing().interact_size.y);
     if place.width() < 2.0 * size.x || place.height() < 3.0 * size.y {
         return;
@@ -63,8 +64,8 @@ pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: PaneId) {
     let name = if kept { "Picture is kept" } else { "Keep this picture" };
     let response = response.accessible_name(format!("{name}{whose}"));
     if response.clicked() {
-        app.chosen = lane;
-        app.asked.push(Command::Keep);
+        view.act(Action::Choose(lane));
+        view.command(Command::Keep);
     }
     if response.has_focus() {
         canvas::frame(ui, corner.expand(2.0));
@@ -73,34 +74,37 @@ pub fn keep_button(app: &mut App, ui: &mut Ui, rect: Rect, lane: PaneId) {
 }
 
 /// Everything that can be done with an entry, for a menu.
-pub fn menu(app: &mut App, ui: &mut Ui, id: u64) {
+pub fn menu(view: &mut View<'_>, ui: &mut Ui, id: u64) {
+    let app = view.app;
     let Some(entry) = app.film.shelf.get(id).cloned() else { return ui.close() };
     ui.set_min_width(180.0);
     for act in Act::ALL {
         if act == Act::Delete {
             ui.separator();
         }
-        if action(app, ui, act, &entry) {
+        if action(view, ui, act, &entry) {
             ui.close();
         }
     }
 }
 
 /// A button for something that can be done with an entry; whether it was pressed.
-pub fn action(app: &mut App, ui: &mut Ui, act: Act, entry: &Entry) -> bool {
+pub fn action(view: &mut View<'_>, ui: &mut Ui, act: Act, entry: &Entry) -> bool {
+    let app = view.app;
     let why_not = app.why_not_act(act, entry);
     let response = ui.add_enabled(why_not.is_none(), Button::new(act.label(entry)));
     let clicked = response.clicked();
     if clicked {
-        app.act(ui.ctx(), act, entry.id);
+        view.act(Action::Kept(act, entry.id));
     }
     response.on_hover_text(act.tooltip()).on_disabled_hover_text(why_not.unwrap_or_default());
     clicked
 }
 
-fn header(app: &mut App, ui: &mut Ui) {
+fn header(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     ui.horizontal(|ui| {
-        super::toggle(app, ui, Command::Filmstrip);
+        super::toggle(view, ui, Command::Filmstrip);
         match &app.film.standing {
             Standing::Opening => {
                 ui.weak("Reading the index");
@@ -110,7 +114,7 @@ fn header(app: &mut App, ui: &mut Ui) {
                 let response = ui.add(egui::Label::new(text).truncate());
                 response.on_hover_text(failure.causes.join("\n"));
                 if ui.button("Try again").clicked() {
-                    app.film.retry();
+                    view.act(Action::RetryLibrary);
                 }
             }
             Standing::Open if app.film.shelf.is_empty() && app.film.deleted() == 0 => {
@@ -118,21 +122,23 @@ fn header(app: &mut App, ui: &mut Ui) {
                 ui.weak(format!("None yet. {keys} keeps the picture with its settings."));
             }
             Standing::Open => {
-                search(app, ui);
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| selection(app, ui));
+                search(view, ui);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| selection(view, ui));
             }
         }
     });
 }
 
-fn search(app: &mut App, ui: &mut Ui) {
+fn search(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let mut query = app.film.shelf.query().clone();
     // A narrow window has other things to show beside it, too.
     let width = (ui.available_width() - 370.0).clamp(84.0, 170.0);
     let edit = TextEdit::singleline(&mut query.words).id(Id::unique(SEARCHES[0]));
     let edit = edit.hint_text("Search prompts").desired_width(width);
     let response = ui.add(edit.margin(Margin::symmetric(8, 3))).accessible_name("Search kept pictures");
-    if std::mem::take(&mut app.film.find) {
+    if app.film.find {
+        view.act(Action::SearchFocused);
         response.request_focus();
     }
     if super::selectable(ui, query.starred, "Starred").on_hover_text("Show only what has a star.").clicked() {
@@ -141,32 +147,34 @@ fn search(app: &mut App, ui: &mut Ui) {
     let (all, found) = (app.film.shelf.len(), app.film.shelf.found());
     ui.weak(if query.is_empty() { format!("{all} kept") } else { format!("{found} of {all}") });
     if query != *app.film.shelf.query() {
-        app.find_kept(Query { ..query });
+        view.act(Action::Search(query));
     }
     let deleted = app.film.deleted();
     if deleted > 0 {
         ui.separator();
         ui.label(format!("{deleted} deleted"));
-        super::button(app, ui, Command::Undelete);
+        super::button(view, ui, Command::Undelete);
     }
 }
 
 /// What can be done with the selected one, from the right.
-fn selection(app: &mut App, ui: &mut Ui) {
+fn selection(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(entry) = app.film.selection().cloned() else { return };
-    ui.menu_button("More", |ui| menu(app, ui, entry.id)).response.on_hover_text("All that can be done with it.");
+    ui.menu_button("More", |ui| menu(view, ui, entry.id)).response.on_hover_text("All that can be done with it.");
     for (act, width) in [(Act::Delete, 70.0), (Act::Star, 104.0), (Act::Restore, 128.0)] {
         // What finds no room is in the menu.
         if ui.available_width() < width {
             return;
         }
-        action(app, ui, act, &entry);
+        action(view, ui, act, &entry);
     }
 }
 
-fn strip(app: &mut App, ui: &mut Ui) {
+fn strip(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     if app.film.shelf.found() == 0 {
-        let text = RichText::new("Nothing that was kept is called so.").color(palette(ui).muted);
+        let text = RichText::new("No kept picture matches the search.").color(palette(ui).muted);
         ui.centered_and_justified(|ui| ui.label(text));
         return;
     }
@@ -179,7 +187,7 @@ fn strip(app: &mut App, ui: &mut Ui) {
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ListBox, true, "Filmstrip"));
     ui.ctx().accesskit_node_builder(id, |node| node.set_size_of_set(found));
     if response.has_focus() {
-        keys(app, ui, id, (whole.width() / step).max(1.0) as usize);
+        keys(view, ui, id, (whole.width() / step).max(1.0) as usize);
         ui.painter().rect_stroke(
             whole.expand(2.0),
             tokens().radius.picture,
@@ -194,7 +202,8 @@ fn strip(app: &mut App, ui: &mut Ui) {
         let start = ui.min_rect().min;
         ui.set_min_size(vec2(found as f32 * step - GAP, side));
         let place_of = |at: usize| Rect::from_min_size(start + vec2(at as f32 * step, 0.0), vec2(side, side));
-        if std::mem::take(&mut app.film.follow) {
+        if app.film.follow {
+            view.act(Action::SelectionShown);
             // Where a search does not find the selected one, to the newest that it finds.
             let at = app.film.selected.and_then(|id| app.film.shelf.place(id)).unwrap_or(0);
             ui.scroll_to_rect(place_of(at).expand2(vec2(GAP, 0.0)), None);
@@ -204,7 +213,7 @@ fn strip(app: &mut App, ui: &mut Ui) {
         let mut missing = Vec::new();
         for at in first..last {
             let Some(entry) = app.film.shelf.at(at).cloned() else { break };
-            if !cell(app, ui, place_of(at), &entry, id) {
+            if !cell(view, ui, place_of(at), &entry, id) {
                 missing.push(entry.id);
             }
             let (option, selected) = (id.with(entry.id), app.film.selected == Some(entry.id));
@@ -220,12 +229,13 @@ fn strip(app: &mut App, ui: &mut Ui) {
         }
         // The leftmost first.
         missing.reverse();
-        app.film.wish(missing);
+        view.act(Action::Wish(missing));
     });
 }
 
 /// One kept picture; whether its thumbnail is at hand. `strip` is who has the keyboard for all of them.
-fn cell(app: &mut App, ui: &mut Ui, rect: Rect, entry: &Entry, strip: Id) -> bool {
+fn cell(view: &mut View<'_>, ui: &mut Ui, rect: Rect, entry: &Entry, strip: Id) -> bool {
+    let app = view.app;
     let selected = app.film.selected == Some(entry.id);
     // The strip as a whole is reached with Tab, its pictures with the arrows.
     let response = ui.interact(rect, strip.with(entry.id), Sense::CLICK);
@@ -253,12 +263,12 @@ fn cell(app: &mut App, ui: &mut Ui, rect: Rect, entry: &Entry, strip: Id) -> boo
     }
     if response.clicked() {
         ui.memory_mut(|memory| memory.request_focus(strip));
-        app.act(ui.ctx(), Act::Open, entry.id);
+        view.act(Action::Kept(Act::Open, entry.id));
     }
     if response.secondary_clicked() {
-        app.film.selected = Some(entry.id);
+        view.act(Action::Select(entry.id));
     }
-    response.context_menu(|ui| menu(app, ui, entry.id));
+    response.context_menu(|ui| menu(view, ui, entry.id));
     response.on_hover_ui(|ui| details(ui, entry));
     at_hand
 }
@@ -284,7 +294,8 @@ fn star(ui: &Ui, centre: Pos2) {
 }
 
 /// The arrows and what else the strip answers to; `page` is how many it shows.
-fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
+fn keys(view: &mut View<'_>, ui: &mut Ui, strip: Id, page: usize) {
+    let app = view.app;
     let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
     ui.memory_mut(|memory| memory.set_focus_lock_filter(strip, filter));
     // A slow frame may bring a key several times.
@@ -303,15 +314,15 @@ fn keys(app: &mut App, ui: &mut Ui, strip: Id, page: usize) {
         Some(_) => None,
     };
     if let Some(id) = next.filter(|at| Some(*at) != now).and_then(|at| app.film.shelf.at(at)).map(|entry| entry.id) {
-        app.film.select(id);
-        app.view_selected();
+        view.act(Action::Browse(id));
     }
-    let Some(id) = app.film.selected else { return };
+    let chosen = next.and_then(|at| app.film.shelf.at(at)).map(|entry| entry.id);
+    let Some(id) = chosen.or(app.film.selected) else { return };
     for (key, act) in
         [(Key::Enter, Act::Open), (Key::Space, Act::Star), (Key::Delete, Act::Delete), (Key::Backspace, Act::Delete)]
     {
         if pressed(key) {
-            app.act(ui.ctx(), act, id);
+            view.act(Action::Kept(act, id));
         }
     }
 }

@@ -4,10 +4,11 @@ use egui::{Align, Button, Label, Layout, RichText, Ui};
 use instaflow_engine::protocol::Decoder;
 
 use super::{PaneId, canvas, film};
-use crate::app::{Act, App};
+use crate::app::{Act, Action, View};
 
 /// Its line and the picture.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(viewed) = &app.film.viewed else { return };
     let Some(entry) = app.film.shelf.get(viewed.id).cloned() else { return };
     let mut back = false;
@@ -15,9 +16,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         back = ui.add(Button::new("Back to live")).on_hover_text("Show the live picture again (Esc).").clicked();
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            film::action(app, ui, Act::Restore, &entry);
+            film::action(view, ui, Act::Restore, &entry);
             if entry.settings.decoder == Decoder::Tiny {
-                film::action(app, ui, Act::DecodeAgain, &entry);
+                film::action(view, ui, Act::DecodeAgain, &entry);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 ui.add(Label::new(RichText::new(film::line(&entry)).weak()).truncate())
@@ -29,15 +30,15 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let rect = ui.available_rect_before_wrap();
     let Some(viewed) = &app.film.viewed else { return };
     let (texture, size) = (viewed.pane.texture().cloned(), viewed.pane.picture.as_ref().map(canvas::size_of));
-    canvas::viewport(app, ui, rect, "Kept picture", PaneId::Live, size);
+    canvas::viewport(view, ui, rect, "Kept picture", PaneId::Live, size);
     if let (Some(texture), Some(size)) = (texture, size) {
-        canvas::paint(app, ui, rect, rect, &texture, size, true);
+        canvas::paint(view, ui, rect, rect, &texture, size, true);
         if !entry.settings.prompt.trim().is_empty() {
-            let place = app.view.place(rect, size).intersect(rect);
+            let place = view.pan_zoom.place(rect, size).intersect(rect);
             canvas::label(ui, place, egui::Align2::LEFT_BOTTOM, &film::shortened(&entry.settings.prompt, 60));
         }
     }
     if back {
-        app.film.viewed = None;
+        view.act(Action::LeaveKept);
     }
 }

@@ -2,12 +2,13 @@
 
 use egui::{Label, RichText, ScrollArea};
 
-use crate::app::App;
+use crate::app::{Action, Modal, View};
 use crate::theme::palette;
 
 /// The log, while it is open.
-pub fn show(app: &mut App, ctx: &egui::Context) {
-    let Some(log) = &app.log_view else { return };
+pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
+    let app = view.app;
+    let Some(Modal::Log(log)) = &app.modal else { return };
     let room = ctx.content_rect().size();
     let (mut closed, mut outside) = (false, false);
     let modal = super::over(ctx, "The log").show(ctx, |ui| {
@@ -45,10 +46,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
     });
     let closed = closed || modal.should_close();
     if outside {
-        let path = log.path.clone();
-        app.show_outside(path);
+        view.act(Action::ShowOutside(log.path.clone()));
     }
     if closed {
-        app.log_view = None;
+        view.act(Action::CloseModal);
     }
 }

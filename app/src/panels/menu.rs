@@ -2,11 +2,11 @@
 
 use egui::{Align, Button, Layout, MenuBar, ScrollArea, Stroke, Ui};
 
-use crate::app::{App, Command, MENUS};
+use crate::app::{Action, Command, MENUS, Modal, View};
 use crate::theme::palette;
 
 /// The menu bar.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     MenuBar::new().ui(ui, |ui| {
         for (title, entries) in MENUS {
             ui.menu_button(title, |ui| {
@@ -14,7 +14,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 for entry in entries {
                     match entry {
                         Some(command) => {
-                            item(app, ui, *command);
+                            item(view, ui, *command);
                         }
                         None => {
                             ui.separator();
@@ -27,8 +27,8 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 }
 
 /// Every command with its keys, menu by menu, in a window of its own.
-pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
-    if !app.show_shortcuts {
+pub fn show_shortcuts(view: &mut View<'_>, ctx: &egui::Context) {
+    if !matches!(view.app.modal, Some(Modal::Shortcuts)) {
         return;
     }
     let room = ctx.content_rect().size();
@@ -58,7 +58,7 @@ pub fn show_shortcuts(app: &mut App, ctx: &egui::Context) {
         super::close_button(ui)
     });
     if modal.inner || modal.should_close() {
-        app.show_shortcuts = false;
+        view.act(Action::CloseModal);
     }
 }
 
@@ -78,7 +78,8 @@ fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
 }
 
 /// A command in a menu; whether it was chosen.
-pub fn item(app: &mut App, ui: &mut Ui, command: Command) -> bool {
+pub fn item(view: &mut View<'_>, ui: &mut Ui, command: Command) -> bool {
+    let app = view.app;
     let on = app.is_on(ui.ctx(), command).unwrap_or(false);
     let why_not = app.why_not(command);
     let button = Button::selectable(on, command.label()).shortcut_text(command.keys(ui.ctx()));
@@ -89,7 +90,7 @@ pub fn item(app: &mut App, ui: &mut Ui, command: Command) -> bool {
     }
     let chosen = response.clicked();
     if chosen {
-        app.asked.push(command);
+        view.command(command);
         ui.close();
     }
     response.on_hover_text(command.tooltip()).on_disabled_hover_text(why_not.unwrap_or_default());

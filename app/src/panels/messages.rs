@@ -3,7 +3,7 @@
 use egui::accesskit::Live;
 use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
 
-use crate::app::App;
+use crate::app::{Action, View};
 use crate::theme::palette;
 
 /// What 'Copy details' copies.
@@ -11,7 +11,8 @@ const DETAILS: &str = "Copy this error with its causes, the program's version, t
                        settings, for a report.";
 
 /// A strip under the prompt for each message.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let (mut dismissed, mut copied) = (None, None);
     let mut with_prompt = app.details_with_prompt;
     let (ink, fill, border) = (palette(ui).error, palette(ui).error_fill, palette(ui).border);
@@ -46,13 +47,15 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             });
         });
     }
-    app.details_with_prompt = with_prompt;
+    if with_prompt != app.details_with_prompt {
+        view.act(Action::DetailsWithPrompt(with_prompt));
+    }
     if let Some(message) = copied.and_then(|index| app.messages.get(index)) {
         ui.ctx().copy_text(app.details(message, with_prompt));
-        app.notify(ui.ctx(), "Details copied".to_owned());
+        view.act(Action::Notify("Details copied".to_owned()));
     }
     if let Some(index) = dismissed {
-        app.messages.remove(index);
+        view.act(Action::Dismiss(index));
     }
 }
 

@@ -25,14 +25,15 @@ mod work;
 use egui::{CentralPanel, Frame, Id, Margin, Modal, Panel, Response, Stroke, Ui};
 use tracing::info_span;
 
-use crate::app::{App, Command, PaneId, Show};
+use crate::app::{Command, PaneId, Show, View};
 use crate::theme::{palette, tokens};
 
 /// What the scroll bar at the side takes, in points.
 const BAR: i8 = 10;
 
 /// The whole window.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let padding = |x: i8, y: i8| Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(x, y));
     let (bar, field, side, strip) = (padding(8, 2), padding(12, 8), padding(14, 12), padding(12, 5));
     // A graphics driver in software spends most of a frame on filling: where the window is clear, it is filled already.
@@ -43,10 +44,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     Panel::top("menu")
         .frame(bar)
         .show_separator_line(false)
-        .show(ui, |ui| info_span!("menu").in_scope(|| menu::show(app, ui)));
-    Panel::top("prompt").frame(field).show(ui, |ui| info_span!("prompt").in_scope(|| prompt::show(app, ui)));
-    messages::show(app, ui);
-    Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status::show(app, ui)));
+        .show(ui, |ui| info_span!("menu").in_scope(|| menu::show(view, ui)));
+    Panel::top("prompt").frame(field).show(ui, |ui| info_span!("prompt").in_scope(|| prompt::show(view, ui)));
+    messages::show(view, ui);
+    Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status::show(view, ui)));
     if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
         // The scroll bar has its place in the margin.
@@ -55,41 +56,42 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         panel.show(ui, |ui| {
             egui::ScrollArea::vertical().show(ui, |ui| {
                 ui.set_max_width(ui.available_width() - f32::from(BAR));
-                info_span!("side").in_scope(|| side::show(app, ui));
+                info_span!("side").in_scope(|| side::show(view, ui));
             })
         });
     }
     if app.words_are_shown() {
         let panel = Panel::left("words").frame(side).resizable(false).exact_size(tokens().spacing.side + 72.0);
-        panel.show(ui, |ui| words::panel(app, ui));
+        panel.show(ui, |ui| words::panel(view, ui));
     }
     let height = film::height(app, ui);
     let panel = Panel::bottom("film").frame(strip).resizable(false).exact_size(height);
-    panel.show(ui, |ui| info_span!("film").in_scope(|| film::show(app, ui)));
+    panel.show(ui, |ui| info_span!("film").in_scope(|| film::show(view, ui)));
     let span = info_span!("pictures").entered();
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
         let area = ui.available_rect_before_wrap();
-        pictures(app, ui);
-        work::card(app, ui, area);
+        pictures(view, ui);
+        work::card(view, ui, area);
     });
     drop(span);
-    question::show(app, ui.ctx());
-    menu::show_shortcuts(app, ui.ctx());
-    palette::show(app, ui.ctx());
-    settings::show(app, ui.ctx());
-    log::show(app, ui.ctx());
-    weights::show(app, ui.ctx());
+    question::show(view, ui.ctx());
+    menu::show_shortcuts(view, ui.ctx());
+    palette::show(view, ui.ctx());
+    settings::show(view, ui.ctx());
+    log::show(view, ui.ctx());
+    weights::show(view, ui.ctx());
 }
 
-fn pictures(app: &mut App, ui: &mut Ui) {
+fn pictures(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     match app.controls.show {
-        _ if app.film.viewed.is_some() => kept::show(app, ui),
-        Show::Compare if app.comparing() => compare::show(app, ui),
-        Show::Variations => sheet::variations(app, ui),
-        Show::Steps if app.no_teacher().is_none() => sheet::steps(app, ui),
+        _ if app.film.viewed.is_some() => kept::show(view, ui),
+        Show::Compare if app.comparing() => compare::show(view, ui),
+        Show::Variations => sheet::variations(view, ui),
+        Show::Steps if app.no_teacher().is_none() => sheet::steps(view, ui),
         _ => {
             let name = format!("{} picture", compare::lane_name(app, PaneId::Live));
-            canvas::show_live(app, ui, &name);
+            canvas::show_live(view, ui, &name);
         }
     }
 }
@@ -125,27 +127,29 @@ fn announce(response: &Response, how: egui::accesskit::Live) {
 }
 
 /// A button for a command, with the command's own name and hint.
-fn button(app: &mut App, ui: &mut Ui, command: Command) -> Response {
-    button_called(app, ui, command, command.label())
+fn button(view: &mut View<'_>, ui: &mut Ui, command: Command) -> Response {
+    button_called(view, ui, command, command.label())
 }
 
 /// The same with other words on it, where its own are too long.
-fn button_called(app: &mut App, ui: &mut Ui, command: Command, text: &str) -> Response {
+fn button_called(view: &mut View<'_>, ui: &mut Ui, command: Command, text: &str) -> Response {
+    let app = view.app;
     let why_not = app.why_not(command);
     let response = ui.add_enabled(why_not.is_none(), egui::Button::new(text)).accessible_name(command.label());
     if response.clicked() {
-        app.asked.push(command);
+        view.command(command);
     }
     let hint = command.hint(ui.ctx());
     response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
 }
 
 /// A command that is on or off, as a button that shows which.
-fn toggle(app: &mut App, ui: &mut Ui, command: Command) -> Response {
+fn toggle(view: &mut View<'_>, ui: &mut Ui, command: Command) -> Response {
+    let app = view.app;
     let (on, why_not) = (app.is_on(ui.ctx(), command).unwrap_or(false), app.why_not(command));
     let response = ui.add_enabled_ui(why_not.is_none(), |ui| selectable(ui, on, command.label())).inner;
     if response.clicked() {
-        app.asked.push(command);
+        view.command(command);
     }
     let hint = command.hint(ui.ctx());
     response.on_hover_text(hint).on_disabled_hover_text(why_not.unwrap_or_default())
@@ -172,11 +176,11 @@ fn outlined(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> Response) -> Response {
 }
 
 /// Commands of which one is on, close together.
-fn ways(app: &mut App, ui: &mut Ui, commands: &[Command]) {
+fn ways(view: &mut View<'_>, ui: &mut Ui, commands: &[Command]) {
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         for command in commands {
-            toggle(app, ui, *command);
+            toggle(view, ui, *command);
         }
     });
 }

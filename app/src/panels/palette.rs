@@ -2,12 +2,13 @@
 
 use egui::{Align, Button, Key, Layout, Modifiers, ScrollArea, TextEdit, Ui};
 
-use crate::app::{App, Command, commands};
+use crate::app::{Action, Command, Modal, Palette, View, commands};
 
 /// The palette, while it is open.
-pub fn show(app: &mut App, ctx: &egui::Context) {
-    let Some(palette) = &mut app.palette else { return };
-    let (mut typed, mut marked) = (std::mem::take(&mut palette.typed), palette.marked);
+pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
+    let app = view.app;
+    let Some(Modal::Palette(palette)) = &app.modal else { return };
+    let Palette { mut typed, mut marked } = palette.clone();
     let room = ctx.content_rect().width();
     let mut chosen = None;
     let modal = super::over(ctx, "All commands").show(ctx, |ui| {
@@ -35,7 +36,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         };
         ui.add_space(6.0);
         if found.is_empty() {
-            ui.weak("No command is called so.");
+            ui.weak("No matching commands.");
         }
         ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
             for (row, command) in found.iter().enumerate() {
@@ -59,10 +60,14 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             ui.weak(app.why_not(*command).unwrap_or(command.tooltip()));
         }
     });
-    app.palette =
-        if chosen.is_some() || modal.should_close() { None } else { Some(crate::app::Palette { typed, marked }) };
+    let now = Palette { typed, marked };
+    if chosen.is_some() || modal.should_close() {
+        view.act(Action::CloseModal);
+    } else if now != *palette {
+        view.act(Action::Palette(now));
+    }
     if let Some(command) = chosen {
-        app.asked.push(command);
+        view.command(command);
     }
 }
 

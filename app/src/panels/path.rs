@@ -10,7 +10,7 @@ use instaflow_engine::protocol::PathPoint;
 
 use super::compare::lane_name;
 use super::terms;
-use crate::app::{App, Estimate, PaneId};
+use crate::app::{Action, App, Estimate, PaneId, View};
 use crate::theme::{palette, tokens};
 
 /// Width of one plot, in points.
@@ -51,7 +51,8 @@ fn strip_height(strips: usize) -> f32 {
 }
 
 /// Strips and plots.
-pub fn show(app: &mut App, ui: &mut Ui, strips: usize) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui, strips: usize) {
+    let app = view.app;
     ui.separator();
     let lanes = app.others();
     let curves: Vec<Curve> = lanes.iter().map(|lane| curve(app, ui, *lane)).collect();
@@ -63,7 +64,7 @@ pub fn show(app: &mut App, ui: &mut Ui, strips: usize) {
         ui.vertical(|ui| {
             ui.set_width(width);
             for lane in lanes.iter().take(strips) {
-                strip(app, ui, *lane, vec2(width, strip_height(strips)));
+                strip(view, ui, *lane, vec2(width, strip_height(strips)));
             }
         });
         if plots > 0.0 {
@@ -102,7 +103,8 @@ fn time(app: &App, lane: PaneId, estimate: &Estimate) -> f32 {
     point.map_or((estimate.done - 1) as f32 / estimate.total.max(1) as f32, |point| point.t)
 }
 
-fn strip(app: &mut App, ui: &mut Ui, lane: PaneId, size: Vec2) {
+fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
+    let app = view.app;
     let count = app.pane(lane).trail.len();
     let alone = app.others().len() == 1;
     ui.horizontal(|ui| {
@@ -117,7 +119,7 @@ fn strip(app: &mut App, ui: &mut Ui, lane: PaneId, size: Vec2) {
         ui.label(RichText::new(title).small()).on_hover_text(terms::ESTIMATE);
         let first = app.others().first() == Some(&lane);
         if first && app.scrub.is_some() && ui.small_button("Back to the picture").clicked() {
-            app.scrub = None;
+            view.act(Action::Scrub(None));
         }
     });
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
@@ -143,7 +145,8 @@ fn strip(app: &mut App, ui: &mut Ui, lane: PaneId, size: Vec2) {
     let slice = size.x / total as f32;
     if let Some(pointer) = response.interact_pointer_pos() {
         response.request_focus();
-        app.scrub = Some((((pointer.x - rect.left()) / slice).max(0.0) as usize).min(count - 1));
+        let step = ((pointer.x - rect.left()) / slice).max(0.0) as usize;
+        view.act(Action::Scrub(Some(step.min(count - 1))));
     }
     if response.has_focus() {
         let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
@@ -153,11 +156,11 @@ fn strip(app: &mut App, ui: &mut Ui, lane: PaneId, size: Vec2) {
         let presses = |key| ui.input(|input| input.num_presses(key));
         let (back, on) = (presses(Key::ArrowLeft), presses(Key::ArrowRight));
         if back + on > 0 {
-            app.scrub = Some((now + on).saturating_sub(back).min(count - 1));
+            view.act(Action::Scrub(Some((now + on).saturating_sub(back).min(count - 1))));
         } else if presses(Key::Home) > 0 {
-            app.scrub = Some(0);
+            view.act(Action::Scrub(Some(0)));
         } else if presses(Key::End) > 0 {
-            app.scrub = Some(count - 1);
+            view.act(Action::Scrub(Some(count - 1)));
         }
     }
     for (step, estimate) in app.pane(lane).trail.iter().enumerate() {

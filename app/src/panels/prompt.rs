@@ -9,27 +9,28 @@ use egui::{
 };
 
 use super::{button, toggle, ways, words};
-use crate::app::{App, Command, Focus, LiveState, is_narrow};
+use crate::app::{Action, App, Command, Focus, LiveState, View, is_narrow};
 use crate::theme::{palette, tokens};
 
 /// What stands in the empty field.
 const EXAMPLE: &str = "Type what to draw, for example: a snowy mountain near a lake at sunset";
 
 /// The field and the row under it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    field(app, ui);
-    words::line(app, ui);
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
+    field(view, ui);
+    words::line(view, ui);
     ui.horizontal_wrapped(|ui| {
-        live(app, ui);
-        button(app, ui, Command::Draw);
-        button(app, ui, Command::Stop);
+        live(view, ui);
+        button(view, ui, Command::Draw);
+        button(view, ui, Command::Stop);
         ui.separator();
-        ways(app, ui, &[Command::Picture, Command::Compare, Command::Variations, Command::Steps]);
+        ways(view, ui, &[Command::Picture, Command::Compare, Command::Variations, Command::Steps]);
         ui.separator();
         // A narrow window leaves these to the File menu.
         if !is_narrow(ui.ctx()) {
             for command in [Command::Save, Command::QuickSave, Command::Copy] {
-                button(app, ui, command);
+                button(view, ui, command);
             }
         }
         token_count(app, ui);
@@ -37,8 +38,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 }
 
 /// The switch, with a light that tells whether live drawing is at work.
-fn live(app: &mut App, ui: &mut Ui) {
-    let response = toggle(app, ui, Command::Live);
+fn live(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
+    let response = toggle(view, ui, Command::Live);
     let (colour, meaning) = match app.live_state() {
         // Its place stays, so that nothing beside it moves.
         LiveState::Off => (egui::Color32::TRANSPARENT, "Live drawing is off."),
@@ -52,7 +54,8 @@ fn live(app: &mut App, ui: &mut Ui) {
     light.on_hover_text(meaning);
 }
 
-fn field(app: &mut App, ui: &mut Ui) {
+fn field(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let font = FontId::proportional(tokens().text.prompt);
     let (ink, faint) = (ui.visuals().text_color(), palette(ui).faint);
     // The count is of the text a moment ago; while typing goes on, its border holds as long as what it keeps is unchanged.
@@ -71,15 +74,16 @@ fn field(app: &mut App, ui: &mut Ui) {
     let id = Id::unique("prompt field");
     // Without the keyboard a field keeps no selection.
     if app.typing.select_all && ui.memory(|memory| memory.has_focus(id)) {
-        app.typing.select_all = false;
-        select(ui.ctx(), id, &app.controls.prompt, 0..app.controls.prompt.len());
+        view.act(Action::PromptSelected);
+        select(ui.ctx(), id, &view.controls.prompt, 0..view.controls.prompt.len());
     }
-    if let Some(place) = app.typing.caret_to.take() {
-        select(ui.ctx(), id, &app.controls.prompt, place..place);
+    if let Some(place) = app.typing.caret_to {
+        view.act(Action::CaretPlaced);
+        select(ui.ctx(), id, &view.controls.prompt, place..place);
     }
     let scroll = egui::ScrollArea::vertical().id_salt("prompt").max_height(112.0);
     let output = scroll.show(ui, |ui| {
-        let edit = TextEdit::multiline(&mut app.controls.prompt)
+        let edit = TextEdit::multiline(&mut view.controls.prompt)
             .id(id)
             .hint_text(egui::RichText::new(EXAMPLE).size(tokens().text.prompt))
             .font(font.clone())
@@ -92,22 +96,25 @@ fn field(app: &mut App, ui: &mut Ui) {
             .event_filter(EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, tab: false })
             .layouter(&mut layouter);
         let output = edit.show(ui);
-        app.typing.caret = output.cursor_range.filter(|_| output.response.has_focus()).map(|range| {
-            let letters = app.controls.prompt.char_indices().map(|(at, _)| at);
-            letters.chain([app.controls.prompt.len()]).nth(range.primary.index.0).unwrap_or(app.controls.prompt.len())
+        let prompt = view.controls.prompt.as_str();
+        let caret = output.cursor_range.filter(|_| output.response.has_focus()).map(|range| {
+            let letters = prompt.char_indices().map(|(at, _)| at);
+            letters.chain([prompt.len()]).nth(range.primary.index.0).unwrap_or(prompt.len())
         });
-        underline(ui, &output, &app.controls.prompt, &app.underlined_words());
+        underline(ui, &output, prompt, &app.underlined_words(prompt, caret));
+        view.act(Action::Caret(caret));
         output
     });
     let response = output.inner.response.response;
     let response = response.accessible_name("Prompt");
     // Once: asked for in every frame, the focus would never settle and no text arrive.
-    if app.focus.take_if(|focus| *focus == Focus::Prompt).is_some() {
+    if app.focus == Some(Focus::Prompt) {
+        view.act(Action::FocusGiven);
         response.request_focus();
     }
     let enter = |input: &egui::InputState| input.key_pressed(Key::Enter) && input.modifiers.is_none();
     if response.has_focus() && ui.input(enter) {
-        app.asked.push(Command::Draw);
+        view.command(Command::Draw);
     }
 }
 

@@ -2,11 +2,12 @@
 
 use egui::{Label, Ui};
 
-use crate::app::App;
+use crate::app::{Action, Modal, View};
 
 /// The open question, if there is one.
-pub fn show(app: &mut App, ctx: &egui::Context) {
-    let Some(question) = &app.question else { return };
+pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
+    let app = view.app;
+    let Some(Modal::Question(question)) = &app.modal else { return };
     let room = ctx.content_rect().width();
     let modal = super::over(ctx, "A question").show(ctx, |ui| {
         ui.set_width(460.0_f32.min(room - 60.0));
@@ -29,11 +30,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
     });
     let (replace, keep) = modal.inner;
     if replace {
-        if let Some(question) = app.question.take() {
-            app.restore(ctx, question.restored);
-        }
+        view.act(Action::ReplacePrompt);
     } else if keep || modal.should_close() {
-        app.question = None;
+        view.act(Action::CloseModal);
     }
 }
 

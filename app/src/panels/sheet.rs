@@ -5,23 +5,24 @@ use egui::{Align2, CursorIcon, Rect, Sense, Slider, Ui, Vec2, WidgetInfo, vec2};
 use instaflow_engine::protocol::Settings;
 
 use super::{PaneId, canvas, terms};
-use crate::app::{App, STEPS, Show, duration};
+use crate::app::{Action, App, STEPS, Show, View, duration};
 use crate::format;
 use crate::theme::{palette, tokens};
 
 /// How many variations, and how far apart; then the pictures.
-pub fn variations(app: &mut App, ui: &mut Ui) {
+pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     ui.horizontal(|ui| {
         for count in [4, 9] {
             if super::selectable(ui, app.controls.variations == count, format!("{count} pictures")).clicked() {
-                app.controls.variations = count;
+                view.controls.variations = count;
             }
         }
         ui.separator();
         ui.label("Spread").on_hover_text(terms::SPREAD);
         let between = app.controls.seed_mix > 0.0;
         let slider =
-            Slider::new(&mut app.controls.spread, 0.05..=1.0).custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
+            Slider::new(&mut view.controls.spread, 0.05..=1.0).custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
         let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
         slider.on_disabled_hover_text("Between two seeds, variations take the seeds after this one.");
         ui.weak("Click one to take its seed over");
@@ -29,11 +30,11 @@ pub fn variations(app: &mut App, ui: &mut Ui) {
     ui.add_space(2.0);
     let count = app.controls.variations as usize;
     let across = if count == 4 { 2 } else { 3 };
-    grid(app, ui, count, across);
+    grid(view, ui, count, across);
 }
 
 /// The student's one step, and the teacher's from one to many.
-pub fn steps(app: &mut App, ui: &mut Ui) {
+pub fn steps(view: &mut View<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.label("The same noise and prompt in one step of the student, and in 1 to 25 steps of the teacher")
             .on_hover_text(terms::STEPS);
@@ -41,10 +42,11 @@ pub fn steps(app: &mut App, ui: &mut Ui) {
     ui.add_space(2.0);
     let area = ui.available_size();
     let across = if area.x > 1.2 * area.y { 3 } else { 2 };
-    grid(app, ui, STEPS.len() + 1, across);
+    grid(view, ui, STEPS.len() + 1, across);
 }
 
-fn grid(app: &mut App, ui: &mut Ui, count: usize, across: usize) {
+fn grid(view: &mut View<'_>, ui: &mut Ui, count: usize, across: usize) {
+    let app = view.app;
     let area = ui.available_rect_before_wrap();
     let down = count.div_ceil(across);
     let gap = tokens().spacing.gap / 2.0;
@@ -64,18 +66,19 @@ fn grid(app: &mut App, ui: &mut Ui, count: usize, across: usize) {
         let corner = first + vec2(column as f32 * (cell.x + gap), row as f32 * (cell.y + gap));
         let rect = Rect::from_min_size(corner, cell);
         match index.checked_sub(1) {
-            None => live(app, ui, rect),
-            Some(index) => other(app, ui, rect, index),
+            None => live(view, ui, rect),
+            Some(index) => other(view, ui, rect, index),
         }
     }
 }
 
-fn live(app: &mut App, ui: &mut Ui, rect: Rect) {
+fn live(view: &mut View<'_>, ui: &mut Ui, rect: Rect) {
+    let app = view.app;
     let size = app.live.picture.as_ref().map(canvas::size_of);
-    canvas::viewport(app, ui, rect, "Live picture", PaneId::Live, size);
-    canvas::paint_lane(app, ui, rect, PaneId::Live);
+    canvas::viewport(view, ui, rect, "Live picture", PaneId::Live, size);
+    canvas::paint_lane(view, ui, rect, PaneId::Live);
     let Some(picture) = &app.live.picture else { return };
-    let place = app.view.place(rect, canvas::size_of(picture)).intersect(rect);
+    let place = view.pan_zoom.place(rect, canvas::size_of(picture)).intersect(rect);
     if app.controls.show == Show::Steps {
         let text = format!("Student, 1 step, {}", duration(picture.timings.total));
         canvas::label_that_fits(ui, place, Align2::LEFT_BOTTOM, &[&text, "Student, 1 step", "Student"]);
@@ -85,7 +88,8 @@ fn live(app: &mut App, ui: &mut Ui, rect: Rect) {
     }
 }
 
-fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
+fn other(view: &mut View<'_>, ui: &mut Ui, rect: Rect, index: usize) {
+    let app = view.app;
     let Some(wanted) = app.sheet.wanted.get(index).cloned() else { return };
     let name = name(app, &wanted);
     let variations = app.controls.show == Show::Variations;
@@ -97,9 +101,9 @@ fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
     let current = app.sheet.is_current(index);
     let cell = &app.sheet.cells[index];
     let size = cell.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);
-    let place = app.view.place(rect, size).intersect(rect);
+    let place = view.pan_zoom.place(rect, size).intersect(rect);
     match cell.texture() {
-        Some(texture) => canvas::paint(app, ui, rect, rect, texture, size, current),
+        Some(texture) => canvas::paint(view, ui, rect, rect, texture, size, current),
         None => {
             ui.painter().rect_filled(place, tokens().radius.picture, palette(ui).panel);
         }
@@ -116,7 +120,7 @@ fn other(app: &mut App, ui: &mut Ui, rect: Rect, index: usize) {
         canvas::frame(ui, place.expand(2.0).intersect(rect.expand(2.0)));
     }
     if variations && response.clicked() {
-        app.take_over(index);
+        view.act(Action::TakeVariation(index));
     }
 }
 

@@ -5,7 +5,7 @@ use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderC
 use instaflow_engine::protocol::{Decoder, ModelCard, Role, Sampler};
 
 use super::{terms, toggle};
-use crate::app::{App, Command};
+use crate::app::{Action, App, Command, View};
 
 /// Why the teacher's settings have no effect.
 const NO_TEACHER: &str = "No teacher is open. Add one with File, Open as teacher.";
@@ -14,16 +14,17 @@ const NO_TEACHER: &str = "No teacher is open. Add one with File, Open as teacher
 const LABEL: f32 = 62.0;
 
 /// Everything at the side.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    seed(app, ui);
-    size(app, ui);
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
+    seed(view, ui);
+    size(view, ui);
     section(ui, "Between", "A second prompt and a second seed, and how far the picture lies on the way there.");
-    between(app, ui);
+    between(view, ui);
     section(ui, "Teacher", teachers_term(app));
-    teacher(app, ui);
+    teacher(view, ui);
     if app.baseline_card().is_some() {
         section(ui, "Baseline", terms::BASELINE);
-        baseline(app, ui);
+        baseline(view, ui);
     }
     if app.live_role() == Role::Student {
         section(ui, "Student", terms::STUDENT);
@@ -53,21 +54,21 @@ fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mut Ui) -> Re
     .inner
 }
 
-fn seed(app: &mut App, ui: &mut Ui) {
+fn seed(view: &mut View<'_>, ui: &mut Ui) {
     row(ui, "Seed", "Seed", |ui| {
         let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        ui.add_sized(size, DragValue::new(&mut app.controls.seed).range(0..=u32::MAX).speed(1.0))
+        ui.add_sized(size, DragValue::new(&mut view.controls.seed).range(0..=u32::MAX).speed(1.0))
     })
     .on_hover_text(terms::SEED);
     ui.horizontal(|ui| {
         ui.add_space(LABEL + ui.spacing().item_spacing.x);
-        toggle(app, ui, Command::LockSeed);
-        super::button(app, ui, Command::Dice);
+        toggle(view, ui, Command::LockSeed);
+        super::button(view, ui, Command::Dice);
     });
 }
 
-fn between(app: &mut App, ui: &mut Ui) {
-    let controls = &mut app.controls;
+fn between(view: &mut View<'_>, ui: &mut Ui) {
+    let controls = &mut view.controls;
     let edit = TextEdit::multiline(&mut controls.second_prompt).desired_rows(1).desired_width(f32::INFINITY);
     ui.add(edit.hint_text("Second prompt")).accessible_name("Second prompt").on_hover_text(terms::SECOND_PROMPT);
     let has_prompt = !controls.second_prompt.trim().is_empty();
@@ -90,12 +91,13 @@ fn between(app: &mut App, ui: &mut Ui) {
     // Short enough for one row; what they do, their hints and their names for screen readers say.
     ui.horizontal(|ui| {
         for (command, text) in [(Command::Animate, "Animation…"), (Command::SaveFrames, "Frames…")] {
-            super::button_called(app, ui, command, text);
+            super::button_called(view, ui, command, text);
         }
     });
 }
 
-fn size(app: &mut App, ui: &mut Ui) {
+fn size(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(card) = app.live_card() else {
         row(ui, "Size", "Size", |ui| ui.add_enabled(false, Button::new("No model")));
         return;
@@ -113,12 +115,12 @@ fn size(app: &mut App, ui: &mut Ui) {
         });
         shown.response
     });
-    app.controls.size = (chosen != native).then_some(chosen);
+    view.controls.size = (chosen != native).then_some(chosen);
     if has_tiny_decoder {
         let mut tiny = app.controls.decoder == Decoder::Tiny;
         super::outlined(ui, |ui| ui.checkbox(&mut tiny, "Tiny decoder"))
             .on_hover_text("Faster, with a little less detail.");
-        app.controls.decoder = if tiny { Decoder::Tiny } else { Decoder::Full };
+        view.controls.decoder = if tiny { Decoder::Tiny } else { Decoder::Full };
     }
 }
 
@@ -134,12 +136,13 @@ fn student(ui: &mut Ui) {
     ui.add_enabled(false, edit).accessible_name("Student negative prompt").on_disabled_hover_text(terms::ONE_STEP);
 }
 
-fn teacher(app: &mut App, ui: &mut Ui) {
+fn teacher(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
     let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
     let (most, own) = (most_guidance(card), card.map(|card| card.sampler));
-    sampler(app, ui, own, "Teacher sampler");
-    let controls = &mut app.controls;
+    sampler(view, ui, own, "Teacher sampler");
+    let controls = &mut view.controls;
     row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
         .on_hover_text(terms::STEPS)
         .on_disabled_hover_text(NO_TEACHER);
@@ -162,11 +165,12 @@ pub(super) fn teachers_term(app: &App) -> &'static str {
     if card.is_some_and(|card| card.sampler.is_diffusion()) { terms::DIFFUSION } else { terms::TEACHER }
 }
 
-fn baseline(app: &mut App, ui: &mut Ui) {
+fn baseline(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(card) = app.baseline_card() else { return };
     let (most, own, name) = (most_guidance(Some(card)), card.sampler, card.name.clone());
-    sampler(app, ui, Some(own), "Baseline sampler");
-    let steps = &mut app.controls.baseline_steps;
+    sampler(view, ui, Some(own), "Baseline sampler");
+    let steps = &mut view.controls.baseline_steps;
     row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
     let mut guidance = app.baseline_guidance();
     let response = row(ui, "Guidance", "Baseline guidance", |ui| {
@@ -174,13 +178,13 @@ fn baseline(app: &mut App, ui: &mut Ui) {
         ui.add(slider.fixed_decimals(1).step_by(0.1))
     });
     if response.on_hover_text(terms::GUIDANCE).changed() {
-        app.controls.baseline_guidance = Some(guidance);
+        view.controls.baseline_guidance = Some(guidance);
     }
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let close = ui.button("Close").on_hover_text("Take the baseline out of the comparison and out of memory.");
             if close.accessible_name("Close the baseline").clicked() {
-                app.close_baseline();
+                view.act(Action::CloseBaseline);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(name).small().weak()).truncate());
@@ -190,7 +194,8 @@ fn baseline(app: &mut App, ui: &mut Ui) {
 }
 
 /// The choice between Stable Diffusion's samplers; a flow has none.
-fn sampler(app: &mut App, ui: &mut Ui, own: Option<Sampler>, name: &str) {
+fn sampler(view: &mut View<'_>, ui: &mut Ui, own: Option<Sampler>, name: &str) {
+    let app = view.app;
     let Some(own) = own.filter(|own| own.is_diffusion()) else { return };
     let mut chosen = app.controls.sampler.unwrap_or(own);
     row(ui, "Sampler", name, |ui| {
@@ -203,7 +208,7 @@ fn sampler(app: &mut App, ui: &mut Ui, own: Option<Sampler>, name: &str) {
         shown.response
     })
     .on_hover_text(terms::SAMPLER);
-    app.controls.sampler = (chosen != own).then_some(chosen);
+    view.controls.sampler = (chosen != own).then_some(chosen);
 }
 
 /// Where the slider of a guidance scale ends: a flow needs little, Stable Diffusion more.

@@ -5,18 +5,19 @@ use egui::{Align, Label, Layout, RichText, Ui};
 use instaflow_engine::protocol::Timings;
 
 use super::work;
-use crate::app::{App, PaneId, duration, precision};
+use crate::app::{App, PaneId, View, duration, precision};
 use crate::theme::palette;
 
 /// The bar.
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     ui.horizontal(|ui| {
         ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
         ui.visuals_mut().override_text_color = Some(palette(ui).muted);
         model(app, ui);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             latency(app, ui);
-            activity(app, ui);
+            activity(view, ui);
         });
     });
 }
@@ -55,9 +56,10 @@ fn model(app: &App, ui: &mut Ui) {
 }
 
 /// What is under way, and for a few seconds what was just done; with neither, what live drawing does.
-fn activity(app: &mut App, ui: &mut Ui) {
+fn activity(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let loud = ui.visuals().widgets.active.text_color();
-    let works = work::line(app, ui);
+    let works = work::line(view, ui);
     match &app.notice {
         Some(notice) => {
             if works {

@@ -2,7 +2,7 @@
 
 use egui::{Label, RichText, Ui};
 
-use crate::app::{App, Command};
+use crate::app::{Action, Command, Modal, View};
 use crate::theme::palette;
 
 /// What fetches the student and its teacher.
@@ -11,8 +11,8 @@ git clone https://huggingface.co/XCLiu/instaflow_0_9B_from_sd_1_5
 git clone https://huggingface.co/XCLiu/2_rectified_flow_from_sd_1_5";
 
 /// The explanation, while it is open.
-pub fn show(app: &mut App, ctx: &egui::Context) {
-    if !app.knowing.weights {
+pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
+    if !matches!(view.app.modal, Some(Modal::Weights)) {
         return;
     }
     let width = (ctx.content_rect().width() - 60.0).min(560.0);
@@ -37,20 +37,20 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         });
         if ui.button("Copy these lines").clicked() {
             ctx.copy_text(FETCH.to_owned());
-            app.notify(ctx, "Copied".to_owned());
+            view.act(Action::Notify("Copied".to_owned()));
         }
         ui.add_space(6.0);
         ui.strong("2  Open the one as the model, the other as its teacher");
         ui.horizontal(|ui| {
             for command in [Command::Open, Command::OpenTeacher] {
-                super::button(app, ui, command);
+                super::button(view, ui, command);
             }
         });
         ui.add_space(10.0);
         super::close_button(ui)
     });
     if modal.inner || modal.should_close() {
-        app.knowing.weights = false;
+        view.act(Action::CloseModal);
     }
 }
 

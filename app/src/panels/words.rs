@@ -4,7 +4,7 @@
 use egui::{Align, Button, Id, Label, Layout, RichText, ScrollArea, TextEdit, Ui};
 use instaflow_engine::protocol::{Source, WordClass, Words};
 
-use crate::app::{App, Command, Focus, Hint, SEARCHES};
+use crate::app::{Action, App, Command, Hint, SEARCHES, View};
 use crate::theme::{palette, tokens};
 
 /// Height of words to take, in points.
@@ -14,45 +14,51 @@ const NAME: f32 = 70.0;
 
 /// The line under the prompt. It is there from the first frame on for the pair inside the program, so that nothing jumps
 /// when that is open.
-pub fn line(app: &mut App, ui: &mut Ui) {
+pub fn line(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(words) = app.words().cloned() else {
         if app.model.is_none() && app.open_request().model == Source::Pocket {
             ui.horizontal(|ui| ui.label(RichText::new(" ").small()));
         }
         return;
     };
-    examples(app, ui);
+    examples(view, ui);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         if let Some(hint) = app.hint() {
-            offer(app, ui, &hint);
+            offer(view, ui, &hint);
         } else {
             muted(ui, &summary(app, &words));
         }
         ui.add_space(4.0);
-        link(app, ui, Command::Words, &format!("What {} knows", name(app)));
+        link(view, ui, Command::Words, &format!("What {} knows", name(app)));
         if app.open_request().model == Source::Pocket {
-            link(app, ui, Command::Weights, "For the rest: the published weights");
+            link(view, ui, Command::Weights, "For the rest: the published weights");
         }
     });
 }
 
 /// The panel of all words, by what they speak of; each adds itself to the prompt.
-pub fn panel(app: &mut App, ui: &mut Ui) {
+pub fn panel(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let Some(words) = app.words().cloned() else { return };
     ui.horizontal(|ui| {
         ui.heading(format!("What {} knows", name(app)));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.small_button("Close").accessible_name("Close what the model knows").clicked() {
-                app.asked.push(Command::Words);
+                view.command(Command::Words);
             }
         });
     });
-    let edit = TextEdit::singleline(&mut app.knowing.find).id(Id::unique(SEARCHES[1]));
+    let mut find = app.knowing.find.clone();
+    let edit = TextEdit::singleline(&mut find).id(Id::unique(SEARCHES[1]));
     let edit = edit.hint_text("Find a word").desired_width(f32::INFINITY);
     ui.add(edit).accessible_name("Find a word");
     ui.add_space(4.0);
-    let find = app.knowing.find.trim().to_lowercase();
+    if find != app.knowing.find {
+        view.act(Action::FindWord(find.clone()));
+    }
+    let find = find.trim().to_lowercase();
     let found = |phrase: &str| find.is_empty() || phrase.to_lowercase().contains(&find);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let mut any = false;
@@ -65,7 +71,7 @@ pub fn panel(app: &mut App, ui: &mut Ui) {
             ui.add_space(4.0);
             ui.strong(capital(&group.name));
             for class in classes() {
-                row(app, ui, class, &found);
+                row(view, ui, class, &found);
             }
         }
         // What belongs to no group: the words that join the others, or all of them.
@@ -75,15 +81,15 @@ pub fn panel(app: &mut App, ui: &mut Ui) {
             any = true;
             ui.add_space(4.0);
             ui.strong(if words.groups.is_empty() { "Words" } else { "Joining words" });
-            chips(app, ui, &rest);
+            chips(view, ui, &rest);
         }
         if !any {
-            ui.weak("No word is called so.");
+            ui.weak("No matching words.");
         }
     });
 }
 
-fn row(app: &mut App, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bool) {
+fn row(view: &mut View<'_>, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bool) {
     ui.horizontal_top(|ui| {
         ui.allocate_ui_with_layout(egui::vec2(NAME, CHIP), Layout::left_to_right(Align::Center), |ui| {
             ui.set_min_width(NAME);
@@ -91,18 +97,18 @@ fn row(app: &mut App, ui: &mut Ui, class: &WordClass, found: &dyn Fn(&str) -> bo
             ui.add(Label::new(text).truncate()).on_hover_text(&class.name);
         });
         let phrases: Vec<_> = class.phrases.iter().map(String::as_str).filter(|phrase| found(phrase)).collect();
-        ui.vertical(|ui| chips(app, ui, &phrases));
+        ui.vertical(|ui| chips(view, ui, &phrases));
     });
 }
 
-fn chips(app: &mut App, ui: &mut Ui, phrases: &[&str]) {
+fn chips(view: &mut View<'_>, ui: &mut Ui, phrases: &[&str]) {
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
         ui.spacing_mut().interact_size.y = CHIP;
         ui.horizontal_wrapped(|ui| {
             for phrase in phrases {
                 if chip(ui, phrase).on_hover_text("Add it to the prompt").clicked() {
-                    app.add_phrase(phrase);
+                    view.act(Action::AddPhrase((*phrase).to_owned()));
                 }
             }
         });
@@ -116,7 +122,8 @@ fn loose(words: &Words) -> Vec<&String> {
     words.known.iter().filter(|word| !said.contains(word.as_str())).collect()
 }
 
-fn examples(app: &mut App, ui: &mut Ui) {
+fn examples(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let examples = app.examples().to_vec();
     if examples.is_empty() {
         return;
@@ -125,15 +132,15 @@ fn examples(app: &mut App, ui: &mut Ui) {
         muted(ui, "Try");
         for example in &examples {
             if chip(ui, example).on_hover_text("Draw this example").clicked() {
-                app.set_prompt(example.clone());
-                app.focus = Some(Focus::Prompt);
+                view.act(Action::TakePrompt(example.clone()));
             }
         }
     });
 }
 
 /// The unknown word, and known ones to take in its place.
-fn offer(app: &mut App, ui: &mut Ui, hint: &Hint) {
+fn offer(view: &mut View<'_>, ui: &mut Ui, hint: &Hint) {
+    let app = view.app;
     let mut word: String = app.controls.prompt[hint.word.clone()].chars().take(24).collect();
     if word.len() < hint.word.len() {
         word.push('…');
@@ -147,7 +154,7 @@ fn offer(app: &mut App, ui: &mut Ui, hint: &Hint) {
     ui.label(RichText::new(text).small().color(ink));
     for offer in hint.offers.iter() {
         if chip(ui, offer).on_hover_text("Take this word").clicked() {
-            app.replace_word(hint.word.clone(), offer);
+            view.act(Action::ReplaceWord(hint.word.clone(), offer.clone()));
             return;
         }
     }
@@ -190,9 +197,9 @@ fn chip(ui: &mut Ui, text: &str) -> egui::Response {
 }
 
 /// A command as quiet words.
-fn link(app: &mut App, ui: &mut Ui, command: Command, text: &str) {
+fn link(view: &mut View<'_>, ui: &mut Ui, command: Command, text: &str) {
     let text = RichText::new(text).small();
     if ui.link(text).on_hover_text(command.hint(ui.ctx())).clicked() {
-        app.asked.push(command);
+        view.command(command);
     }
 }

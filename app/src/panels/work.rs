@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use egui::{Align2, Frame, Label, Margin, ProgressBar, Rect, RichText, Ui, UiBuilder, WidgetInfo, vec2};
 
-use crate::app::{App, PaneId, Stop};
+use crate::app::{Action, App, PaneId, Stop, View};
 use crate::theme::{palette, tokens};
 
 /// Between two frames while something is under way that sends no events of its own.
@@ -13,7 +13,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// The line of the status bar, from its right end: the first thing under way, and how many there are beside it.
 /// Returns whether there was any.
-pub fn line(app: &mut App, ui: &mut Ui) -> bool {
+pub fn line(view: &mut View<'_>, ui: &mut Ui) -> bool {
+    let app = view.app;
     let work = app.work();
     let Some(first) = work.first() else { return false };
     ui.ctx().request_repaint_after(TICK);
@@ -30,13 +31,14 @@ pub fn line(app: &mut App, ui: &mut Ui) -> bool {
     }
     ui.label(first.sentence());
     if let Some(stop) = stopped {
-        app.stop_work(stop);
+        view.act(Action::Stop(stop));
     }
     true
 }
 
 /// While a model is opened: a card on the pictures, which wait for it.
-pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
+pub fn card(view: &mut View<'_>, ui: &mut Ui, area: Rect) {
+    let app = view.app;
     let Some(work) = app.work().into_iter().find(|work| work.stop == Some(Stop::Opening)) else { return };
     let size = vec2(340.0_f32.min(area.width() - 24.0), 84.0);
     let centre = if app.live.picture.is_some() { Align2::CENTER_BOTTOM } else { Align2::CENTER_CENTER };
@@ -60,7 +62,7 @@ pub fn card(app: &mut App, ui: &mut Ui, area: Rect) {
         });
     });
     if stopped {
-        app.stop_work(Stop::Opening);
+        view.act(Action::Stop(Stop::Opening));
     }
 }
 

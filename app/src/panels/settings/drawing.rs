@@ -4,7 +4,7 @@ use egui::Ui;
 use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision};
 
 use super::{choice, setting};
-use crate::app::{App, Controls, precision};
+use crate::app::{Action, Controls, View, precision};
 
 const DEVICE: &str = "Where the networks compute. Automatic takes a CUDA device where there is one and this program is \
                       built for it. The models are opened again.";
@@ -17,7 +17,8 @@ const FOR_FILES: &str = "Full decodes what is saved or copied once more with the
 const NO_TINY: &str = "A tiny one would be faster. It needs an AutoencoderTiny beside the model: in its folder as \
                        vae_tiny/, or named by --tiny-decoder when starting.";
 
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let request = app.open_request().clone();
     let default = OpenRequest::default();
     let mut wanted = request.clone();
@@ -45,15 +46,16 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         wanted.precision = None;
     }
     if wanted != request {
-        app.open_with(wanted);
+        view.act(Action::Reopen(wanted));
     }
-    decoders(app, ui);
+    decoders(view, ui);
 }
 
-fn decoders(app: &mut App, ui: &mut Ui) {
+fn decoders(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let defaults = Controls::default();
     let has_tiny = app.live_card().is_some_and(|card| card.has_tiny_decoder);
-    let controls = &mut app.controls;
+    let controls = &mut view.controls;
     let changed = controls.decoder != defaults.decoder;
     let meaning = if has_tiny { ON_SCREEN } else { NO_TINY };
     let reset = setting(ui, "Decoder on screen", meaning, changed, |ui| {

@@ -6,7 +6,7 @@ use egui::{Button, DragValue, Label, RichText, TextEdit, Ui};
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern, TOKENS};
 
 use super::setting;
-use crate::app::{App, Controls, PaneId};
+use crate::app::{Action, Controls, PaneId, View};
 use crate::panels::outlined;
 use crate::theme::palette;
 
@@ -17,11 +17,11 @@ const METADATA: &str = "A saved PNG then carries prompt, seed and settings; drop
 const ANIMATION: &str = "Frames from one end of the way to the other, and how many are shown a second. The animation then \
                          goes back again.";
 
-pub fn show(app: &mut App, ui: &mut Ui) {
-    folder(app, ui);
-    pattern(app, ui);
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
+    folder(view, ui);
+    pattern(view, ui);
     let defaults = Controls::default();
-    let controls = &mut app.controls;
+    let controls = &mut view.controls;
     let reset = setting(ui, "Metadata", METADATA, controls.metadata != defaults.metadata, |ui| {
         outlined(ui, |ui| ui.checkbox(&mut controls.metadata, "Write settings into PNGs"));
     });
@@ -39,7 +39,8 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     }
 }
 
-fn folder(app: &mut App, ui: &mut Ui) {
+fn folder(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let folder = app.output_folder().to_owned();
     let (mut ask, mut shown) = (false, false);
     let reset = setting(ui, "Output folder", FOLDER, app.controls.output.is_some(), |ui| {
@@ -49,17 +50,18 @@ fn folder(app: &mut App, ui: &mut Ui) {
             .on_hover_text(folder.display().to_string());
     });
     if reset {
-        app.set_output(None);
+        view.act(Action::ResetOutput);
     }
     if ask {
-        app.ask_output(ui.ctx());
+        view.act(Action::AskOutput);
     }
     if shown {
-        app.show_outside(folder);
+        view.act(Action::ShowOutside(folder));
     }
 }
 
-fn pattern(app: &mut App, ui: &mut Ui) {
+fn pattern(view: &mut View<'_>, ui: &mut Ui) {
+    let app = view.app;
     let understood = Pattern::parse(&app.pattern_typed);
     let example = understood.as_ref().map(|pattern| match app.picture(PaneId::Live) {
         Some(picture) => pattern.example(&picture.settings, &picture.model),
@@ -93,8 +95,7 @@ fn pattern(app: &mut App, ui: &mut Ui) {
         DEFAULT_PATTERN.clone_into(&mut typed);
     }
     if typed != app.pattern_typed {
-        app.pattern_typed = typed;
-        app.take_pattern();
+        view.act(Action::TypePattern(typed));
     }
 }
 

@@ -3,7 +3,7 @@
 use egui::{Slider, Ui};
 
 use super::setting;
-use crate::app::{App, Controls};
+use crate::app::{Controls, View};
 use crate::panels::outlined;
 
 const LIVE: &str = "Every change draws. A model that takes more than 1.5 seconds a picture waits for the end of a word, \
@@ -12,9 +12,9 @@ const PAUSE: &str = "Seconds without a key after which the teacher and its few s
                      this.";
 const SEED: &str = "Each 'Draw now' then takes another seed. Otherwise it stays until you change it.";
 
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();
-    let controls = &mut app.controls;
+    let controls = &mut view.controls;
     let reset = setting(ui, "Live drawing", LIVE, controls.live != defaults.live, |ui| {
         outlined(ui, |ui| ui.checkbox(&mut controls.live, "Follow the keyboard"));
     });

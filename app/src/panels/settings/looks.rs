@@ -3,14 +3,14 @@
 use egui::Ui;
 
 use super::{choice, setting};
-use crate::app::{App, Controls, Theme};
+use crate::app::{Controls, Theme, View};
 
 const THEME: &str = "Light or dark; System follows the desktop.";
 const SCALE: &str = "Size of everything but the pictures. Ctrl+Plus, Ctrl+Minus and Ctrl+0 change it, too.";
 
-pub fn show(app: &mut App, ui: &mut Ui) {
+pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();
-    let controls = &mut app.controls;
+    let controls = &mut view.controls;
     let ways = [(Theme::System, "System"), (Theme::Light, "Light"), (Theme::Dark, "Dark")];
     let reset = setting(ui, "Theme", THEME, controls.theme != defaults.theme, |ui| {
         controls.theme = choice(ui, controls.theme, &ways).unwrap_or(controls.theme);

@@ -12,7 +12,7 @@ mod looks;
 
 use egui::{Align, Button, Label, Layout, RichText, ScrollArea, Ui, vec2};
 
-use crate::app::{App, Page};
+use crate::app::{Action, Modal, Page, View};
 use crate::theme::palette;
 
 /// Width of the whole list, in points.
@@ -26,8 +26,9 @@ const PAGES: [(Page, &str); 4] =
     [(Page::Drawing, "Drawing"), (Page::Live, "Typing"), (Page::Files, "Files"), (Page::Looks, "Looks")];
 
 /// The settings, while they are open.
-pub fn show(app: &mut App, ctx: &egui::Context) {
-    if !app.show_settings {
+pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
+    let app = view.app;
+    if !matches!(app.modal, Some(Modal::Settings)) {
         return;
     }
     let room = ctx.content_rect().size();
@@ -35,7 +36,9 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         ui.set_width(WIDTH.min(room.x - 60.0));
         ui.heading("Settings");
         ui.add_space(6.0);
-        app.settings_page = choice(ui, app.settings_page, &PAGES).unwrap_or(app.settings_page);
+        if let Some(page) = choice(ui, app.settings_page, &PAGES) {
+            view.act(Action::TurnTo(page));
+        }
         ui.add_space(2.0);
         ui.separator();
         // One height for all pages, so that the window does not jump.
@@ -44,10 +47,10 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             ui.set_min_height(height);
             ui.add_space(4.0);
             match app.settings_page {
-                Page::Drawing => drawing::show(app, ui),
-                Page::Live => live::show(app, ui),
-                Page::Files => files::show(app, ui),
-                Page::Looks => looks::show(app, ui),
+                Page::Drawing => drawing::show(view, ui),
+                Page::Live => live::show(view, ui),
+                Page::Files => files::show(view, ui),
+                Page::Looks => looks::show(view, ui),
             }
         });
         ui.separator();
@@ -57,11 +60,11 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let all = ui.button("Reset all settings").on_hover_text("Prompt, seeds and models stay as they are.");
                 if all.clicked() {
-                    app.reset_settings(ctx, &PAGES.map(|(page, _)| page));
+                    view.act(Action::ResetSettings(PAGES.map(|(page, _)| page).to_vec()));
                 }
                 let page = ui.button("Reset this page").on_hover_text("The other pages stay as they are.");
                 if page.clicked() {
-                    app.reset_settings(ctx, &[app.settings_page]);
+                    view.act(Action::ResetSettings(vec![app.settings_page]));
                 }
             });
             close
@@ -69,7 +72,7 @@ pub fn show(app: &mut App, ctx: &egui::Context) {
         .inner
     });
     if modal.inner || modal.should_close() {
-        app.show_settings = false;
+        view.act(Action::CloseModal);
     }
 }
 

@@ -10,7 +10,7 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
-use super::{App, Options, Outside, details, state, system_dialog};
+use crate::app::{App, Options, Outside, details, state, system_dialog};
 use crate::record::Recording;
 use crate::theme::tokens;
 use crate::{desktop, folders, library, record};
@@ -85,7 +85,7 @@ impl eframe::App for Window {
         // What eframe measures goes beyond this span: layout, tessellation, rasterising; not the wait for the screen.
         let frame_before = f64::from(frame.info().cpu_usage.unwrap_or_default()) * 1e3;
         let _span = info_span!("ui", frame_before).entered();
-        self.app.ui(ui);
+        super::show(&mut self.app, ui);
         if self.repaint {
             ui.ctx().request_repaint();
         }

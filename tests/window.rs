@@ -41,11 +41,11 @@ fn with_live_off_enter_draws() {
     window.key_press(Key::Enter);
     window.settle();
     assert_eq!(window.picture(PaneId::Live).settings.prompt, "boat");
-    assert_eq!(window.state().controls().prompt, "boat", "Enter does not break the line");
+    assert_eq!(window.state().controls().recipe.prompt, "boat", "Enter does not break the line");
 
     window.key_press_modifiers(Modifiers::SHIFT, Key::Enter);
     window.run();
-    assert_eq!(window.state().controls().prompt, "boat\n", "Shift+Enter does");
+    assert_eq!(window.state().controls().recipe.prompt, "boat\n", "Shift+Enter does");
 }
 
 fn the_dice_changes_the_picture_and_the_lock_keeps_it() {
@@ -124,8 +124,8 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
     window.drop_file(&path);
     window.see("Keep my prompt");
     window.press("Keep my prompt");
-    assert_eq!(window.state().controls().prompt, mine.prompt);
-    assert_eq!(window.state().controls().seed, mine.seed);
+    assert_eq!(window.state().controls().recipe.prompt, mine.recipe.prompt);
+    assert_eq!(window.state().controls().recipe.seed, mine.recipe.seed);
 
     window.drop_file(&path);
     window.see("Replace my prompt");
@@ -142,7 +142,7 @@ fn an_empty_prompt_is_restored_into_without_a_question() {
     "from elsewhere".clone_into(&mut picture.settings.prompt);
     png::save(&path, &picture, true, false).expect("a folder that can be written");
     window.drop_file(&path);
-    window.wait("the prompt", |app| app.controls().prompt == "from elsewhere");
+    window.wait("the prompt", |app| app.controls().recipe.prompt == "from elsewhere");
     assert!(window.query_by_label("Replace my prompt").is_none());
 }
 
@@ -344,7 +344,7 @@ fn the_palette_finds_a_command_by_a_few_letters_and_tells_why_it_cannot() {
     window.run();
     assert_eq!(window.state().controls().show, Show::Variations);
     assert!(window.query_by_label("Command").is_none(), "it closes");
-    assert_eq!(window.state().controls().prompt, "", "nothing went into the prompt");
+    assert_eq!(window.state().controls().recipe.prompt, "", "nothing went into the prompt");
     assert!(window.get_by_label("Prompt").is_focused(), "the keyboard is back where it was");
 
     // What Tab reaches is what Enter does.
@@ -392,7 +392,7 @@ fn variations_are_drawn_live_and_a_click_takes_one_over() {
 
     window.press("Seed 2");
     window.settle();
-    assert_eq!(window.state().controls().seed, 2);
+    assert_eq!(window.state().controls().recipe.seed, 2);
     assert_eq!(window.state().controls().show, Show::Picture);
     assert_eq!(window.picture(PaneId::Live).rgb, wanted.rgb, "the very picture that was clicked");
 }
@@ -517,16 +517,20 @@ fn a_window_that_is_closed_at_any_moment_comes_back_as_it_was() {
     let before = window.state().controls().clone();
     let window = window.reopen();
     assert_eq!(*window.state().controls(), before);
-    assert_eq!(before.negative_prompt, "boats");
+    assert_eq!(before.recipe.negative_prompt, "boats");
     let teacher = window.picture(PaneId::Teacher).settings.clone();
-    assert_eq!((teacher.prompt.as_str(), teacher.seed), ("lake at night", before.seed), "the same models, drawing on");
+    assert_eq!(
+        (teacher.prompt.as_str(), teacher.seed),
+        ("lake at night", before.recipe.seed),
+        "the same models, drawing on"
+    );
     assert!(!window.ctx.style_of(window.ctx.theme()).visuals.dark_mode, "the theme, too");
 
     let folder = window.close();
     std::fs::write(folder.path().join("window.json"), "{ not json").expect("a folder that can be written");
     let window = Window::in_folder(student(), folder);
     assert!(window.errors()[0].contains("window.json.unreadable"), "{:?}", window.errors());
-    assert_eq!(window.state().controls().prompt, "");
+    assert_eq!(window.state().controls().recipe.prompt, "");
 }
 
 fn the_way_between_two_prompts_becomes_an_animation() {

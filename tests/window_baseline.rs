@@ -185,7 +185,7 @@ fn a_baseline_is_opened_set_saved_remembered_and_closed() {
     assert_eq!(window.picture(PaneId::Baseline).rgb, drawn.rgb);
     let ddim = window.folder().join("ddim.png");
     window.drop_file(&ddim);
-    window.wait("the sampler", |app| app.controls().sampler == Some(Sampler::Ddim));
+    window.wait("the sampler", |app| app.controls().recipe.sampler == Some(Sampler::Ddim));
     window.settle();
     assert_eq!(window.picture(PaneId::Baseline).rgb, other.rgb, "drawn as it was then");
 

@@ -94,10 +94,10 @@ fn prompts_are_searched_while_one_types_and_stars_are_found() {
         assert_eq!(strip(&window), expected, "{typed}");
     }
     assert!(window.query_by_label_contains("0 of 3").is_some());
-    let prompt = window.state().controls().prompt.clone();
+    let prompt = window.state().controls().recipe.prompt.clone();
     window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     window.run();
-    assert_eq!(window.state().controls().prompt, prompt, "what is undone here is the search");
+    assert_eq!(window.state().controls().recipe.prompt, prompt, "what is undone here is the search");
     assert_ne!(strip(&window), [""; 0]);
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.key_press(Key::Delete);
@@ -172,7 +172,7 @@ fn settings_come_back_after_a_question() {
     window.press("Restore settings");
     assert!(window.query_by_label_contains("The kept picture was drawn from").is_some());
     window.press("Keep my prompt");
-    assert_eq!(window.state().controls().prompt, "something else");
+    assert_eq!(window.state().controls().recipe.prompt, "something else");
     window.press("Restore settings");
     window.press("Replace my prompt");
     window.settle();

@@ -34,7 +34,7 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
     let mut window = Window::ready(student());
     window.press("New seed");
     window.settle();
-    let seed = window.state().controls().seed;
+    let seed = window.state().controls().recipe.seed;
     assert_ne!(seed, 0);
     window.get_by_label("Prompt").focus();
     window.run();
@@ -46,9 +46,9 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
     assert_eq!(window.prompt(), "snowy lake", "the caret stays behind what is left");
     window.keys(CONTROL, Key::Z);
     window.keys(CONTROL, Key::Z);
-    assert_eq!((window.prompt(), window.state().controls().seed), ("", seed));
+    assert_eq!((window.prompt(), window.state().controls().recipe.seed), ("", seed));
     window.keys(CONTROL, Key::Z);
-    assert_eq!(window.state().controls().seed, 0, "what was set before the typing");
+    assert_eq!(window.state().controls().recipe.seed, 0, "what was set before the typing");
     window.settle();
     assert_eq!(window.picture(PaneId::Live).settings.seed, 0, "the picture follows");
     window.keys(CONTROL, Key::Z);
@@ -56,7 +56,7 @@ fn control_z_takes_back_words_and_then_the_setting_before_them() {
 
     window.keys(both(), Key::Z);
     window.keys(CONTROL, Key::Y);
-    assert_eq!((window.prompt(), window.state().controls().seed), ("snowy ", seed));
+    assert_eq!((window.prompt(), window.state().controls().recipe.seed), ("snowy ", seed));
     window.keys(both(), Key::Z);
     assert_eq!(window.prompt(), "snowy lake");
     window.settle();
@@ -103,9 +103,9 @@ fn a_restored_picture_is_taken_back_whole() {
     picture.settings.seed = 77;
     png::save(&path, &picture, true, false).expect("a folder that can be written");
     window.drop_file(&path);
-    window.wait("the prompt", |app| app.controls().prompt == "from elsewhere");
+    window.wait("the prompt", |app| app.controls().recipe.prompt == "from elsewhere");
     window.keys(CONTROL, Key::Z);
-    assert_eq!((window.prompt(), window.state().controls().seed), ("", 0));
+    assert_eq!((window.prompt(), window.state().controls().recipe.seed), ("", 0));
 }
 
 fn alt_and_arrows_go_through_earlier_prompts_and_back_to_ones_own() {

@@ -89,7 +89,7 @@ fn files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder() {
     open_settings(&mut window, "Drawing");
     window.press("Reset this page");
     let controls = window.state().controls();
-    assert_eq!((controls.decoder, controls.file_decoder), (Decoder::Full, Decoder::Full));
+    assert_eq!((controls.recipe.decoder, controls.file_decoder), (Decoder::Full, Decoder::Full));
 }
 
 fn pixels(file: &Path) -> Vec<u8> {

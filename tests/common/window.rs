@@ -201,7 +201,7 @@ impl Window {
 
     /// What stands in the prompt field.
     pub fn prompt(&self) -> &str {
-        &self.state().controls().prompt
+        &self.state().controls().recipe.prompt
     }
 
     /// Presses a button by its name.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{OpenRequest, Request, Role, Sampler, Source};
+use instaflow_engine::protocol::{OpenRequest, Request, Role, Source};
 
 use crate::theme::tokens;
 
@@ -48,7 +48,7 @@ impl App {
             Command::Weights => self.modal = Some(Modal::Weights),
             Command::Draw => {
                 if !controls.seed_locked {
-                    controls.seed = random_seed();
+                    controls.recipe.seed = random_seed();
                 }
                 self.mean_prompt();
                 self.draw_now(ctx);
@@ -89,7 +89,7 @@ impl App {
             }
             Command::SaveComparison => self.save_comparison(ctx),
             Command::Animate | Command::SaveFrames => {
-                let prompt = &self.controls.prompt;
+                let prompt = &self.controls.recipe.prompt;
                 let asked = if command == Command::Animate {
                     self.jobs.ask_where_to_animate(prompt)
                 } else {
@@ -99,10 +99,10 @@ impl App {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
-            Command::Dice => controls.seed = random_seed(),
+            Command::Dice => controls.recipe.seed = random_seed(),
             // Seeds are a ring of 2³².
-            Command::PreviousSeed => controls.seed = controls.seed.wrapping_sub(1),
-            Command::NextSeed => controls.seed = controls.seed.wrapping_add(1),
+            Command::PreviousSeed => controls.recipe.seed = controls.recipe.seed.wrapping_sub(1),
+            Command::NextSeed => controls.recipe.seed = controls.recipe.seed.wrapping_add(1),
             Command::LockSeed => controls.seed_locked = !controls.seed_locked,
             Command::FocusPrompt => self.focus = Some(Focus::Prompt),
             Command::FocusPicture => self.focus = Some(Focus::Picture),
@@ -249,12 +249,12 @@ impl App {
 
     /// Undoes or redoes one step.
     fn step_back(&mut self, undo: bool) {
-        let found = if undo { self.history.undo(&self.controls) } else { self.history.redo(&self.controls) };
-        if let Some(controls) = found {
-            if controls.prompt != self.controls.prompt {
-                self.set_prompt(controls.prompt.clone());
+        let found = if undo { self.history.undo() } else { self.history.redo() };
+        if let Some(recipe) = found {
+            if recipe.prompt != self.controls.recipe.prompt {
+                self.set_prompt(recipe.prompt.clone());
             }
-            self.controls = controls;
+            self.controls.recipe = recipe;
         }
     }
 
@@ -326,7 +326,7 @@ impl App {
 
     /// Takes restored settings over, after a question where that would replace another prompt; `from` is what they are of.
     pub(super) fn offer(&mut self, ctx: &egui::Context, from: String, restored: Restored) {
-        let mine = &self.controls.prompt;
+        let mine = &self.controls.recipe.prompt;
         if mine.trim().is_empty() || *mine == restored.settings.prompt {
             self.restore(ctx, restored);
         } else {
@@ -337,45 +337,20 @@ impl App {
     /// Takes the restored settings over.
     pub(crate) fn restore(&mut self, ctx: &egui::Context, restored: Restored) {
         let settings = restored.settings;
-        // What is restored is drawn, and what is drawn is looked at.
+        // Otherwise the kept picture would hide the restored one.
         self.film.viewed = None;
-        self.controls.prompt = settings.prompt;
-        self.controls.seed = settings.seed;
-        self.controls.size = settings.size;
-        // A file decoded in full is no word against a faster decoder on screen.
+        // A file decoded in full says nothing against a faster decoder on screen.
         if settings.decoder != self.file_decoder() {
-            self.controls.decoder = settings.decoder;
+            self.controls.recipe.decoder = settings.decoder;
         }
-        match settings.blend.prompt {
-            Some(toward) => (self.controls.second_prompt, self.controls.prompt_mix) = (toward.to, toward.by),
-            None => self.controls.second_prompt.clear(),
+        let role = settings.role;
+        self.controls.recipe.take_over(settings);
+        match role {
+            Role::Student => {}
+            Role::Teacher => self.controls.show = Show::Compare,
+            Role::Baseline => (self.controls.show, self.controls.show_baseline) = (Show::Compare, true),
         }
-        self.controls.seed_mix = settings.blend.seed.as_ref().map_or(0.0, |toward| toward.by);
-        if let Some(toward) = settings.blend.seed {
-            self.controls.second_seed = toward.to;
-        }
-        if settings.role != Role::Student {
-            self.controls.negative_prompt = settings.negative_prompt;
-        }
-        if settings.role == Role::Teacher {
-            self.controls.steps = settings.steps.clamp(1, 50);
-            self.controls.guidance = settings.guidance;
-            self.controls.show = Show::Compare;
-        }
-        if let Some(sampler) = settings.sampler.filter(|sampler| sampler.is_diffusion()) {
-            // The model's own goes without saying.
-            self.controls.sampler = (sampler != Sampler::DpmPlusPlus2M).then_some(sampler);
-        }
-        if settings.role == Role::Baseline {
-            self.controls.baseline_steps = settings.steps.clamp(1, 50);
-            self.controls.baseline_guidance = Some(settings.guidance);
-            (self.controls.show, self.controls.show_baseline) = (Show::Compare, true);
-        }
-        let open = self.model.as_ref().and_then(|model| match settings.role {
-            Role::Student => model.student.as_ref(),
-            Role::Teacher => model.teacher.as_ref(),
-            Role::Baseline => model.baseline.as_ref(),
-        });
+        let open = self.model.as_ref().and_then(|model| model.card(role));
         let same = open.is_some_and(|card| Some(&card.name) == restored.model.as_ref());
         self.notify(
             ctx,

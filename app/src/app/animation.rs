@@ -36,7 +36,7 @@ impl App {
             return Some("An animation is being drawn: wait for it, or stop it with Esc.");
         }
         let controls = &self.controls;
-        let has_way = !controls.second_prompt.trim().is_empty() || controls.seed_mix > 0.0;
+        let has_way = !controls.recipe.second_prompt.trim().is_empty() || controls.recipe.seed_mix > 0.0;
         (!has_way).then_some("Type a second prompt, or move the slider toward a second seed, first.")
     }
 
@@ -44,8 +44,8 @@ impl App {
     fn frames(&self) -> Vec<Settings> {
         let live = Settings { decoder: self.file_decoder(), ..self.wanted(PaneId::Live) };
         let controls = &self.controls;
-        let words = Some(controls.second_prompt.clone()).filter(|words| !words.trim().is_empty());
-        let seed = (controls.seed_mix > 0.0).then_some(controls.second_seed);
+        let words = Some(controls.recipe.second_prompt.clone()).filter(|words| !words.trim().is_empty());
+        let seed = (controls.recipe.seed_mix > 0.0).then_some(controls.recipe.second_seed);
         let last = controls.frames.max(2) - 1;
         let frame = |k: u32| {
             let by = k as f32 / last as f32;

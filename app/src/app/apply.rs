@@ -21,7 +21,7 @@ impl App {
         self.note_changes(ctx);
         for command in std::mem::take(&mut self.asked) {
             self.perform(command, ctx);
-            self.history.observe_whole(&self.controls);
+            self.history.observe_whole(&self.controls.recipe);
         }
         info_span!("follow").in_scope(|| self.follow(ctx));
         self.note_prompt(ctx);

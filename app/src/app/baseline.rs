@@ -46,22 +46,22 @@ impl App {
     /// The baseline's guidance scale: the person's, or what suits its kind.
     pub(crate) fn baseline_guidance(&self) -> f32 {
         let suits = self.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
-        self.controls.baseline_guidance.unwrap_or(suits)
+        self.controls.recipe.baseline_guidance.unwrap_or(suits)
     }
 
     /// Where the teacher's guidance is what suits the kind of model that was open, takes what suits the new one.
     pub(super) fn suit_guidance(&mut self, model: &ModelSummary) {
         let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.sampler.guidance());
         let before = self.model.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
-        let untouched = (self.controls.guidance - before).abs() < f32::EPSILON;
+        let untouched = (self.controls.recipe.guidance - before).abs() < f32::EPSILON;
         if let Some(now) = suits(model).filter(|_| untouched) {
-            self.controls.guidance = now;
+            self.controls.recipe.guidance = now;
         }
     }
 
     /// The sampler that the person has chosen for a model of this kind; flows have one alone.
     pub(super) fn sampler(&self, card: Option<&ModelCard>) -> Option<Sampler> {
-        self.controls.sampler.filter(|_| card.is_some_and(|card| card.sampler.is_diffusion()))
+        self.controls.recipe.sampler.filter(|_| card.is_some_and(|card| card.sampler.is_diffusion()))
     }
 
     /// What the baseline makes of the same prompt and noise.
@@ -69,8 +69,8 @@ impl App {
         let has_tiny_decoder = self.baseline_card().is_some_and(|card| card.has_tiny_decoder);
         Settings {
             role: Role::Baseline,
-            negative_prompt: self.controls.negative_prompt.clone(),
-            steps: self.controls.baseline_steps,
+            negative_prompt: self.controls.recipe.negative_prompt.clone(),
+            steps: self.controls.recipe.baseline_steps,
             guidance: self.baseline_guidance(),
             sampler: self.sampler(self.baseline_card()),
             decoder: if has_tiny_decoder { plain.decoder } else { Decoder::Full },

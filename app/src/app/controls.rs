@@ -1,13 +1,14 @@
 //! What the person has set: plain data that is remembered between two starts. A control that is new here needs a
-//! default in [`Controls::default`] and, where a file could hold nonsense, a bound in [`Controls::held`].
+//! default in [`Controls::default`] and, where a file could hold nonsense, a bound in [`Controls::clamped`].
 
 use std::path::PathBuf;
 
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern};
-use instaflow_engine::protocol::{Decoder, Sampler, Settings};
+use instaflow_engine::protocol::Decoder;
 use serde::{Deserialize, Serialize};
 
 use super::Page;
+use super::recipe::{Recipe, clamp};
 
 /// What stands on the canvas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,24 +75,11 @@ impl From<Theme> for egui::ThemePreference {
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, each a control of its own")]
 pub struct Controls {
-    /// The prompt field.
-    pub prompt: String,
-    /// The prompt that the picture lies on the way to; nothing where it is empty.
-    pub second_prompt: String,
-    /// How far on that way, 0 … 1.
-    pub prompt_mix: f32,
-    /// The teacher's negative prompt.
-    pub negative_prompt: String,
-    /// Seed of both lanes.
-    pub seed: u32,
+    /// What decides the picture.
+    #[serde(flatten)]
+    pub recipe: Recipe,
     /// Whether 'Draw now' keeps the seed.
     pub seed_locked: bool,
-    /// The seed whose noise the picture lies on the way to.
-    pub second_seed: u32,
-    /// How far on that way, 0 … 1.
-    pub seed_mix: f32,
-    /// Width and height in pixels; `None` is the model's own.
-    pub size: Option<(u32, u32)>,
     /// Draw on every change.
     pub live: bool,
     /// What stands on the canvas.
@@ -106,22 +94,6 @@ pub struct Controls {
     pub split: f32,
     /// Whether the teacher's path is shown under the comparison.
     pub show_path: bool,
-    /// Pictures of the variations, the live one included: 4 or 9.
-    pub variations: u32,
-    /// How far variations lie from the live picture's noise: 1 is a seed of their own.
-    pub spread: f32,
-    /// The teacher's Euler steps, 1 … 50.
-    pub steps: u32,
-    /// The teacher's guidance scale, 1 … 4.
-    pub guidance: f32,
-    /// Which of Stable Diffusion's samplers; `None` is the model's own, and flows have one alone.
-    pub sampler: Option<Sampler>,
-    /// The baseline's steps, 1 … 50.
-    pub baseline_steps: u32,
-    /// The baseline's guidance scale; `None` is what suits its kind.
-    pub baseline_guidance: Option<f32>,
-    /// Which decoder makes final pictures on screen.
-    pub decoder: Decoder,
     /// Which decoder makes pictures for files: the full one, or the one on screen.
     pub file_decoder: Decoder,
     /// Frames of an exported animation, there and back not counted.
@@ -150,17 +122,9 @@ pub struct Controls {
 
 impl Default for Controls {
     fn default() -> Self {
-        let teacher = Settings::teacher("");
         Self {
-            prompt: String::new(),
-            second_prompt: String::new(),
-            prompt_mix: 0.5,
-            negative_prompt: String::new(),
-            seed: 0,
+            recipe: Recipe::default(),
             seed_locked: true,
-            second_seed: 1,
-            seed_mix: 0.0,
-            size: None,
             live: true,
             show: Show::Picture,
             compare_as: CompareAs::SideBySide,
@@ -168,14 +132,6 @@ impl Default for Controls {
             against: Against::Teacher,
             split: 0.5,
             show_path: true,
-            variations: 4,
-            spread: 1.0,
-            steps: teacher.steps,
-            guidance: teacher.guidance,
-            sampler: None,
-            baseline_steps: teacher.steps,
-            baseline_guidance: None,
-            decoder: Decoder::Full,
             file_decoder: Decoder::Full,
             frames: 24,
             frame_rate: 12,
@@ -199,7 +155,11 @@ impl Controls {
         let default = Self::default();
         let mine = self.clone();
         match page {
-            Page::Drawing => Self { decoder: default.decoder, file_decoder: default.file_decoder, ..mine },
+            Page::Drawing => Self {
+                recipe: Recipe { decoder: default.recipe.decoder, ..mine.recipe },
+                file_decoder: default.file_decoder,
+                ..mine
+            },
             Page::Live => Self { live: default.live, pause: default.pause, seed_locked: default.seed_locked, ..mine },
             Page::Files => Self {
                 frames: default.frames,
@@ -213,29 +173,19 @@ impl Controls {
         }
     }
 
-    /// The same with every number where its control can put it: what a file says need not be.
-    pub(super) fn held(mut self) -> Self {
+    /// The same with every number where its control can put it; a file may hold others.
+    #[must_use]
+    pub(super) fn clamped(mut self) -> Self {
         let default = Self::default();
-        let hold = |value: f32, low: f32, high: f32, default: f32| {
-            if value.is_finite() { value.clamp(low, high) } else { default }
-        };
-        self.prompt_mix = hold(self.prompt_mix, 0.0, 1.0, default.prompt_mix);
-        self.seed_mix = hold(self.seed_mix, 0.0, 1.0, default.seed_mix);
-        self.split = hold(self.split, 0.0, 1.0, default.split);
-        self.spread = hold(self.spread, 0.05, 1.0, default.spread);
-        self.guidance = hold(self.guidance, 0.0, 100.0, default.guidance);
-        self.pause = hold(self.pause, 0.0, 5.0, default.pause);
-        self.scale = hold(self.scale, 0.5, 3.0, default.scale);
-        self.sampler = self.sampler.filter(|sampler| sampler.is_diffusion());
-        self.baseline_guidance = self.baseline_guidance.map(|scale| hold(scale, 0.0, 100.0, default.guidance));
-        self.baseline_steps = self.baseline_steps.clamp(1, 50);
-        self.steps = self.steps.clamp(1, 50);
+        self.recipe = self.recipe.clamped();
+        self.split = clamp(self.split, 0.0, 1.0, default.split);
+        self.pause = clamp(self.pause, 0.0, 5.0, default.pause);
+        self.scale = clamp(self.scale, 0.5, 3.0, default.scale);
         self.frames = self.frames.clamp(2, 120);
         self.frame_rate = self.frame_rate.clamp(1, 60);
         if Pattern::parse(&self.pattern).is_err() {
             self.pattern = default.pattern;
         }
-        self.variations = if self.variations <= 4 { 4 } else { 9 };
         self
     }
 }
@@ -246,13 +196,18 @@ mod tests {
     use instaflow_test_support::{Tolerance, assert_close};
 
     #[test]
-    fn a_file_of_another_version_is_read_and_held() {
+    fn a_file_of_another_version_is_read_and_clamped() {
         let odd = r#"{ "prompt": "lake", "steps": 9000, "guidance": -3.0, "variations": 7, "pattern": "../{x}", "colour": "red" }"#;
         let controls: Controls = serde_json::from_str(odd).expect("unknown and absent fields are no error");
-        let controls = controls.held();
-        assert_eq!((controls.prompt.as_str(), controls.steps, controls.variations), ("lake", 50, 9));
+        let controls = controls.clamped();
+        assert_eq!(
+            (controls.recipe.prompt.as_str(), controls.recipe.steps, controls.recipe.variations),
+            ("lake", 50, 9)
+        );
         assert_eq!(controls.pattern, DEFAULT_PATTERN);
-        assert_close(controls.guidance, 0.0, Tolerance::EXACT);
-        assert_eq!(Controls::default().held(), Controls::default());
+        assert_close(controls.recipe.guidance, 0.0, Tolerance::EXACT);
+        assert_eq!(Controls::default().clamped(), Controls::default());
+        let written = serde_json::to_value(Controls::default()).expect("plain data");
+        assert!(written["steps"].is_u64() && written["recipe"].is_null(), "the file is as flat as it was: {written}");
     }
 }

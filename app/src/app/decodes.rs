@@ -54,7 +54,7 @@ impl App {
     /// The decoder of what is on screen: a tiny one only where there is one.
     pub(crate) fn live_decoder(&self) -> Decoder {
         let has_tiny = self.live_card().is_some_and(|card| card.has_tiny_decoder);
-        if has_tiny { self.controls.decoder } else { Decoder::Full }
+        if has_tiny { self.controls.recipe.decoder } else { Decoder::Full }
     }
 
     /// Sends a picture where it goes, decoded in full first where that is wanted.

@@ -57,11 +57,16 @@ impl App {
         let _ = writeln!(
             text,
             "Settings  seed {}, size {size}, decoder {:?} (files: {:?}), live {}; teacher: {} steps, guidance {}",
-            settings.seed, settings.decoder, controls.file_decoder, controls.live, controls.steps, controls.guidance,
+            settings.seed,
+            settings.decoder,
+            controls.file_decoder,
+            controls.live,
+            controls.recipe.steps,
+            controls.recipe.guidance,
         );
         if with_prompt {
             let _ = writeln!(text, "Prompt    {:?}", settings.prompt);
-            let _ = writeln!(text, "Negative  {:?}", controls.negative_prompt);
+            let _ = writeln!(text, "Negative  {:?}", controls.recipe.negative_prompt);
         } else {
             let _ = writeln!(text, "Prompt    left out ({} characters)", settings.prompt.chars().count());
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use instaflow_engine::protocol::{Blend, Lane, Request, Role, Settings, Toward};
+use instaflow_engine::protocol::{Lane, Request, Role, Settings};
 
 use super::{App, PaneId};
 
@@ -16,34 +16,24 @@ impl App {
             PaneId::Baseline => Role::Baseline,
         };
         let plain = Settings {
-            seed: controls.seed,
-            size: controls.size,
+            seed: controls.recipe.seed,
+            size: controls.recipe.size,
             decoder: self.live_decoder(),
-            blend: self.blend(),
-            ..Settings::student(controls.prompt.clone())
+            blend: controls.recipe.blend(),
+            ..Settings::student(controls.recipe.prompt.clone())
         };
         match role {
             Role::Student => plain,
             Role::Baseline => self.baselines(plain),
             Role::Teacher => Settings {
                 role,
-                negative_prompt: controls.negative_prompt.clone(),
-                steps: controls.steps,
-                guidance: controls.guidance,
+                negative_prompt: controls.recipe.negative_prompt.clone(),
+                steps: controls.recipe.steps,
+                guidance: controls.recipe.guidance,
                 sampler: self.sampler(self.model.as_ref().and_then(|model| model.teacher.as_ref())),
                 ..plain
             },
         }
-    }
-
-    /// What lies between: nothing where a slider is at its beginning, so that equal pictures have equal settings.
-    fn blend(&self) -> Blend {
-        let controls = &self.controls;
-        let words = controls.second_prompt.trim();
-        let seed = (controls.seed_mix > 0.0).then_some(Toward { to: controls.second_seed, by: controls.seed_mix });
-        let prompt = (controls.prompt_mix > 0.0 && !words.is_empty())
-            .then(|| Toward { to: controls.second_prompt.clone(), by: controls.prompt_mix });
-        Blend { prompt, seed }
     }
 
     /// Draws what is set now, even where live drawing is off.
@@ -72,9 +62,9 @@ impl App {
 
     /// Sends what has changed since the last frame.
     pub(super) fn follow(&mut self, ctx: &egui::Context) {
-        if self.counted.as_deref() != Some(self.controls.prompt.as_str()) && self.model.is_some() {
-            self.counted = Some(self.controls.prompt.clone());
-            self.engine.send(Request::CountTokens(self.controls.prompt.clone()));
+        if self.counted.as_deref() != Some(self.controls.recipe.prompt.as_str()) && self.model.is_some() {
+            self.counted = Some(self.controls.recipe.prompt.clone());
+            self.engine.send(Request::CountTokens(self.controls.recipe.prompt.clone()));
         }
         if self.controls.live || self.live.due.is_some() {
             self.send_live();

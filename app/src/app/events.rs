@@ -194,10 +194,10 @@ impl App {
                     tracing::info!(device = model.device, precision = ?model.precision, "open: {}", describe(card));
                 }
                 let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);
-                self.controls.size = self.controls.size.filter(|size| Some(*size) != native);
+                self.controls.recipe.size = self.controls.recipe.size.filter(|size| Some(*size) != native);
                 if self.model.is_some() {
                     // Another model may not know the old one's sizes.
-                    self.controls.size = None;
+                    self.controls.recipe.size = None;
                 }
                 if model.teacher.is_none() {
                     self.teacher.clear();
@@ -207,7 +207,7 @@ impl App {
                     self.baseline.clear();
                 }
                 self.suit_guidance(&model);
-                self.history.adopt(&self.controls);
+                self.history.adopt(&self.controls.recipe);
                 for remark in &model.remarks {
                     self.complain(remark.clone(), None);
                 }

@@ -1,10 +1,10 @@
 //! Undo and redo of what decides the picture: prompts, seeds, and the settings at the side. One history for all of them,
 //! typed words included: the text fields' own undo is switched off by [`super::Command`] taking its keys first. Views,
-//! folders and looks are not undone. A control that decides the picture goes into [`with_picture_of`] and [`changed`].
+//! folders and looks are not undone. What decides the picture is a [`Recipe`].
 
 use std::collections::VecDeque;
 
-use super::Controls;
+use super::recipe::{Changed, Recipe, TextField};
 
 /// Steps that can be undone.
 const MOST: usize = 200;
@@ -18,10 +18,10 @@ const REPEAT: f64 = 0.5;
 /// What was, what is, and what was undone.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    before: VecDeque<Controls>,
-    present: Controls,
+    before: VecDeque<Recipe>,
+    present: Recipe,
     /// The last undone is the last.
-    after: Vec<Controls>,
+    after: Vec<Recipe>,
     step: Step,
 }
 
@@ -33,7 +33,7 @@ enum Step {
     Whole,
     /// Letters in one text field.
     Typing {
-        field: u32,
+        field: TextField,
         at: f64,
         /// Whether letters were added, or taken away.
         adds: bool,
@@ -41,7 +41,7 @@ enum Step {
         end: usize,
     },
     /// One setting; while a mouse button is held it is a drag.
-    Setting { field: u32, at: f64, held: bool },
+    Setting { which: usize, at: f64, held: bool },
 }
 
 /// When something was done, and how.
@@ -64,74 +64,77 @@ pub(super) struct Edit<'a> {
 
 impl History {
     /// Begins with what is set; that cannot be undone.
-    pub fn new(controls: &Controls) -> Self {
-        Self { present: controls.clone(), ..Self::default() }
+    pub fn new(recipe: &Recipe) -> Self {
+        Self { present: recipe.clone(), ..Self::default() }
     }
 
     /// Takes in what a person did in the last frame: the same word, or the same drag, is the same step.
-    pub fn observe(&mut self, moment: Moment, controls: &Controls) {
-        let field = changed(&self.present, controls);
-        if let (Some(old), Some(new), false) = (text(&self.present, field), text(controls, field), moment.pasted) {
+    pub fn observe(&mut self, moment: Moment, recipe: &Recipe) {
+        if let (Changed::Text(field), false) = (self.present.changed(recipe), moment.pasted) {
+            let (old, new) = (self.present.text(field), recipe.text(field));
             // A slow frame brings letters of two words, or of some.
             let edit = edit(old, new);
             let end = edit.start + edit.added.len();
             let begins: Vec<_> = word_begins(new, edit.start, end).filter(|begin| *begin > edit.start).collect();
             if edit.removed.is_empty() && begins.len() <= MOST_WORDS {
                 for begin in begins {
-                    let part = [&new[..begin], &new[end..]].concat();
-                    self.take_in(moment, &with_text(controls, field, part));
+                    let mut part = recipe.clone();
+                    *part.text_mut(field) = [&new[..begin], &new[end..]].concat();
+                    self.take_in(moment, &part);
                 }
             }
         }
-        self.take_in(moment, controls);
+        self.take_in(moment, recipe);
     }
 
-    fn take_in(&mut self, moment: Moment, controls: &Controls) {
+    fn take_in(&mut self, moment: Moment, recipe: &Recipe) {
         let Moment { now, held, .. } = moment;
-        let field = changed(&self.present, controls);
-        if field == 0 {
-            if let Step::Setting { held: was_held, .. } = &mut self.step {
-                *was_held &= held;
+        let (step, merges) = match self.present.changed(recipe) {
+            Changed::Nothing => {
+                if let Step::Setting { held: was_held, .. } = &mut self.step {
+                    *was_held &= held;
+                }
+                return;
             }
-            return;
-        }
-        let (step, merges) = match (text(&self.present, field), text(controls, field)) {
-            (Some(old), Some(new)) => self.typed(now, field, &edit(old, new), new),
-            _ if field.count_ones() > 1 => (Step::Whole, false),
-            _ => {
-                let merges = matches!(self.step, Step::Setting { field: same, at, held: dragged }
-                    if same == field && (dragged || !held && now - at < REPEAT));
-                (Step::Setting { field, at: now, held }, merges)
+            Changed::Text(field) => {
+                let (old, new) = (self.present.text(field), recipe.text(field));
+                self.typed(now, field, &edit(old, new), new)
             }
+            Changed::Setting(which) => {
+                let merges = matches!(self.step, Step::Setting { which: same, at, held: dragged }
+                    if same == which && (dragged || !held && now - at < REPEAT));
+                (Step::Setting { which, at: now, held }, merges)
+            }
+            Changed::Several => (Step::Whole, false),
         };
         if merges {
             self.after.clear();
-            self.present = controls.clone();
+            self.present = recipe.clone();
         } else {
-            self.push(controls);
+            self.push(recipe);
         }
         self.step = step;
     }
 
     /// Takes in what a command did: a step by itself.
-    pub fn observe_whole(&mut self, controls: &Controls) {
-        if changed(&self.present, controls) != 0 {
-            self.push(controls);
+    pub fn observe_whole(&mut self, recipe: &Recipe) {
+        if self.present.changed(recipe) != Changed::Nothing {
+            self.push(recipe);
             self.step = Step::Whole;
         }
     }
 
     /// Takes in what another model changed, which is no step: its picture sizes and its guidance are its own, in what was
     /// before, too.
-    pub fn adopt(&mut self, controls: &Controls) {
+    pub fn adopt(&mut self, recipe: &Recipe) {
         let guidance = self.present.guidance.to_bits();
         for other in self.before.iter_mut().chain(&mut self.after) {
-            other.size = controls.size;
+            other.size = recipe.size;
             if other.guidance.to_bits() == guidance {
-                other.guidance = controls.guidance;
+                other.guidance = recipe.guidance;
             }
         }
-        self.present = controls.clone();
+        self.present = recipe.clone();
     }
 
     /// Whether there is anything to undo.
@@ -144,32 +147,32 @@ impl History {
         !self.after.is_empty()
     }
 
-    /// What was set before the latest step, in `controls`; nothing where there was no step.
-    pub fn undo(&mut self, controls: &Controls) -> Option<Controls> {
+    /// What was set before the latest step; nothing if there was no step.
+    pub fn undo(&mut self) -> Option<Recipe> {
         let earlier = self.before.pop_back()?;
         self.after.push(std::mem::replace(&mut self.present, earlier));
         self.step = Step::Whole;
-        Some(with_picture_of(controls, &self.present))
+        Some(self.present.clone())
     }
 
-    /// What was set before it was undone, in `controls`.
-    pub fn redo(&mut self, controls: &Controls) -> Option<Controls> {
+    /// What was set before it was undone.
+    pub fn redo(&mut self) -> Option<Recipe> {
         let later = self.after.pop()?;
         self.before.push_back(std::mem::replace(&mut self.present, later));
         self.step = Step::Whole;
-        Some(with_picture_of(controls, &self.present))
+        Some(self.present.clone())
     }
 
-    fn push(&mut self, controls: &Controls) {
+    fn push(&mut self, recipe: &Recipe) {
         self.after.clear();
-        self.before.push_back(std::mem::replace(&mut self.present, controls.clone()));
+        self.before.push_back(std::mem::replace(&mut self.present, recipe.clone()));
         if self.before.len() > MOST {
             self.before.pop_front();
         }
     }
 
     /// The step that an edit makes, and whether it goes on with the one before.
-    fn typed(&self, now: f64, field: u32, edit: &Edit, new: &str) -> (Step, bool) {
+    fn typed(&self, now: f64, field: TextField, edit: &Edit, new: &str) -> (Step, bool) {
         let adds = !edit.added.is_empty();
         let end = edit.start + edit.added.len();
         let step = Step::Typing { field, at: now, adds, end };
@@ -191,63 +194,6 @@ pub(super) fn end_of_change(old: &str, new: &str) -> usize {
     edit.start + edit.added.len()
 }
 
-/// `controls`, with everything that decides the picture as it is in `other`.
-fn with_picture_of(controls: &Controls, other: &Controls) -> Controls {
-    Controls {
-        prompt: other.prompt.clone(),
-        second_prompt: other.second_prompt.clone(),
-        negative_prompt: other.negative_prompt.clone(),
-        prompt_mix: other.prompt_mix,
-        seed: other.seed,
-        second_seed: other.second_seed,
-        seed_mix: other.seed_mix,
-        size: other.size,
-        variations: other.variations,
-        spread: other.spread,
-        steps: other.steps,
-        guidance: other.guidance,
-        decoder: other.decoder,
-        sampler: other.sampler,
-        baseline_steps: other.baseline_steps,
-        baseline_guidance: other.baseline_guidance,
-        ..controls.clone()
-    }
-}
-
-/// Which of them differ, a bit for each; the first three are texts.
-fn changed(a: &Controls, b: &Controls) -> u32 {
-    let same = |a: f32, b: f32| a.to_bits() == b.to_bits();
-    let fields = [
-        a.prompt == b.prompt,
-        a.second_prompt == b.second_prompt,
-        a.negative_prompt == b.negative_prompt,
-        same(a.prompt_mix, b.prompt_mix),
-        a.seed == b.seed,
-        a.second_seed == b.second_seed,
-        same(a.seed_mix, b.seed_mix),
-        a.size == b.size,
-        a.variations == b.variations,
-        same(a.spread, b.spread),
-        a.steps == b.steps,
-        same(a.guidance, b.guidance),
-        a.decoder == b.decoder,
-        a.sampler == b.sampler,
-        a.baseline_steps == b.baseline_steps,
-        a.baseline_guidance.map(f32::to_bits) == b.baseline_guidance.map(f32::to_bits),
-    ];
-    fields.iter().enumerate().filter(|(_, same)| !**same).map(|(index, _)| 1 << index).sum()
-}
-
-/// The text that a bit of [`changed`] stands for, where it is one.
-fn text(controls: &Controls, field: u32) -> Option<&str> {
-    match field {
-        1 => Some(&controls.prompt),
-        2 => Some(&controls.second_prompt),
-        4 => Some(&controls.negative_prompt),
-        _ => None,
-    }
-}
-
 /// How one text became another.
 pub(super) fn edit<'a>(old: &'a str, new: &'a str) -> Edit<'a> {
     let pairs = old.char_indices().zip(new.chars());
@@ -256,16 +202,6 @@ pub(super) fn edit<'a>(old: &'a str, new: &'a str) -> Edit<'a> {
     let pairs = old.chars().rev().zip(new.chars().rev());
     let kept: usize = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
     Edit { start, removed: &old[..old.len() - kept], added: &new[..new.len() - kept] }
-}
-
-fn with_text(controls: &Controls, field: u32, text: String) -> Controls {
-    let mut controls = controls.clone();
-    match field {
-        1 => controls.prompt = text,
-        2 => controls.second_prompt = text,
-        _ => controls.negative_prompt = text,
-    }
-    controls
 }
 
 /// Where words begin between two places: letters after a space, or at the beginning.

@@ -3,56 +3,56 @@
 use super::*;
 use instaflow_test_support::{Tolerance, assert_close};
 
-/// Controls that are changed, and the history that sees it.
+/// A recipe that is changed, and the history that sees it.
 struct Person {
-    controls: Controls,
+    recipe: Recipe,
     history: History,
     now: f64,
 }
 
 impl Person {
     fn new() -> Self {
-        let controls = Controls::default();
-        Self { history: History::new(&controls), controls, now: 0.0 }
+        let recipe = Recipe::default();
+        Self { history: History::new(&recipe), recipe, now: 0.0 }
     }
 
     fn wait(&mut self, seconds: f64) {
         self.now += seconds;
     }
 
-    fn change(&mut self, held: bool, change: impl FnOnce(&mut Controls)) {
-        change(&mut self.controls);
-        self.history.observe(Moment { now: self.now, held, pasted: false }, &self.controls);
+    fn change(&mut self, held: bool, change: impl FnOnce(&mut Recipe)) {
+        change(&mut self.recipe);
+        self.history.observe(Moment { now: self.now, held, pasted: false }, &self.recipe);
         self.now += 0.05;
     }
 
-    fn pastes(&mut self, change: impl FnOnce(&mut Controls)) {
-        change(&mut self.controls);
-        self.history.observe(Moment { now: self.now, held: false, pasted: true }, &self.controls);
+    fn pastes(&mut self, change: impl FnOnce(&mut Recipe)) {
+        change(&mut self.recipe);
+        self.history.observe(Moment { now: self.now, held: false, pasted: true }, &self.recipe);
     }
 
     fn types(&mut self, text: &str) {
         for letter in text.chars() {
-            self.change(false, |controls| controls.prompt.push(letter));
+            self.change(false, |recipe| recipe.prompt.push(letter));
         }
     }
 
     fn backspace(&mut self, times: usize) {
         for _ in 0..times {
-            self.change(false, |controls| {
-                controls.prompt.pop();
+            self.change(false, |recipe| {
+                recipe.prompt.pop();
             });
         }
     }
 
     fn undo(&mut self) -> Option<&str> {
-        self.controls = self.history.undo(&self.controls)?;
-        Some(&self.controls.prompt)
+        self.recipe = self.history.undo()?;
+        Some(&self.recipe.prompt)
     }
 
     fn redo(&mut self) -> Option<&str> {
-        self.controls = self.history.redo(&self.controls)?;
-        Some(&self.controls.prompt)
+        self.recipe = self.history.redo()?;
+        Some(&self.recipe.prompt)
     }
 }
 
@@ -74,7 +74,7 @@ fn typing_is_undone_word_by_word() {
 fn words_that_one_frame_brings_are_steps_all_the_same() {
     let mut person = Person::new();
     person.types("a snow");
-    person.change(false, |controls| controls.prompt.push_str("y hill at ni"));
+    person.change(false, |recipe| recipe.prompt.push_str("y hill at ni"));
     assert_eq!(person.undo(), Some("a snowy hill at "));
     assert_eq!(person.undo(), Some("a snowy hill "));
     assert_eq!(person.undo(), Some("a snowy "));
@@ -106,12 +106,12 @@ fn deleting_is_a_step_of_its_own() {
 fn typing_elsewhere_or_into_another_field_is_another_step() {
     let mut person = Person::new();
     person.types("ake");
-    person.change(false, |controls| controls.prompt.insert(0, 'l'));
-    person.change(false, |controls| controls.second_prompt.push('x'));
-    person.change(false, |controls| controls.prompt.push('s'));
+    person.change(false, |recipe| recipe.prompt.insert(0, 'l'));
+    person.change(false, |recipe| recipe.second_prompt.push('x'));
+    person.change(false, |recipe| recipe.prompt.push('s'));
     assert_eq!(person.undo(), Some("lake"));
     assert_eq!(person.undo(), Some("lake"));
-    assert_eq!(person.controls.second_prompt, "");
+    assert_eq!(person.recipe.second_prompt, "");
     assert_eq!(person.undo(), Some("ake"));
 }
 
@@ -119,9 +119,9 @@ fn typing_elsewhere_or_into_another_field_is_another_step() {
 fn what_is_pasted_is_one_step() {
     let mut person = Person::new();
     person.types("a ");
-    person.pastes(|controls| controls.prompt.push_str("lake at night"));
-    person.pastes(|controls| controls.prompt.replace_range(2..6, "été"));
-    assert_eq!(person.controls.prompt, "a été at night");
+    person.pastes(|recipe| recipe.prompt.push_str("lake at night"));
+    person.pastes(|recipe| recipe.prompt.replace_range(2..6, "été"));
+    assert_eq!(person.recipe.prompt, "a été at night");
     assert_eq!(person.undo(), Some("a lake at night"));
     assert_eq!(person.undo(), Some("a "));
 }
@@ -130,18 +130,18 @@ fn what_is_pasted_is_one_step() {
 fn a_drag_is_one_step_however_long_it_takes() {
     let mut person = Person::new();
     for step in 1..=20 {
-        person.change(true, |controls| controls.steps = step);
+        person.change(true, |recipe| recipe.steps = step);
         person.wait(1.0);
         person.change(true, |_| ());
     }
     person.change(false, |_| ());
     for step in 21..=25 {
-        person.change(true, |controls| controls.steps = step - 20);
+        person.change(true, |recipe| recipe.steps = step - 20);
     }
     person.undo();
-    assert_eq!(person.controls.steps, 20, "the second drag is undone by itself");
+    assert_eq!(person.recipe.steps, 20, "the second drag is undone by itself");
     person.undo();
-    assert_eq!(person.controls.steps, Controls::default().steps);
+    assert_eq!(person.recipe.steps, Recipe::default().steps);
     assert_eq!(person.undo(), None);
 }
 
@@ -149,31 +149,31 @@ fn a_drag_is_one_step_however_long_it_takes() {
 fn keys_that_repeat_are_one_step_and_commands_never() {
     let mut person = Person::new();
     for _ in 0..5 {
-        person.change(false, |controls| controls.guidance += 0.1);
+        person.change(false, |recipe| recipe.guidance += 0.1);
     }
     for seed in [7, 8] {
-        person.controls.seed = seed;
-        person.history.observe_whole(&person.controls);
+        person.recipe.seed = seed;
+        person.history.observe_whole(&person.recipe);
     }
     person.undo();
-    assert_eq!(person.controls.seed, 7);
+    assert_eq!(person.recipe.seed, 7);
     person.undo();
-    assert_eq!(person.controls.seed, 0);
+    assert_eq!(person.recipe.seed, 0);
     person.undo();
-    assert_close(person.controls.guidance, Controls::default().guidance, Tolerance::EXACT);
+    assert_close(person.recipe.guidance, Recipe::default().guidance, Tolerance::EXACT);
     assert_eq!(person.undo(), None);
 }
 
 #[test]
 fn after_the_prompt_the_setting_before_it_is_undone() {
     let mut person = Person::new();
-    person.change(false, |controls| controls.seed = 9);
+    person.change(false, |recipe| recipe.seed = 9);
     person.wait(3.0);
     person.types("sea");
     assert_eq!(person.undo(), Some(""));
-    assert_eq!(person.controls.seed, 9);
+    assert_eq!(person.recipe.seed, 9);
     person.undo();
-    assert_eq!(person.controls.seed, 0);
+    assert_eq!(person.recipe.seed, 0);
 }
 
 #[test]
@@ -185,43 +185,30 @@ fn something_new_ends_what_could_be_redone() {
     person.types("c");
     assert!(!person.history.has_redo());
     assert_eq!(person.redo(), None);
-    assert_eq!(person.controls.prompt, "a c");
-}
-
-#[test]
-fn views_and_looks_stay_as_they_are() {
-    let mut person = Person::new();
-    person.types("a");
-    person.change(false, |controls| {
-        controls.theme = super::super::Theme::Dark;
-        controls.show = super::super::Show::Compare;
-    });
-    assert_eq!(person.undo(), Some(""));
-    assert_eq!((person.controls.theme, person.controls.show), (super::super::Theme::Dark, super::super::Show::Compare));
-    assert_eq!(person.undo(), None, "changing them was no step");
+    assert_eq!(person.recipe.prompt, "a c");
 }
 
 #[test]
 fn it_is_bounded_and_keeps_the_latest() {
     let mut person = Person::new();
     for seed in 1..=(MOST as u32 + 50) {
-        person.controls.seed = seed;
-        person.history.observe_whole(&person.controls);
+        person.recipe.seed = seed;
+        person.history.observe_whole(&person.recipe);
     }
     while person.undo().is_some() {}
-    assert_eq!(person.controls.seed, 50);
+    assert_eq!(person.recipe.seed, 50);
 }
 
 #[test]
 fn another_model_takes_its_sizes_out_of_the_history() {
     let mut person = Person::new();
-    person.change(false, |controls| controls.size = Some((64, 64)));
-    person.change(false, |controls| controls.seed = 1);
-    (person.controls.size, person.controls.guidance) = (None, 5.0);
-    person.history.adopt(&person.controls);
+    person.change(false, |recipe| recipe.size = Some((64, 64)));
+    person.change(false, |recipe| recipe.seed = 1);
+    (person.recipe.size, person.recipe.guidance) = (None, 5.0);
+    person.history.adopt(&person.recipe);
     assert_eq!(person.undo(), Some(""));
-    assert_eq!((person.controls.seed, person.controls.size), (0, None));
-    assert_close(person.controls.guidance, 5.0, Tolerance::EXACT);
+    assert_eq!((person.recipe.seed, person.recipe.size), (0, None));
+    assert_close(person.recipe.guidance, 5.0, Tolerance::EXACT);
 }
 
 #[test]

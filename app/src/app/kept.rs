@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use instaflow_engine::png::Restored;
-use instaflow_engine::protocol::{Decoder, Picture, Role};
+use instaflow_engine::protocol::{Decoder, Picture};
 
 use super::decodes::Then;
 use super::film::{Act, Standing, Viewed};
@@ -64,11 +64,7 @@ impl App {
 
     /// Why something cannot be done with a kept picture, or `None` where it can.
     pub(crate) fn why_not_act(&self, act: Act, entry: &Entry) -> Option<&'static str> {
-        let open = self.model.as_ref().and_then(|model| match entry.settings.role {
-            Role::Student => model.student.as_ref(),
-            Role::Teacher => model.teacher.as_ref(),
-            Role::Baseline => model.baseline.as_ref(),
-        });
+        let open = self.model.as_ref().and_then(|model| model.card(entry.settings.role));
         let same = open.is_some_and(|card| card.hash == entry.model_hash);
         match act {
             Act::DecodeAgain if entry.settings.decoder == Decoder::Full => {

@@ -23,6 +23,7 @@ mod pane;
 mod parts;
 mod poster;
 mod prompts;
+mod recipe;
 mod sheet;
 pub(crate) mod state;
 mod tally;
@@ -61,6 +62,7 @@ pub use measure::{Distance, distance};
 pub use pan_zoom::PanZoom;
 pub use pane::{Estimate, Pane, PaneId, Run};
 pub use prompts::Prompts;
+pub use recipe::Recipe;
 pub use sheet::{STEPS, Sheet};
 pub use state::State;
 pub(crate) use view::Action;
@@ -174,13 +176,13 @@ impl App {
         let opened = OpenRequest { device: open.device, precision: open.precision, ..state.open.clone() };
         let mut controls = state.controls.clone();
         let begun = options.prompt.is_some();
-        controls.prompt = options.prompt.unwrap_or(controls.prompt);
+        controls.recipe.prompt = options.prompt.unwrap_or(controls.recipe.prompt);
         let mut app = Self {
             prompts: state.prompts.clone(),
             memory: state::Memory::new(outside.state.clone(), state),
             output: outside.output.clone(),
             log: outside.state.as_deref().map(crate::record::log_file),
-            history: history::History::new(&controls),
+            history: history::History::new(&controls.recipe),
             typing: prompts::Typing::default(),
             knowing: words::Knowing::default(),
             live: Pane::new("student"),

@@ -74,7 +74,7 @@ impl Prompts {
     }
 
     /// The same as this program would have kept it: what a file says need not be.
-    pub(super) fn held(mut self) -> Self {
+    pub(super) fn clamped(mut self) -> Self {
         self.0.retain(|prompt| !prompt.trim().is_empty() && prompt.len() <= LONGEST);
         self.0.truncate(MOST);
         self
@@ -104,7 +104,7 @@ impl App {
         });
         self.typing.composing = composing.unwrap_or(self.typing.composing);
         if !self.typing.composing {
-            self.history.observe(moment, &self.controls);
+            self.history.observe(moment, &self.controls.recipe);
         }
     }
 
@@ -116,8 +116,8 @@ impl App {
     /// Keeps the prompt once its picture was looked at for a while.
     pub(super) fn note_prompt(&mut self, ctx: &egui::Context) {
         let (now, typing) = (ctx.time(), &mut self.typing);
-        if typing.prompt != self.controls.prompt {
-            typing.prompt.clone_from(&self.controls.prompt);
+        if typing.prompt != self.controls.recipe.prompt {
+            typing.prompt.clone_from(&self.controls.recipe.prompt);
             (typing.since, typing.noted) = (now, false);
             // Typing into an earlier prompt makes it one's own.
             let at = typing.recall.as_ref().map(|recall| recall.at);
@@ -149,7 +149,7 @@ impl App {
         let recall = self.typing.recall.as_ref();
         if older {
             let from = recall.map_or(0, |recall| recall.at + 1);
-            let none = self.prompts.other(from, &self.controls.prompt).is_none();
+            let none = self.prompts.other(from, &self.controls.recipe.prompt).is_none();
             none.then_some("There is no earlier prompt.")
         } else {
             recall.is_none().then_some("There is no later prompt.")
@@ -158,7 +158,7 @@ impl App {
 
     /// Puts the prompt before this one into the field, or the one after it; at last what was typed comes back.
     pub(super) fn recall_prompt(&mut self, older: bool) {
-        let now = &self.controls.prompt;
+        let now = &self.controls.recipe.prompt;
         let (at, mine) = match self.typing.recall.take() {
             None => (self.prompts.other(0, now).filter(|_| older), now.clone()),
             Some(Recall { at, mine }) if older => (self.prompts.other(at + 1, now).or(Some(at)), mine),
@@ -185,10 +185,10 @@ impl App {
 
     /// Puts another prompt into the field, and the caret behind the word where it differs.
     pub(crate) fn set_prompt(&mut self, prompt: String) {
-        let end = end_of_change(&self.controls.prompt, &prompt);
+        let end = end_of_change(&self.controls.recipe.prompt, &prompt);
         let rest = prompt[end..].find(|letter: char| !letter.is_alphanumeric()).unwrap_or(prompt.len() - end);
         self.typing.caret_to = Some(end + rest);
-        self.controls.prompt = prompt;
+        self.controls.recipe.prompt = prompt;
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
         kept.add(&"x".repeat(LONGEST + 1));
         assert_eq!(kept.0.len(), MOST);
         assert_eq!(kept.0[0], format!("prompt {}.", 2 * MOST - 1));
-        let odd = prompts(&["", "lake", &"y".repeat(LONGEST + 1)]).held();
+        let odd = prompts(&["", "lake", &"y".repeat(LONGEST + 1)]).clamped();
         assert_eq!(odd, prompts(&["lake"]));
     }
 }

@@ -48,7 +48,7 @@ impl App {
     pub(crate) fn wanted_sheet(&self) -> Vec<Settings> {
         let controls = &self.controls;
         match controls.show {
-            Show::Variations => (1..controls.variations).map(|k| self.variation(k)).collect(),
+            Show::Variations => (1..controls.recipe.variations).map(|k| self.variation(k)).collect(),
             Show::Steps if self.no_teacher().is_none() => {
                 let teacher = self.wanted(PaneId::Teacher);
                 STEPS.iter().map(|steps| Settings { steps: *steps, ..teacher.clone() }).collect()
@@ -61,10 +61,10 @@ impl App {
     fn variation(&self, k: u32) -> Settings {
         let live = self.wanted(PaneId::Live);
         let seed = live.seed.wrapping_add(k);
-        if self.controls.spread >= 1.0 || live.blend.seed.is_some() {
+        if self.controls.recipe.spread >= 1.0 || live.blend.seed.is_some() {
             return Settings { seed, ..live };
         }
-        let toward = Toward { to: seed, by: self.controls.spread };
+        let toward = Toward { to: seed, by: self.controls.recipe.spread };
         Settings { blend: Blend { seed: Some(toward), ..live.blend.clone() }, ..live }
     }
 
@@ -129,10 +129,10 @@ impl App {
     /// Makes a picture of the sheet the live one: its seed becomes the person's.
     pub(crate) fn take_over(&mut self, index: usize) {
         let Some(settings) = self.sheet.wanted.get(index).cloned() else { return };
-        self.controls.seed = settings.seed;
+        self.controls.recipe.seed = settings.seed;
         if let Some(toward) = settings.blend.seed {
-            self.controls.second_seed = toward.to;
-            self.controls.seed_mix = toward.by;
+            self.controls.recipe.second_seed = toward.to;
+            self.controls.recipe.seed_mix = toward.by;
         }
         self.controls.show = Show::Picture;
     }

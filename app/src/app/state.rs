@@ -44,7 +44,6 @@ pub struct Place {
 #[derive(Default)]
 pub(super) struct Memory {
     file: Option<PathBuf>,
-    written: State,
     seen: State,
     changed_at: f64,
     stale_since: Option<f64>,
@@ -63,7 +62,7 @@ impl State {
             }
         };
         match serde_json::from_str::<Self>(&text) {
-            Ok(state) => (Self { controls: state.controls.held(), prompts: state.prompts.held(), ..state }, None),
+            Ok(state) => (Self { controls: state.controls.clamped(), prompts: state.prompts.clamped(), ..state }, None),
             Err(error) => {
                 let aside = file.with_extension("json.unreadable");
                 // Where even that fails, the next write replaces the file.
@@ -119,7 +118,7 @@ impl Place {
 impl Memory {
     /// Nothing has changed yet.
     pub fn new(file: Option<PathBuf>, state: State) -> Self {
-        Self { file, written: state.clone(), seen: state, ..Self::default() }
+        Self { file, seen: state, ..Self::default() }
     }
 }
 
@@ -138,9 +137,17 @@ impl App {
     /// Writes the state a moment after it has changed.
     pub(super) fn remember(&mut self, ctx: &egui::Context) {
         let now = ctx.time();
-        let state = self.state(ctx);
-        if state != self.memory.seen {
-            self.memory.seen = state;
+        let window = self.place(ctx);
+        let seen = &self.memory.seen;
+        let same = (&seen.controls, &seen.open, &seen.window, &seen.prompts)
+            == (&self.controls, &self.opened, &window, &self.prompts);
+        if !same {
+            self.memory.seen = State {
+                controls: self.controls.clone(),
+                open: self.opened.clone(),
+                window,
+                prompts: self.prompts.clone(),
+            };
             self.memory.changed_at = now;
             self.memory.stale_since.get_or_insert(now);
         }
@@ -155,25 +162,25 @@ impl App {
 
     /// Writes the state where it has changed since it was last written.
     pub(super) fn write_state(&mut self) {
-        self.memory.stale_since = None;
-        if self.memory.seen == self.memory.written {
+        if self.memory.stale_since.take().is_none() {
             return;
         }
-        self.memory.written = self.memory.seen.clone();
         if let Some(file) = self.memory.file.clone() {
-            let text = serde_json::to_string_pretty(&self.memory.written).expect("plain data with string keys is JSON");
+            let state = self.memory.seen.clone().without_unwritable_folders();
+            let text = serde_json::to_string_pretty(&state).expect("plain data with string keys is JSON");
             self.jobs.remember(file, text);
         }
     }
 
-    fn state(&self, ctx: &egui::Context) -> State {
+    /// Where the window is.
+    fn place(&self, ctx: &egui::Context) -> Option<Place> {
         let place = ctx.input(|input| {
             let viewport = input.viewport();
             let maximized = viewport.maximized.unwrap_or(false) || viewport.fullscreen.unwrap_or(false);
             (viewport.inner_rect, viewport.outer_rect, maximized)
         });
         let before = self.memory.seen.window;
-        let window = match place {
+        match place {
             // What a maximized window shrinks back to is what it was before.
             (_, _, true) => before.map(|place| Place { maximized: true, ..place }).or(Some(Place {
                 size: [1180.0, 760.0],
@@ -189,14 +196,13 @@ impl App {
                 Some(Place { size: vec2(whole(size.x), whole(size.y)).into(), position, maximized: false })
             }
             (None, ..) => before,
-        };
-        State { controls: self.controls.clone(), open: self.opened.clone(), window, prompts: self.prompts.clone() }
-            .without_unwritable_folders()
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Recipe;
     use super::*;
 
     #[test]
@@ -206,7 +212,10 @@ mod tests {
         assert_eq!(State::load(&file), (State::default(), None), "the first start");
 
         let state = State {
-            controls: Controls { prompt: "lake \"at\"\nnight".to_owned(), seed: u32::MAX, ..Controls::default() },
+            controls: Controls {
+                recipe: Recipe { prompt: "lake \"at\"\nnight".to_owned(), seed: u32::MAX, ..Recipe::default() },
+                ..Controls::default()
+            },
             open: OpenRequest { model: Source::Folder("/models/a b".into()), ..OpenRequest::default() },
             window: Some(Place { size: [900.0, 600.0], position: Some([-20.0, 10.0]), maximized: false }),
             prompts: Prompts::default(),
@@ -245,12 +254,13 @@ mod tests {
 
         let odd = PathBuf::from(std::ffi::OsString::from_vec(b"mod\xe8le".to_vec()));
         let open = OpenRequest { model: Source::Folder(odd.clone()), ..OpenRequest::default() };
-        let controls = Controls { prompt: "lake".to_owned(), output: Some(odd), ..Controls::default() };
+        let recipe = Recipe { prompt: "lake".to_owned(), ..Recipe::default() };
+        let controls = Controls { recipe, output: Some(odd), ..Controls::default() };
         let state = State { controls, open, ..State::default() };
         serde_json::to_string(&state).expect_err("JSON holds Unicode alone");
         let state = state.without_unwritable_folders();
         assert_eq!((&state.open, &state.controls.output), (&OpenRequest::default(), &None));
-        assert_eq!(state.controls.prompt, "lake", "all else is");
+        assert_eq!(state.controls.recipe.prompt, "lake", "all else is");
         serde_json::to_string(&state).expect("JSON");
     }
 

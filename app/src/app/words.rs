@@ -69,7 +69,7 @@ impl App {
 
     /// Where the unknown words of the prompt are: by the count of a moment ago, moved along with what was typed since.
     pub(crate) fn unknown_words(&self) -> Vec<Range<usize>> {
-        moved(&self.tokens.unknown, &self.tokens.prompt, &self.controls.prompt)
+        moved(&self.tokens.unknown, &self.tokens.prompt, &self.controls.recipe.prompt)
     }
 
     /// Those of them to underline: all but a word at the caret that may be the beginning of a known one.
@@ -81,7 +81,7 @@ impl App {
 
     /// The words that are underlined.
     pub fn underlined(&self) -> impl Iterator<Item = &str> {
-        let prompt = &self.controls.prompt;
+        let prompt = &self.controls.recipe.prompt;
         self.underlined_words(prompt, self.typing.caret).into_iter().map(|word| &prompt[word])
     }
 
@@ -96,8 +96,9 @@ impl App {
         let unknown = self.unknown_words();
         let at_caret = |word: &&Range<usize>| self.typing.caret.is_some_and(|at| word.start <= at && at <= word.end);
         let word = unknown.iter().find(at_caret).or(unknown.first())?.clone();
-        let half_typed = self.typing.caret == Some(word.end) && self.may_grow(&self.controls.prompt[word.clone()]);
-        let text = self.controls.prompt[word.clone()].to_lowercase();
+        let half_typed =
+            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()]);
+        let text = self.controls.recipe.prompt[word.clone()].to_lowercase();
         let old = self.knowing.offers.take().filter(|old| old.word == text && Arc::ptr_eq(&old.of, &known));
         let offers = old.unwrap_or_else(|| Offers { found: offers(&text, &known.known).into(), word: text, of: known });
         let found = offers.found.clone();
@@ -107,7 +108,7 @@ impl App {
 
     /// Puts a known word in the place of one in the prompt.
     pub(crate) fn replace_word(&mut self, word: Range<usize>, by: &str) {
-        let mut prompt = self.controls.prompt.clone();
+        let mut prompt = self.controls.recipe.prompt.clone();
         // Typed in the same frame, the word may be elsewhere.
         if prompt.get(word.clone()).is_none() {
             return;
@@ -121,7 +122,7 @@ impl App {
     /// Why no word can be completed, or `None` where one can.
     pub(super) fn no_completion(&self) -> Option<&'static str> {
         let at_end = |word: &Range<usize>| {
-            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.prompt[word.clone()])
+            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()])
         };
         let none = !self.unknown_words().iter().any(at_end);
         none.then_some("There is no half-typed word that the model knows the end of.")
@@ -138,7 +139,7 @@ impl App {
 
     /// Adds a phrase to the prompt's end.
     pub(crate) fn add_phrase(&mut self, phrase: &str) {
-        let mut prompt = self.controls.prompt.clone();
+        let mut prompt = self.controls.recipe.prompt.clone();
         if !prompt.is_empty() && !prompt.ends_with(char::is_whitespace) {
             prompt.push(' ');
         }
@@ -149,7 +150,7 @@ impl App {
     /// The examples to show: while nothing was typed, or somebody asked for them and has not typed since.
     pub fn examples(&self) -> &[String] {
         let Some(words) = self.words() else { return &[] };
-        let prompt = &self.controls.prompt;
+        let prompt = &self.controls.recipe.prompt;
         let shown = &words.examples[..words.examples.len().min(EXAMPLES)];
         let asked = self.knowing.examples_for.as_ref() == Some(prompt);
         if asked || prompt.trim().is_empty() || shown.contains(prompt) { shown } else { &[] }
@@ -157,7 +158,7 @@ impl App {
 
     /// Shows the examples, or no longer.
     pub(super) fn toggle_examples(&mut self) {
-        let prompt = &self.controls.prompt;
+        let prompt = &self.controls.recipe.prompt;
         let shown = self.knowing.examples_for.as_ref() == Some(prompt);
         self.knowing.examples_for = (!shown).then(|| prompt.clone());
     }

@@ -75,15 +75,15 @@ fn field(view: &mut View<'_>, ui: &mut Ui) {
     // Without the keyboard a field keeps no selection.
     if app.typing.select_all && ui.memory(|memory| memory.has_focus(id)) {
         view.act(Action::PromptSelected);
-        select(ui.ctx(), id, &view.controls.prompt, 0..view.controls.prompt.len());
+        select(ui.ctx(), id, &view.controls.recipe.prompt, 0..view.controls.recipe.prompt.len());
     }
     if let Some(place) = app.typing.caret_to {
         view.act(Action::CaretPlaced);
-        select(ui.ctx(), id, &view.controls.prompt, place..place);
+        select(ui.ctx(), id, &view.controls.recipe.prompt, place..place);
     }
     let scroll = egui::ScrollArea::vertical().id_salt("prompt").max_height(112.0);
     let output = scroll.show(ui, |ui| {
-        let edit = TextEdit::multiline(&mut view.controls.prompt)
+        let edit = TextEdit::multiline(&mut view.controls.recipe.prompt)
             .id(id)
             .hint_text(egui::RichText::new(EXAMPLE).size(tokens().text.prompt))
             .font(font.clone())
@@ -96,7 +96,7 @@ fn field(view: &mut View<'_>, ui: &mut Ui) {
             .event_filter(EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, tab: false })
             .layouter(&mut layouter);
         let output = edit.show(ui);
-        let prompt = view.controls.prompt.as_str();
+        let prompt = view.controls.recipe.prompt.as_str();
         let caret = output.cursor_range.filter(|_| output.response.has_focus()).map(|range| {
             let letters = prompt.char_indices().map(|(at, _)| at);
             letters.chain([prompt.len()]).nth(range.primary.index.0).unwrap_or(prompt.len())

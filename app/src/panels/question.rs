@@ -17,7 +17,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
         prompt(ui, &question.restored.settings.prompt);
         ui.add_space(4.0);
         ui.label("Restoring its settings replaces yours:");
-        prompt(ui, &app.controls.prompt);
+        prompt(ui, &app.controls.recipe.prompt);
         ui.add_space(10.0);
         ui.horizontal(|ui| {
             let replace = ui.button("Replace my prompt").clicked();

@@ -14,21 +14,21 @@ pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     ui.horizontal(|ui| {
         for count in [4, 9] {
-            if super::selectable(ui, app.controls.variations == count, format!("{count} pictures")).clicked() {
-                view.controls.variations = count;
+            if super::selectable(ui, app.controls.recipe.variations == count, format!("{count} pictures")).clicked() {
+                view.controls.recipe.variations = count;
             }
         }
         ui.separator();
         ui.label("Spread").on_hover_text(terms::SPREAD);
-        let between = app.controls.seed_mix > 0.0;
-        let slider =
-            Slider::new(&mut view.controls.spread, 0.05..=1.0).custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
+        let between = app.controls.recipe.seed_mix > 0.0;
+        let slider = Slider::new(&mut view.controls.recipe.spread, 0.05..=1.0)
+            .custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
         let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
         slider.on_disabled_hover_text("Between two seeds, variations take the seeds after this one.");
         ui.weak("Click one to take its seed over");
     });
     ui.add_space(2.0);
-    let count = app.controls.variations as usize;
+    let count = app.controls.recipe.variations as usize;
     let across = if count == 4 { 2 } else { 3 };
     grid(view, ui, count, across);
 }
@@ -127,7 +127,7 @@ fn other(view: &mut View<'_>, ui: &mut Ui, rect: Rect, index: usize) {
 fn name(app: &App, settings: &Settings) -> String {
     match (app.controls.show, &settings.blend.seed) {
         (Show::Steps, _) => format!("Teacher, {}", format::steps(settings.steps)),
-        (_, Some(toward)) if app.controls.seed_mix <= 0.0 => format!("Toward seed {}", toward.to),
+        (_, Some(toward)) if app.controls.recipe.seed_mix <= 0.0 => format!("Toward seed {}", toward.to),
         _ => format!("Seed {}", settings.seed),
     }
 }

@@ -57,7 +57,7 @@ fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mut Ui) -> Re
 fn seed(view: &mut View<'_>, ui: &mut Ui) {
     row(ui, "Seed", "Seed", |ui| {
         let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        ui.add_sized(size, DragValue::new(&mut view.controls.seed).range(0..=u32::MAX).speed(1.0))
+        ui.add_sized(size, DragValue::new(&mut view.controls.recipe.seed).range(0..=u32::MAX).speed(1.0))
     })
     .on_hover_text(terms::SEED);
     ui.horizontal(|ui| {
@@ -69,23 +69,23 @@ fn seed(view: &mut View<'_>, ui: &mut Ui) {
 
 fn between(view: &mut View<'_>, ui: &mut Ui) {
     let controls = &mut view.controls;
-    let edit = TextEdit::multiline(&mut controls.second_prompt).desired_rows(1).desired_width(f32::INFINITY);
+    let edit = TextEdit::multiline(&mut controls.recipe.second_prompt).desired_rows(1).desired_width(f32::INFINITY);
     ui.add(edit.hint_text("Second prompt")).accessible_name("Second prompt").on_hover_text(terms::SECOND_PROMPT);
-    let has_prompt = !controls.second_prompt.trim().is_empty();
+    let has_prompt = !controls.recipe.second_prompt.trim().is_empty();
     let percent = |value: f64, _: std::ops::RangeInclusive<usize>| format!("{:.0} %", value * 100.0);
     row(ui, "Toward", "Toward the second prompt", |ui| {
-        let slider = Slider::new(&mut controls.prompt_mix, 0.0..=1.0).custom_formatter(percent);
+        let slider = Slider::new(&mut controls.recipe.prompt_mix, 0.0..=1.0).custom_formatter(percent);
         ui.add_enabled(has_prompt, slider)
     })
     .on_hover_text(terms::SECOND_PROMPT)
     .on_disabled_hover_text("Type a second prompt first.");
     row(ui, "To seed", "Second seed", |ui| {
         let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        ui.add_sized(size, DragValue::new(&mut controls.second_seed).range(0..=u32::MAX).speed(1.0))
+        ui.add_sized(size, DragValue::new(&mut controls.recipe.second_seed).range(0..=u32::MAX).speed(1.0))
     })
     .on_hover_text(terms::SECOND_SEED);
     row(ui, "Toward", "Toward the second seed", |ui| {
-        ui.add(Slider::new(&mut controls.seed_mix, 0.0..=1.0).custom_formatter(percent))
+        ui.add(Slider::new(&mut controls.recipe.seed_mix, 0.0..=1.0).custom_formatter(percent))
     })
     .on_hover_text(terms::SECOND_SEED);
     // Short enough for one row; what they do, their hints and their names for screen readers say.
@@ -104,7 +104,7 @@ fn size(view: &mut View<'_>, ui: &mut Ui) {
     };
     let (native, choices) = (card.size, sizes(card));
     let has_tiny_decoder = card.has_tiny_decoder;
-    let mut chosen = app.controls.size.unwrap_or(native);
+    let mut chosen = app.controls.recipe.size.unwrap_or(native);
     row(ui, "Size", "Size", |ui| {
         let combo = ComboBox::from_id_salt("size").width(ui.available_width());
         let shown = combo.selected_text(format!("{} × {}", chosen.0, chosen.1)).show_ui(ui, |ui| {
@@ -115,12 +115,12 @@ fn size(view: &mut View<'_>, ui: &mut Ui) {
         });
         shown.response
     });
-    view.controls.size = (chosen != native).then_some(chosen);
+    view.controls.recipe.size = (chosen != native).then_some(chosen);
     if has_tiny_decoder {
-        let mut tiny = app.controls.decoder == Decoder::Tiny;
+        let mut tiny = app.controls.recipe.decoder == Decoder::Tiny;
         super::outlined(ui, |ui| ui.checkbox(&mut tiny, "Tiny decoder"))
             .on_hover_text("Faster, with a little less detail.");
-        view.controls.decoder = if tiny { Decoder::Tiny } else { Decoder::Full };
+        view.controls.recipe.decoder = if tiny { Decoder::Tiny } else { Decoder::Full };
     }
 }
 
@@ -143,16 +143,16 @@ fn teacher(view: &mut View<'_>, ui: &mut Ui) {
     let (most, own) = (most_guidance(card), card.map(|card| card.sampler));
     sampler(view, ui, own, "Teacher sampler");
     let controls = &mut view.controls;
-    row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.steps, 1..=50)))
+    row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.recipe.steps, 1..=50)))
         .on_hover_text(terms::STEPS)
         .on_disabled_hover_text(NO_TEACHER);
     row(ui, "Guidance", "Teacher guidance", |ui| {
-        let slider = Slider::new(&mut controls.guidance, 1.0..=most).clamping(SliderClamping::Edits);
+        let slider = Slider::new(&mut controls.recipe.guidance, 1.0..=most).clamping(SliderClamping::Edits);
         ui.add_enabled(open, slider.fixed_decimals(1).step_by(0.1))
     })
     .on_hover_text(terms::GUIDANCE)
     .on_disabled_hover_text(NO_TEACHER);
-    let edit = TextEdit::multiline(&mut controls.negative_prompt).desired_rows(2).desired_width(f32::INFINITY);
+    let edit = TextEdit::multiline(&mut controls.recipe.negative_prompt).desired_rows(2).desired_width(f32::INFINITY);
     ui.add_enabled(open, edit.hint_text("Negative prompt: what to avoid"))
         .accessible_name("Teacher negative prompt")
         .on_hover_text(terms::NEGATIVE)
@@ -170,7 +170,7 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     let Some(card) = app.baseline_card() else { return };
     let (most, own, name) = (most_guidance(Some(card)), card.sampler, card.name.clone());
     sampler(view, ui, Some(own), "Baseline sampler");
-    let steps = &mut view.controls.baseline_steps;
+    let steps = &mut view.controls.recipe.baseline_steps;
     row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
     let mut guidance = app.baseline_guidance();
     let response = row(ui, "Guidance", "Baseline guidance", |ui| {
@@ -178,7 +178,7 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
         ui.add(slider.fixed_decimals(1).step_by(0.1))
     });
     if response.on_hover_text(terms::GUIDANCE).changed() {
-        view.controls.baseline_guidance = Some(guidance);
+        view.controls.recipe.baseline_guidance = Some(guidance);
     }
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -197,7 +197,7 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
 fn sampler(view: &mut View<'_>, ui: &mut Ui, own: Option<Sampler>, name: &str) {
     let app = view.app;
     let Some(own) = own.filter(|own| own.is_diffusion()) else { return };
-    let mut chosen = app.controls.sampler.unwrap_or(own);
+    let mut chosen = app.controls.recipe.sampler.unwrap_or(own);
     row(ui, "Sampler", name, |ui| {
         let combo = ComboBox::from_id_salt(name).width(ui.available_width());
         let shown = combo.selected_text(chosen.name()).show_ui(ui, |ui| {
@@ -208,7 +208,7 @@ fn sampler(view: &mut View<'_>, ui: &mut Ui, own: Option<Sampler>, name: &str) {
         shown.response
     })
     .on_hover_text(terms::SAMPLER);
-    view.controls.sampler = (chosen != own).then_some(chosen);
+    view.controls.recipe.sampler = (chosen != own).then_some(chosen);
 }
 
 /// Where the slider of a guidance scale ends: a flow needs little, Stable Diffusion more.

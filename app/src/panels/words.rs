@@ -141,7 +141,7 @@ fn examples(view: &mut View<'_>, ui: &mut Ui) {
 /// The unknown word, and known ones to take in its place.
 fn offer(view: &mut View<'_>, ui: &mut Ui, hint: &Hint) {
     let app = view.app;
-    let mut word: String = app.controls.prompt[hint.word.clone()].chars().take(24).collect();
+    let mut word: String = app.controls.recipe.prompt[hint.word.clone()].chars().take(24).collect();
     if word.len() < hint.word.len() {
         word.push('…');
     }

@@ -56,16 +56,16 @@ fn decoders(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();
     let has_tiny = app.live_card().is_some_and(|card| card.has_tiny_decoder);
     let controls = &mut view.controls;
-    let changed = controls.decoder != defaults.decoder;
+    let changed = controls.recipe.decoder != defaults.recipe.decoder;
     let meaning = if has_tiny { ON_SCREEN } else { NO_TINY };
     let reset = setting(ui, "Decoder on screen", meaning, changed, |ui| {
         ui.add_enabled_ui(has_tiny, |ui| {
             let ways = [(Decoder::Full, "Full"), (Decoder::Tiny, "Tiny")];
-            controls.decoder = choice(ui, controls.decoder, &ways).unwrap_or(controls.decoder);
+            controls.recipe.decoder = choice(ui, controls.recipe.decoder, &ways).unwrap_or(controls.recipe.decoder);
         });
     });
     if reset {
-        controls.decoder = defaults.decoder;
+        controls.recipe.decoder = defaults.recipe.decoder;
     }
     let changed = controls.file_decoder != defaults.file_decoder;
     let reset = setting(ui, "Decoder for files", FOR_FILES, changed, |ui| {

@@ -6,7 +6,7 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::{Live, Role as Access, Toggled};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, Ask, CompareAs, Controls, PaneId, Show, Theme};
+use instaflow::state::{Answer, Ask, CompareAs, Controls, PaneId, Show, Theme};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{OpenRequest, Role, Source};
 use instaflow_test_support::{Tolerance, assert_close_case};
@@ -282,7 +282,7 @@ fn menus_and_shortcut_list_name_every_command() {
     window.run();
     window.key_press(Key::F1);
     window.run();
-    for command in instaflow::app::commands() {
+    for command in instaflow::state::commands() {
         assert!(window.query_all_by_label_contains(command.label()).next().is_some(), "{command:?}");
     }
     window.press("Close");
@@ -326,7 +326,7 @@ fn the_four_ways_to_compare_show_one_pair_and_its_distance() {
         window.settle();
         let distance = window.state().distance().expect("both are drawn").clone();
         let pictures = (window.picture(PaneId::Live), window.picture(PaneId::Teacher));
-        assert_eq!(Some(distance.clone()), instaflow::app::distance(pictures.0, pictures.1));
+        assert_eq!(Some(distance.clone()), instaflow::state::distance(pictures.0, pictures.1));
         let psnr = format!("{:.1} dB", distance.psnr);
         assert!(window.query_by_label(&psnr).is_some(), "{psnr} is shown");
         assert!(window.query_by_label("1 and 50").is_some(), "network evaluations: guidance takes two a step");
@@ -375,20 +375,20 @@ fn variations_are_drawn_live_and_a_click_takes_one_over() {
     window.press("Variations");
     window.settle();
     for (cell, seed) in [(0, 1), (1, 2), (2, 3)] {
-        let settings = &window.state().sheet_picture(cell).expect("drawn").settings;
+        let settings = &window.state().batch_picture(cell).expect("drawn").settings;
         assert_eq!((settings.seed, settings.prompt.as_str()), (seed, "boat"));
     }
     window.get_by_label("Prompt").focus();
     window.type_text("s");
     window.settle();
-    let wanted = window.state().sheet_picture(1).expect("drawn again").clone();
+    let wanted = window.state().batch_picture(1).expect("drawn again").clone();
     assert_eq!(wanted.settings.prompt, "boats");
 
     // What is shown again is drawn again.
     window.press("Picture");
     window.press("Variations");
     window.settle();
-    assert_eq!(window.state().sheet_picture(1).map(|picture| &picture.rgb), Some(&wanted.rgb));
+    assert_eq!(window.state().batch_picture(1).map(|picture| &picture.rgb), Some(&wanted.rgb));
 
     window.press("Seed 2");
     window.settle();
@@ -403,8 +403,8 @@ fn near_variations_lie_on_the_way_to_other_seeds() {
     window.press("Variations");
     window.press("9 pictures");
     window.settle();
-    assert!(window.state().sheet_picture(7).is_some_and(|picture| picture.settings.seed == 8));
-    let far = window.state().sheet_picture(0).expect("drawn").clone();
+    assert!(window.state().batch_picture(7).is_some_and(|picture| picture.settings.seed == 8));
+    let far = window.state().batch_picture(0).expect("drawn").clone();
     let slider = window.get_by_role_and_label(Access::Slider, "Spread");
     slider.focus();
     window.run();
@@ -412,10 +412,10 @@ fn near_variations_lie_on_the_way_to_other_seeds() {
         window.key_press(Key::ArrowLeft);
     }
     window.settle();
-    let near = window.state().sheet_picture(0).expect("drawn").clone();
+    let near = window.state().batch_picture(0).expect("drawn").clone();
     let toward = near.settings.blend.seed.clone().expect("some of the way");
     assert_eq!((near.settings.seed, toward.to), (0, 1));
-    let psnr = |picture| instaflow::app::distance(&base, picture).expect("one size").psnr;
+    let psnr = |picture| instaflow::state::distance(&base, picture).expect("one size").psnr;
     assert!(psnr(&near) > psnr(&far), "a little of the way changes less: {} and {}", psnr(&near), psnr(&far));
 }
 
@@ -480,7 +480,7 @@ fn the_path_is_scrubbed_with_the_arrows() {
     let first = window.state().seen(PaneId::Teacher).expect("an estimate").clone();
     assert_ne!(first.rgb, last.rgb);
     let apart = window.state().distance().expect("measured").clone();
-    assert_eq!(Some(apart), instaflow::app::distance(window.picture(PaneId::Live), &first), "of what is seen");
+    assert_eq!(Some(apart), instaflow::state::distance(window.picture(PaneId::Live), &first), "of what is seen");
     window.key_press(Key::ArrowRight);
     window.run();
     assert!(window.query_by_label_contains("step 2 of 25").is_some());
@@ -494,8 +494,8 @@ fn few_and_many_steps_of_the_teacher_stand_beside_the_student() {
     window.type_text("lake");
     window.press("Few steps");
     window.settle();
-    for (cell, steps) in instaflow::app::STEPS.into_iter().enumerate() {
-        let picture = window.state().sheet_picture(cell).expect("drawn");
+    for (cell, steps) in instaflow::state::STEPS.into_iter().enumerate() {
+        let picture = window.state().batch_picture(cell).expect("drawn");
         assert_eq!((picture.settings.steps, picture.settings.role), (steps, Role::Teacher));
         assert_eq!(picture.settings.seed, window.picture(PaneId::Live).settings.seed);
     }

@@ -7,7 +7,7 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Against, Answer, Ask, CompareAs, PaneId, distance};
+use instaflow::state::{Against, Answer, Ask, CompareAs, PaneId, distance};
 use instaflow_engine::png;
 use instaflow_engine::protocol::{OpenRequest, Role, Sampler, Source};
 use instaflow_test_support::{Tolerance, assert_close, assert_close_case, copy_folder};

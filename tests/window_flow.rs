@@ -3,7 +3,7 @@
 use crate::common::window::{Window, in_both_themes, student};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Answer, PaneId};
+use instaflow::state::{Answer, PaneId};
 use instaflow_engine::png;
 
 const CONTROL: Modifiers = Modifiers::COMMAND;

@@ -9,7 +9,7 @@ use crate::common::window::{Window, in_both_themes, model, pair, student};
 use egui::accesskit::Role as Access;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::PaneId;
+use instaflow::state::PaneId;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
 use instaflow_engine::protocol::{

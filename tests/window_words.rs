@@ -5,7 +5,7 @@ use crate::common::window::{Window, in_both_themes, model, student};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use instaflow::app::{Options, PaneId};
+use instaflow::state::{Options, PaneId};
 use instaflow_engine::protocol::{OpenRequest, Source};
 use instaflow_engine::worker::Engine;
 use instaflow_test_support::copy_folder;

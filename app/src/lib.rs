@@ -1,9 +1,9 @@
 //! InstaFlow for the desktop: the window and the command line, as a library that `main` and the tests call.
 
-pub mod app;
 pub mod commands;
 pub mod library;
 pub mod record;
+pub mod state;
 pub mod window;
 
 mod desktop;

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use instaflow::app;
 use instaflow::commands::{self, Arguments, absolute};
 use instaflow::record::Recording;
+use instaflow::state;
 use instaflow::window;
 use instaflow_engine::CachingAllocator;
 
@@ -45,5 +45,5 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     #[cfg(windows)]
     leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));
-    window::run(app::Options { open, prompt: None }, arguments.repaint, recording)
+    window::run(state::Options { open, prompt: None }, arguments.repaint, recording)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use instaflow::app::{Answer, App, Ask, Dialog, Options, Outside, PaneId, Reveal};
+use instaflow::state::{Answer, App, Ask, Dialog, Options, PaneId, Platform, Reveal};
 use instaflow_engine::protocol::{OpenRequest, Picture, Source};
 use instaflow_engine::worker::Engine;
 use instaflow_test_support::{fixture, skip_or_fail};
@@ -130,7 +130,7 @@ impl Window {
                 Ok(())
             })
         };
-        let outside = Outside {
+        let platform = Platform {
             library: Some(folder.path().join("library")),
             reveal,
             dialog,
@@ -138,7 +138,7 @@ impl Window {
             state: Some(folder.path().join("window.json")),
             wake: Arc::new(|| ()),
         };
-        let app = App::new(engine, options, outside);
+        let app = App::new(engine, options, platform);
         let harness = Harness::builder().with_size([1180.0, 760.0]).with_max_steps(400).build_ui_state(
             |ui, app: &mut App| {
                 app.logic(ui.ctx());

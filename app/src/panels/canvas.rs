@@ -1,5 +1,5 @@
-//! A place for a picture: fitted, zoomed about the pointer, dragged, and moved with the arrows. What is painted there
-//! is its caller's; how a picture is moved, chosen and asked about is here.
+//! A place for a picture: fitted, zoomed about the pointer, dragged, and moved with the arrow keys. The caller paints the
+//! picture; moving, choosing and its context menu are here.
 
 use egui::{
     Align2, Color32, CornerRadius, CursorIcon, EventFilter, FontId, Image, Key, Rect, Response, Sense, Stroke,
@@ -7,8 +7,8 @@ use egui::{
 };
 use instaflow_engine::protocol::{Picture, Settings};
 
-use super::{film, menu, work};
-use crate::app::{Action, App, Command, Focus, PanZoom, PaneId, View};
+use super::{filmstrip, menu, progress_bars};
+use crate::state::{Action, App, Command, Focus, PanZoom, PaneId, View};
 use crate::theme::{palette, tokens};
 
 /// What a picture's own menu offers.
@@ -74,7 +74,7 @@ pub fn show_live(view: &mut View<'_>, ui: &mut Ui, name: &str) {
     let size = app.live.picture.as_ref().map(size_of);
     viewport(view, ui, rect, name, PaneId::Live, size);
     paint_lane(view, ui, rect, PaneId::Live);
-    film::keep_button(view, ui, rect, PaneId::Live);
+    filmstrip::keep_button(view, ui, rect, PaneId::Live);
 }
 
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
@@ -87,7 +87,7 @@ pub fn paint_lane(view: &View<'_>, ui: &mut Ui, rect: Rect, lane: PaneId) {
     };
     let current = is_current(app, lane);
     paint(view, ui, rect, rect, texture, size_of(picture), current);
-    work::foot(app, ui, view.pan_zoom.place(rect, size_of(picture)).intersect(rect), lane);
+    progress_bars::foot(app, ui, view.pan_zoom.place(rect, size_of(picture)).intersect(rect), lane);
 }
 
 /// Whether a lane's picture stands at full strength: the live one does until its own can no longer come.

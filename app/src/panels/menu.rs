@@ -2,7 +2,7 @@
 
 use egui::{Align, Button, Layout, MenuBar, ScrollArea, Stroke, Ui};
 
-use crate::app::{Action, Command, MENUS, Modal, View};
+use crate::state::{Action, Command, MENUS, Modal, View};
 use crate::theme::palette;
 
 /// The menu bar.
@@ -68,7 +68,7 @@ fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
         ui.horizontal(|ui| {
             ui.label(command.label()).on_hover_text(command.tooltip());
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                // Apart from the next column's words, and from the scroll bar.
+                // Comparison from the next column's words, and from the scroll bar.
                 ui.add_space(16.0);
                 ui.weak(command.keys(ui.ctx()));
             });

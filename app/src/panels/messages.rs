@@ -3,7 +3,7 @@
 use egui::accesskit::Live;
 use egui::{Align, Frame, Layout, Margin, Panel, RichText, Ui};
 
-use crate::app::{Action, View};
+use crate::state::{Action, View};
 use crate::theme::palette;
 
 /// What 'Copy details' copies.

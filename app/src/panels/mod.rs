@@ -1,31 +1,31 @@
-//! What is drawn, area by area. Each panel shows the state and changes the controls; what takes longer it asks for with
-//! a [`Command`].
+//! What is drawn, area by area. Each panel reads the state through a [`View`] and gives back what the person did: edits of
+//! the controls, and actions. No panel changes the state itself.
 
 mod canvas;
-mod compare;
-mod film;
-mod kept;
-mod log;
+mod command_palette;
+mod comparison_numbers;
+mod comparison_view;
+mod filmstrip;
+mod kept_picture;
+mod log_view;
 mod menu;
 mod messages;
-mod numbers;
-mod palette;
-mod path;
-mod prompt;
+mod path_plots;
+mod picture_grid;
+mod progress_bars;
+mod prompt_field;
+mod published_weights;
 mod question;
 mod settings;
-mod sheet;
-mod side;
-mod status;
+mod side_panel;
+mod status_bar;
 mod terms;
-mod weights;
-mod words;
-mod work;
+mod vocabulary;
 
 use egui::{CentralPanel, Frame, Id, Margin, Modal, Panel, Response, Stroke, Ui};
 use tracing::info_span;
 
-use crate::app::{Command, PaneId, Show, View};
+use crate::state::{Command, PaneId, Show, View};
 use crate::theme::{palette, tokens};
 
 /// What the scroll bar at the side takes, in points.
@@ -45,9 +45,9 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         .frame(bar)
         .show_separator_line(false)
         .show(ui, |ui| info_span!("menu").in_scope(|| menu::show(view, ui)));
-    Panel::top("prompt").frame(field).show(ui, |ui| info_span!("prompt").in_scope(|| prompt::show(view, ui)));
+    Panel::top("prompt").frame(field).show(ui, |ui| info_span!("prompt").in_scope(|| prompt_field::show(view, ui)));
     messages::show(view, ui);
-    Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status::show(view, ui)));
+    Panel::bottom("status").frame(bar).show(ui, |ui| info_span!("status").in_scope(|| status_bar::show(view, ui)));
     if app.side_is_shown(ui.ctx()) {
         let width = tokens().spacing.side + 28.0;
         // The scroll bar has its place in the margin.
@@ -56,41 +56,41 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         panel.show(ui, |ui| {
             egui::ScrollArea::vertical().show(ui, |ui| {
                 ui.set_max_width(ui.available_width() - f32::from(BAR));
-                info_span!("side").in_scope(|| side::show(view, ui));
+                info_span!("side").in_scope(|| side_panel::show(view, ui));
             })
         });
     }
     if app.words_are_shown() {
         let panel = Panel::left("words").frame(side).resizable(false).exact_size(tokens().spacing.side + 72.0);
-        panel.show(ui, |ui| words::panel(view, ui));
+        panel.show(ui, |ui| vocabulary::panel(view, ui));
     }
-    let height = film::height(app, ui);
+    let height = filmstrip::height(app, ui);
     let panel = Panel::bottom("film").frame(strip).resizable(false).exact_size(height);
-    panel.show(ui, |ui| info_span!("film").in_scope(|| film::show(view, ui)));
+    panel.show(ui, |ui| info_span!("film").in_scope(|| filmstrip::show(view, ui)));
     let span = info_span!("pictures").entered();
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
         let area = ui.available_rect_before_wrap();
         pictures(view, ui);
-        work::card(view, ui, area);
+        progress_bars::card(view, ui, area);
     });
     drop(span);
     question::show(view, ui.ctx());
     menu::show_shortcuts(view, ui.ctx());
-    palette::show(view, ui.ctx());
+    command_palette::show(view, ui.ctx());
     settings::show(view, ui.ctx());
-    log::show(view, ui.ctx());
-    weights::show(view, ui.ctx());
+    log_view::show(view, ui.ctx());
+    published_weights::show(view, ui.ctx());
 }
 
 fn pictures(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     match app.controls.show {
-        _ if app.film.viewed.is_some() => kept::show(view, ui),
-        Show::Compare if app.comparing() => compare::show(view, ui),
-        Show::Variations => sheet::variations(view, ui),
-        Show::Steps if app.no_teacher().is_none() => sheet::steps(view, ui),
+        _ if app.kept_pictures.viewed.is_some() => kept_picture::show(view, ui),
+        Show::Compare if app.comparing() => comparison_view::show(view, ui),
+        Show::Variations => picture_grid::variations(view, ui),
+        Show::Steps if app.no_teacher().is_none() => picture_grid::steps(view, ui),
         _ => {
-            let name = format!("{} picture", compare::lane_name(app, PaneId::Live));
+            let name = format!("{} picture", comparison_view::lane_name(app, PaneId::Live));
             canvas::show_live(view, ui, &name);
         }
     }

@@ -1,8 +1,8 @@
-//! Asked before a prompt is replaced.
+//! The question that is asked before a prompt is replaced.
 
 use egui::{Label, Ui};
 
-use crate::app::{Action, Modal, View};
+use crate::state::{Action, Modal, View};
 
 /// The open question, if there is one.
 pub fn show(view: &mut View<'_>, ctx: &egui::Context) {

@@ -1,4 +1,4 @@
-//! One sentence for each term that a control or a number is named by: all that tooltips explain is here.
+//! One explanation for each term that names a control or a number: everything that tooltips explain is here.
 
 pub const STUDENT: &str = "The student was distilled from the teacher to draw in one step: one evaluation of its network leads from noise to \
      the picture.";

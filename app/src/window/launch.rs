@@ -10,8 +10,8 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
-use crate::app::{App, Options, Outside, details, state, system_dialog};
 use crate::record::Recording;
+use crate::state::{App, Options, Platform, error_details, saved_state, system_dialog};
 use crate::theme::tokens;
 use crate::{desktop, folders, library, record};
 
@@ -21,14 +21,14 @@ const FIRST_PROMPT: &str = "a photograph of a snowy mountain near a beautiful la
 
 /// Where the window's log is, where it has one.
 pub fn log_file() -> Option<PathBuf> {
-    state::default_file().as_deref().map(record::log_file)
+    saved_state::default_file().as_deref().map(record::log_file)
 }
 
 /// Opens the window and returns when it is closed, or not at all: macOS may end the process instead, so that the window
 /// takes the recording with it. With `repaint` it draws frames without a pause.
 pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Result<()> {
-    tracing::info!("{}", details::program());
-    let state = state::default_file();
+    tracing::info!("{}", error_details::program());
+    let state = saved_state::default_file();
     let first = state.as_deref().is_none_or(|file| !file.exists());
     let first_prompt = first.then(|| FIRST_PROMPT.to_owned());
     let options = Options { prompt: options.prompt.or(first_prompt), ..options };
@@ -38,7 +38,7 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
         .with_inner_size([1180.0, 760.0])
         .with_min_inner_size([640.0, 440.0])
         .with_icon(icon()?);
-    if let Some(place) = state.as_deref().and_then(state::last_place) {
+    if let Some(place) = state.as_deref().and_then(saved_state::last_place) {
         viewport = viewport.with_inner_size(place.size).with_maximized(place.maximized);
         if let Some(position) = place.position {
             viewport = viewport.with_position(position);
@@ -52,7 +52,7 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
             let wake = wake.clone();
             move || wake()
         });
-        let outside = Outside {
+        let platform = Platform {
             dialog: Arc::new(system_dialog),
             output: folders::pictures(),
             library: library::default_folder(),
@@ -60,8 +60,8 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
             state,
             wake,
         };
-        let mut app = App::new(engine, options, outside);
-        app.introduce(details::graphics(creation));
+        let mut app = App::new(engine, options, platform);
+        app.introduce(error_details::graphics(creation));
         Ok(Box::new(Window { app, repaint, _recording: recording }))
     });
     eframe::run_native("InstaFlow", native, create).map_err(|error| explain(&error))

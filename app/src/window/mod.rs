@@ -1,10 +1,10 @@
 //! The window as a whole: it opens here ([`run`]), and each frame shows the state to the panels and gives what the person
-//! did in them back to the state ([`show`]). What stands in it is [`panels`]', what it does is [`app`](crate::app)'s.
+//! did in them back to the state ([`show`]). What stands in it is [`panels`]', what it does is [`app`](crate::state)'s.
 
 mod launch;
 
-use crate::app::{App, View};
 use crate::panels;
+use crate::state::{App, View};
 
 pub use launch::{log_file, run};
 

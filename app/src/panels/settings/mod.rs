@@ -1,18 +1,18 @@
-//! The settings of the program, page by page: each with a control, a sentence that explains it, and a way back to its
-//! default. What belongs to the picture is at the side. Add a setting to [`Controls`](crate::app::Controls) first, then
-//! to its page and to `with_defaults`.
+//! The program's settings, page by page: each with a control, a sentence that explains it, and a button that resets it.
+//! What belongs to the picture is at the side. Add a setting to [`Controls`](crate::state::Controls) first, then to its
+//! page and to `with_defaults`.
 
-mod drawing;
+mod drawing_page;
 
-mod files;
+mod files_page;
 
-mod live;
+mod typing_page;
 
-mod looks;
+mod looks_page;
 
 use egui::{Align, Button, Label, Layout, RichText, ScrollArea, Ui, vec2};
 
-use crate::app::{Action, Modal, Page, View};
+use crate::state::{Action, Modal, Page, View};
 use crate::theme::palette;
 
 /// Width of the whole list, in points.
@@ -47,10 +47,10 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
             ui.set_min_height(height);
             ui.add_space(4.0);
             match app.settings_page {
-                Page::Drawing => drawing::show(view, ui),
-                Page::Live => live::show(view, ui),
-                Page::Files => files::show(view, ui),
-                Page::Looks => looks::show(view, ui),
+                Page::Drawing => drawing_page::show(view, ui),
+                Page::Live => typing_page::show(view, ui),
+                Page::Files => files_page::show(view, ui),
+                Page::Looks => looks_page::show(view, ui),
             }
         });
         ui.separator();

@@ -1,0 +1,107 @@
+//! Takes over what the person did in a frame: the only place where the panels' edits and actions change the state.
+
+use tracing::info_span;
+
+use super::view::{Action, Done};
+use super::{App, Focus, Modal};
+
+impl App {
+    /// Takes over what was done in the window, does the commands that were asked for, and sends what changed to the
+    /// engine.
+    pub fn apply(&mut self, done: Done, ctx: &egui::Context) {
+        let Done { controls, pan_zoom, actions } = done;
+        if controls != self.controls || pan_zoom != self.pan_zoom {
+            // Some panels were drawn before the change.
+            ctx.request_repaint();
+        }
+        (self.controls, self.pan_zoom) = (controls, pan_zoom);
+        for action in actions {
+            self.apply_one(action, ctx);
+        }
+        self.note_changes(ctx);
+        for command in std::mem::take(&mut self.asked) {
+            self.perform(command, ctx);
+            self.history.observe_whole(&self.controls.recipe);
+        }
+        info_span!("follow").in_scope(|| self.follow(ctx));
+        self.note_prompt(ctx);
+        self.follow_kept_pictures(ctx);
+        info_span!("remember").in_scope(|| self.remember(ctx));
+        if self.jobs.is_writing() {
+            ctx.request_repaint_after(std::time::Duration::from_millis(200));
+        }
+    }
+
+    fn apply_one(&mut self, action: Action, ctx: &egui::Context) {
+        match action {
+            // Without effect on what is drawn.
+            Action::Place(pane, place) => self.pane_mut(pane).place = place,
+            Action::Caret(caret) => {
+                if self.typing.caret != caret {
+                    self.typing.caret = caret;
+                    ctx.request_repaint();
+                }
+            }
+            Action::Wish(ids) => self.kept_pictures.wish(ids),
+            action => {
+                self.apply_visible(action, ctx);
+                ctx.request_repaint();
+            }
+        }
+    }
+
+    fn apply_visible(&mut self, action: Action, ctx: &egui::Context) {
+        match action {
+            Action::Place(..) | Action::Caret(_) | Action::Wish(_) => {}
+            Action::Do(command) => self.asked.push(command),
+            Action::Stop(stop) => self.stop_work(stop),
+            Action::Choose(pane) => self.chosen = pane,
+            Action::Scrub(step) => self.scrub = step,
+            Action::TakeVariation(index) => self.take_over(index),
+            Action::CloseBaseline => self.close_baseline(),
+            Action::FocusGiven => self.focus = None,
+            Action::CaretPlaced => self.typing.caret_to = None,
+            Action::PromptSelected => self.typing.select_all = false,
+            Action::TakePrompt(prompt) => {
+                self.set_prompt(prompt);
+                self.focus = Some(Focus::Prompt);
+            }
+            Action::ReplaceWord(word, by) => self.replace_word(word, &by),
+            Action::AddPhrase(phrase) => self.add_phrase(&phrase),
+            Action::FindWord(find) => self.word_hints.find = find,
+            Action::Kept(act, id) => self.act(ctx, act, id),
+            Action::Browse(id) => {
+                self.kept_pictures.select(id);
+                self.view_selected();
+            }
+            Action::Select(id) => self.kept_pictures.selected = Some(id),
+            Action::Search(query) => self.find_kept(query),
+            Action::SearchFocused => self.kept_pictures.find = false,
+            Action::SelectionShown => self.kept_pictures.follow = false,
+            Action::LeaveKept => self.kept_pictures.viewed = None,
+            Action::RetryLibrary => self.kept_pictures.retry(),
+            Action::Dismiss(index) => {
+                self.messages.remove(index);
+            }
+            Action::DetailsWithPrompt(with) => self.details_with_prompt = with,
+            Action::Notify(text) => self.notify(ctx, text),
+            Action::CloseModal => self.modal = None,
+            Action::Palette(palette) => self.modal = Some(Modal::Palette(palette)),
+            Action::ReplacePrompt => {
+                if let Some(Modal::Question(question)) = self.modal.take() {
+                    self.restore(ctx, question.restored);
+                }
+            }
+            Action::TurnTo(page) => self.settings_page = page,
+            Action::Reopen(request) => self.open(request),
+            Action::AskOutput => self.ask_output(ctx),
+            Action::ResetOutput => self.set_output(None),
+            Action::TypePattern(typed) => {
+                self.pattern_typed = typed;
+                self.take_pattern();
+            }
+            Action::ResetSettings(pages) => self.reset_settings(ctx, &pages),
+            Action::ShowOutside(path) => self.show_outside(path),
+        }
+    }
+}

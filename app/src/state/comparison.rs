@@ -1,0 +1,129 @@
+//! The student beside teacher and baseline: which of them are drawn and shown, with which the student is compared, and
+//! what the baseline is asked for.
+
+use std::sync::Arc;
+
+use egui::TextureHandle;
+use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, OpenRequest, Picture, Role, Sampler, Settings};
+
+use super::{Against, App, Distance, Estimate, PaneId};
+
+/// How far student and another are apart, and of which pictures that is true.
+pub(crate) struct Comparison {
+    pub student: Arc<[u8]>,
+    pub other: Arc<[u8]>,
+    /// `None` where the pictures' sizes differ.
+    pub distance: Option<Distance>,
+    /// The map in colours, on the GPU.
+    pub map: Option<TextureHandle>,
+}
+
+impl Comparison {
+    /// Whether it is true of these two.
+    pub fn is_of(&self, student: &Picture, other: &Picture) -> bool {
+        Arc::ptr_eq(&self.student, &student.rgb) && Arc::ptr_eq(&self.other, &other.rgb)
+    }
+}
+
+impl App {
+    /// Why the baseline cannot draw, or `None` where it can.
+    pub(crate) fn no_baseline(&self) -> Option<&'static str> {
+        match self.baseline_card() {
+            Some(_) => None,
+            None => Some("No baseline is open. Add the base flow or Stable Diffusion with File, Open as baseline."),
+        }
+    }
+
+    /// The baseline that is open.
+    pub(crate) fn baseline_card(&self) -> Option<&ModelCard> {
+        self.model.as_ref()?.baseline.as_ref()
+    }
+
+    /// Whether this lane's picture stands beside the student's. A baseline without a teacher is all that there is to
+    /// compare with.
+    pub(crate) fn beside(&self, lane: PaneId) -> bool {
+        let teacher = self.no_teacher().is_none();
+        let baseline = self.no_baseline().is_none() && (self.controls.show_baseline || !teacher);
+        self.comparing() && ((lane == PaneId::Teacher && teacher) || (lane == PaneId::Baseline && baseline))
+    }
+
+    /// The lanes whose pictures stand beside the student's, from left to right.
+    pub(crate) fn others(&self) -> Vec<PaneId> {
+        [PaneId::Teacher, PaneId::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
+    }
+
+    /// Whether a lane's picture is still to come.
+    pub(crate) fn waits(&self, lane: PaneId) -> bool {
+        self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane.lane())
+    }
+
+    /// With whom the student is compared where only two have room.
+    pub(crate) fn rival(&self) -> PaneId {
+        let prefers_baseline = self.controls.against == Against::Baseline && self.beside(PaneId::Baseline);
+        if prefers_baseline || !self.beside(PaneId::Teacher) { PaneId::Baseline } else { PaneId::Teacher }
+    }
+
+    /// The baseline's guidance scale: the person's, or what suits its kind.
+    pub(crate) fn baseline_guidance(&self) -> f32 {
+        let suits = self.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
+        self.controls.recipe.baseline_guidance.unwrap_or(suits)
+    }
+
+    /// Where the teacher's guidance is what suits the kind of model that was open, takes what suits the new one.
+    pub(super) fn suit_guidance(&mut self, model: &ModelSummary) {
+        let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.sampler.guidance());
+        let before = self.model.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
+        let untouched = (self.controls.recipe.guidance - before).abs() < f32::EPSILON;
+        if let Some(now) = suits(model).filter(|_| untouched) {
+            self.controls.recipe.guidance = now;
+        }
+    }
+
+    /// The sampler that the person has chosen for a model of this kind; flows have one alone.
+    pub(super) fn sampler(&self, card: Option<&ModelCard>) -> Option<Sampler> {
+        self.controls.recipe.sampler.filter(|_| card.is_some_and(|card| card.sampler.is_diffusion()))
+    }
+
+    /// What the baseline makes of the same prompt and noise.
+    pub(super) fn baselines(&self, plain: Settings) -> Settings {
+        let has_tiny_decoder = self.baseline_card().is_some_and(|card| card.has_tiny_decoder);
+        Settings {
+            role: Role::Baseline,
+            negative_prompt: self.controls.recipe.negative_prompt.clone(),
+            steps: self.controls.recipe.baseline_steps,
+            guidance: self.baseline_guidance(),
+            sampler: self.sampler(self.baseline_card()),
+            decoder: if has_tiny_decoder { plain.decoder } else { Decoder::Full },
+            ..plain
+        }
+    }
+
+    /// Takes the baseline out of the comparison and out of memory.
+    pub(crate) fn close_baseline(&mut self) {
+        let request = OpenRequest { baseline: None, ..self.open_request().clone() };
+        self.open(request);
+    }
+
+    /// The estimate of a lane's run that is looked at; a run of fewer steps stays at its last.
+    pub(crate) fn scrubbed(&self, lane: PaneId) -> Option<&Estimate> {
+        let trail = &self.pane(lane).trail;
+        trail.get(self.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| lane != PaneId::Live)
+    }
+
+    /// A lane's picture, or its estimate that is looked at.
+    pub fn seen(&self, lane: PaneId) -> Option<&Picture> {
+        self.scrubbed(lane).map(|estimate| &estimate.picture).or(self.pane(lane).picture.as_ref())
+    }
+
+    /// Whether a lane's picture cannot have begun at the student's noise: its latents have another shape.
+    pub(crate) fn has_other_noise(&self, lane: PaneId) -> bool {
+        let shape = |lane| Some(self.pane(lane).picture.as_ref()?.latents.as_ref()?.shape);
+        shape(PaneId::Live).zip(shape(lane)).is_some_and(|(student, other)| student != other)
+    }
+
+    /// How far student and a lane's picture are apart, where that is known of what is on screen.
+    pub(crate) fn comparison(&self, lane: PaneId) -> Option<&Comparison> {
+        let (student, other) = (self.live.picture.as_ref()?, self.seen(lane)?);
+        self.comparisons.get(&lane).filter(|apart| apart.is_of(student, other))
+    }
+}

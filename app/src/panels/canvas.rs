@@ -7,7 +7,7 @@ use egui::{
 };
 use instaflow_engine::protocol::{Picture, Settings};
 
-use super::{filmstrip, menu, progress_bars};
+use super::{menu, progress_bars};
 use crate::state::{Action, App, Command, Focus, PanZoom, PaneId, View};
 use crate::theme::{palette, tokens};
 
@@ -65,16 +65,6 @@ pub fn viewport(
         }
     });
     response
-}
-
-/// The live picture alone.
-pub fn show_live(view: &mut View<'_>, ui: &mut Ui, name: &str) {
-    let app = view.app;
-    let rect = ui.available_rect_before_wrap();
-    let size = app.live.picture.as_ref().map(size_of);
-    viewport(view, ui, rect, name, PaneId::Live, size);
-    paint_lane(view, ui, rect, PaneId::Live);
-    filmstrip::keep_button(view, ui, rect, PaneId::Live);
 }
 
 /// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
@@ -138,6 +128,13 @@ pub fn size_of(picture: &Picture) -> Vec2 {
 pub fn described(settings: &Settings) -> String {
     let prompt = if settings.prompt.trim().is_empty() { "No prompt" } else { settings.prompt.trim() };
     format!("{prompt}, seed {}", settings.seed)
+}
+
+/// The middle of a picture, as much of it as a slice of this shape shows.
+pub fn middle(picture: Vec2, slice: Vec2) -> Rect {
+    let (wide, high) = (slice.x / slice.y.max(1.0), picture.x / picture.y.max(1.0));
+    let part = if wide < high { vec2(wide / high, 1.0) } else { vec2(1.0, high / wide) };
+    Rect::from_center_size(egui::pos2(0.5, 0.5), part)
 }
 
 fn move_picture(pan_zoom: &mut PanZoom, ui: &Ui, response: &Response, rect: Rect, size: Vec2) {
@@ -208,4 +205,18 @@ fn empty(app: &App, ui: &Ui, rect: Rect) -> String {
     text(-12.0, headline, large, ui.visuals().text_color());
     text(14.0, detail, small, palette(ui).muted);
     format!("{headline} {detail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::pos2;
+
+    #[test]
+    fn a_slice_shows_the_middle_undistorted() {
+        let narrow = middle(vec2(512.0, 512.0), vec2(21.0, 84.0));
+        assert_eq!(narrow, Rect::from_min_max(pos2(0.375, 0.0), pos2(0.625, 1.0)));
+        let wide = middle(vec2(512.0, 512.0), vec2(168.0, 84.0));
+        assert_eq!(wide, Rect::from_min_max(pos2(0.0, 0.25), pos2(1.0, 0.75)));
+    }
 }

@@ -3,7 +3,6 @@
 
 use egui::{Align2, CursorIcon, EventFilter, Id, Key, Rect, Response, Sense, Stroke, Ui, Vec2};
 use egui::{UiBuilder, WidgetInfo, pos2, vec2};
-use instaflow_engine::protocol::Role;
 
 use super::{PaneId, canvas, comparison_numbers, path_plots, terms, ways};
 use crate::state::{Action, Against, App, Command, CompareAs, Pane, View, summary, time_left};
@@ -35,7 +34,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         }
         if app.controls.compare_as == CompareAs::Blink {
             ui.separator();
-            ui.weak(format!("Hold F2 to see the {}'s", lane_name(app, app.rival()).to_lowercase()));
+            ui.weak(format!("Hold F2 to see the {}'s", app.pane_name(app.rival()).to_lowercase()));
         }
         if app.controls.show_path && !path_fits {
             ui.separator();
@@ -81,22 +80,13 @@ fn least_height(app: &App, area: Rect) -> f32 {
     most.min(area.width() / columns * size.y / size.x + CAPTION)
 }
 
-/// "Student", "Teacher" or "Baseline".
-pub fn lane_name(app: &App, lane: PaneId) -> &'static str {
-    match (lane, app.live_role()) {
-        (PaneId::Baseline, _) => "Baseline",
-        (PaneId::Live, Role::Student) => "Student",
-        (PaneId::Live, Role::Teacher | Role::Baseline) | (PaneId::Teacher, _) => "Teacher",
-    }
-}
-
 /// With which of the two others the student is compared.
 fn against(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         for (against, lane) in [(Against::Teacher, PaneId::Teacher), (Against::Baseline, PaneId::Baseline)] {
-            let name = format!("Against {}", lane_name(app, lane).to_lowercase());
+            let name = format!("Against {}", app.pane_name(lane).to_lowercase());
             if super::selectable(ui, app.rival() == lane, name).clicked() {
                 view.controls.against = against;
             }
@@ -113,15 +103,15 @@ fn side_by_side(view: &mut View<'_>, ui: &mut Ui) {
     for (column, lane) in lanes.into_iter().enumerate() {
         let corner = area.min + vec2((width + gap) * column as f32, 0.0);
         let rect = Rect::from_min_size(corner, vec2(width, area.height()));
-        let builder = UiBuilder::new().max_rect(rect).id_salt(lane_name(app, lane));
+        let builder = UiBuilder::new().max_rect(rect).id_salt(app.pane_name(lane));
         ui.scope_builder(builder, |ui| {
             caption(view, ui, lane);
             let size = app.pane(lane).picture.as_ref().map(canvas::size_of);
-            let name = format!("{} picture", lane_name(app, lane));
+            let name = format!("{} picture", app.pane_name(lane));
             let rect = ui.available_rect_before_wrap();
             canvas::viewport(view, ui, rect, &name, lane, size);
             canvas::paint_lane(view, ui, rect, lane);
-            super::filmstrip::keep_button(view, ui, rect, lane);
+            super::live_picture::keep_button(view, ui, rect, lane);
         });
     }
 }
@@ -137,7 +127,7 @@ fn in_one_place(view: &mut View<'_>, ui: &mut Ui, paint: fn(&mut View<'_>, &mut 
     let rect = ui.available_rect_before_wrap();
     let size = app.live.picture.as_ref().map(canvas::size_of);
     let lane = if app.chosen == PaneId::Live { PaneId::Live } else { app.rival() };
-    let name = format!("Student and {}", lane_name(app, app.rival()).to_lowercase());
+    let name = format!("Student and {}", app.pane_name(app.rival()).to_lowercase());
     let response = canvas::viewport(view, ui, rect, &name, lane, size);
     if app.controls.compare_as == CompareAs::Difference {
         response.on_hover_text_at_pointer(terms::DIFFERENCE);
@@ -150,7 +140,7 @@ fn in_one_place(view: &mut View<'_>, ui: &mut Ui, paint: fn(&mut View<'_>, &mut 
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
 fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
     let app = view.app;
-    let (name, mut progress) = (lane_name(app, lane), progress(app, app.pane(lane), lane));
+    let (name, mut progress) = (app.pane_name(lane), progress(app, app.pane(lane), lane));
     let other_noise = app.has_other_noise(lane);
     if other_noise {
         progress.push_str(", other noise");
@@ -216,10 +206,10 @@ fn split(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
         }
     }
     if left.width() > 80.0 {
-        canvas::label(ui, left, Align2::LEFT_TOP, lane_name(app, PaneId::Live));
+        canvas::label(ui, left, Align2::LEFT_TOP, app.pane_name(PaneId::Live));
     }
     if right.width() > 80.0 {
-        canvas::label(ui, right, Align2::RIGHT_TOP, lane_name(app, app.rival()));
+        canvas::label(ui, right, Align2::RIGHT_TOP, app.pane_name(app.rival()));
     }
     let handle = Rect::from_center_size(pos2(at, place.center().y), vec2(16.0, place.height()));
     let response = ui.interact(handle, Id::unique("split"), Sense::click_and_drag());
@@ -267,7 +257,7 @@ fn blink(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let lane = if held { app.rival() } else { PaneId::Live };
     canvas::paint_lane(view, ui, rect, lane);
     let place = view.pan_zoom.place(rect, size).intersect(rect);
-    canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", lane_name(app, lane)));
+    canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", app.pane_name(lane)));
 }
 
 fn difference(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
@@ -277,7 +267,7 @@ fn difference(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let place = view.pan_zoom.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {
         canvas::paint_lane(view, ui, rect, PaneId::Live);
-        let text = format!("The difference comes with the {}'s picture", lane_name(app, app.rival()).to_lowercase());
+        let text = format!("The difference comes with the {}'s picture", app.pane_name(app.rival()).to_lowercase());
         canvas::label(ui, place, Align2::LEFT_TOP, &text);
         return;
     };

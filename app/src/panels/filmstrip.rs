@@ -8,7 +8,7 @@ use egui::{
 };
 use instaflow_engine::protocol::Decoder;
 
-use super::{PaneId, canvas, path_plots};
+use super::canvas;
 use crate::format;
 use crate::library::Entry;
 use crate::state::{Act, Action, App, Command, SEARCHES, Standing, View};
@@ -39,38 +39,6 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     if shown {
         strip(view, ui);
     }
-}
-
-/// 'Keep' on a picture that is drawn in `rect`.
-pub fn keep_button(view: &mut View<'_>, ui: &mut Ui, rect: Rect, lane: PaneId) {
-    let app = view.app;
-    let pane = app.pane(lane);
-    let Some(picture) = pane.picture.as_ref().filter(|_| pane.finished) else { return };
-    let place = view.pan_zoom.place(rect, canvas::size_of(picture)).intersect(rect);
-    let size = vec2(52.0, ui.spacing().interact_size.y);
-    if place.width() < 2.0 * size.x || place.height() < 3.0 * size.y {
-        return;
-    }
-    let kept = app.kept_pictures.has(picture);
-    let (ink, ground) = (palette(ui).on_label, palette(ui).label.gamma_multiply(0.75));
-    let text = RichText::new(if kept { "Kept" } else { "Keep" }).small().color(ink);
-    let corner = Rect::from_min_size(place.right_top() + vec2(-size.x - 6.0, 6.0), size);
-    let response = ui.put(corner, Button::new(text).fill(ground).stroke(Stroke::NONE));
-    let whose = match lane {
-        PaneId::Teacher => " (teacher)",
-        PaneId::Baseline => " (baseline)",
-        PaneId::Live => "",
-    };
-    let name = if kept { "Picture is kept" } else { "Keep this picture" };
-    let response = response.accessible_name(format!("{name}{whose}"));
-    if response.clicked() {
-        view.act(Action::Choose(lane));
-        view.command(Command::Keep);
-    }
-    if response.has_focus() {
-        canvas::frame(ui, corner.expand(2.0));
-    }
-    response.on_hover_text(if kept { "It is in the filmstrip.".to_owned() } else { Command::Keep.hint(ui.ctx()) });
 }
 
 /// Everything that can be done with an entry, for a menu.
@@ -244,7 +212,7 @@ fn cell(view: &mut View<'_>, ui: &mut Ui, rect: Rect, entry: &Entry, strip: Id) 
     let at_hand = !app.kept_pictures.thumbnails.lacks(entry.id);
     match app.kept_pictures.thumbnails.look_at(entry.id) {
         Some(texture) => {
-            let uv = path_plots::middle(texture.size_vec2(), rect.size());
+            let uv = canvas::middle(texture.size_vec2(), rect.size());
             Image::new(texture).uv(uv).corner_radius(radius).paint_at(ui, rect);
         }
         None => {

@@ -7,6 +7,7 @@ mod comparison_numbers;
 mod comparison_view;
 mod filmstrip;
 mod kept_picture;
+mod live_picture;
 mod log_view;
 mod menu;
 mod messages;
@@ -90,8 +91,8 @@ fn pictures(view: &mut View<'_>, ui: &mut Ui) {
         Show::Variations => picture_grid::variations(view, ui),
         Show::Steps if app.no_teacher().is_none() => picture_grid::steps(view, ui),
         _ => {
-            let name = format!("{} picture", comparison_view::lane_name(app, PaneId::Live));
-            canvas::show_live(view, ui, &name);
+            let name = format!("{} picture", app.pane_name(PaneId::Live));
+            live_picture::show(view, ui, &name);
         }
     }
 }

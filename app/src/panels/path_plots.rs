@@ -8,8 +8,7 @@ use egui::{
 use egui_plot::{Line, LineStyle, Plot, PlotPoints, VLine};
 use instaflow_engine::protocol::PathPoint;
 
-use super::comparison_view::lane_name;
-use super::terms;
+use super::{canvas, terms};
 use crate::state::{Action, App, Estimate, PaneId, View};
 use crate::theme::{palette, tokens};
 
@@ -87,7 +86,7 @@ fn curve(app: &App, ui: &Ui, lane: PaneId) -> Curve {
     let colour = if lane == PaneId::Baseline { palette(ui).second } else { palette(ui).accent };
     let picture = app.pane(lane).picture.as_ref();
     Curve {
-        name: lane_name(app, lane),
+        name: app.pane_name(lane),
         colour,
         dashed: lane == PaneId::Baseline,
         points: picture.map(|picture| picture.path.to_vec()).unwrap_or_default(),
@@ -111,10 +110,10 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
         let title = match (app.scrubbed(lane), alone) {
             (Some(estimate), true) => format!("Estimate at t = {:.2}", time(app, lane, estimate)),
             (Some(estimate), false) => {
-                format!("{}'s estimate at t = {:.2}", lane_name(app, lane), time(app, lane, estimate))
+                format!("{}'s estimate at t = {:.2}", app.pane_name(lane), time(app, lane, estimate))
             }
             (None, true) => "Estimates of the final picture".to_owned(),
-            (None, false) => format!("{}'s estimates", lane_name(app, lane)),
+            (None, false) => format!("{}'s estimates", app.pane_name(lane)),
         };
         ui.label(RichText::new(title).small()).on_hover_text(terms::ESTIMATE);
         let first = app.others().first() == Some(&lane);
@@ -130,7 +129,7 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
         let empty = if app.pane(lane).finished {
             "This model's latents have no preview".to_owned()
         } else {
-            format!("Drawn with the {}", lane_name(app, lane).to_lowercase())
+            format!("Drawn with the {}", app.pane_name(lane).to_lowercase())
         };
         let font = egui::TextStyle::Body.resolve(ui.style());
         let stroke = Stroke::new(1.0, palette(ui).border);
@@ -167,7 +166,7 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
         let left = rect.left() + slice * step as f32;
         let place = Rect::from_min_max(pos2(left, rect.top()), pos2(left + slice - 1.0, rect.bottom()));
         let size = vec2(estimate.picture.width as f32, estimate.picture.height as f32);
-        egui::Image::new(&estimate.texture).uv(middle(size, place.size())).paint_at(ui, place);
+        egui::Image::new(&estimate.texture).uv(canvas::middle(size, place.size())).paint_at(ui, place);
     }
     if let Some(step) = app.scrub.map(|step| step.min(count - 1)) {
         let left = rect.left() + slice * step as f32;
@@ -183,13 +182,6 @@ fn ring(ui: &Ui, response: &Response, rect: Rect) {
         let stroke = Stroke::new(1.0, palette(ui).accent);
         ui.painter().rect_stroke(rect.expand(3.0), tokens().radius.picture, stroke, StrokeKind::Inside);
     }
-}
-
-/// The middle of a picture, as much of it as a slice of this shape shows.
-pub fn middle(picture: Vec2, slice: Vec2) -> Rect {
-    let (wide, high) = (slice.x / slice.y.max(1.0), picture.x / picture.y.max(1.0));
-    let part = if wide < high { vec2(wide / high, 1.0) } else { vec2(1.0, high / wide) };
-    Rect::from_center_size(pos2(0.5, 0.5), part)
 }
 
 fn plot(ui: &mut Ui, title: &str, meaning: &str, curves: &[Curve], value: fn(&PathPoint) -> f32, height: f32) {
@@ -262,14 +254,6 @@ fn key(ui: &mut Ui, curves: &[Curve]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slice_shows_the_middle_undistorted() {
-        let narrow = middle(vec2(512.0, 512.0), vec2(21.0, 84.0));
-        assert_eq!(narrow, Rect::from_min_max(pos2(0.375, 0.0), pos2(0.625, 1.0)));
-        let wide = middle(vec2(512.0, 512.0), vec2(168.0, 84.0));
-        assert_eq!(wide, Rect::from_min_max(pos2(0.0, 0.25), pos2(1.0, 0.75)));
-    }
 
     #[test]
     fn two_strips_are_higher_than_one_but_not_twice() {

@@ -52,6 +52,15 @@ impl App {
         [PaneId::Teacher, PaneId::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
     }
 
+    /// "Student", "Teacher" or "Baseline".
+    pub(crate) fn pane_name(&self, pane: PaneId) -> &'static str {
+        match (pane, self.live_role()) {
+            (PaneId::Baseline, _) => "Baseline",
+            (PaneId::Live, Role::Student) => "Student",
+            (PaneId::Live, Role::Teacher | Role::Baseline) | (PaneId::Teacher, _) => "Teacher",
+        }
+    }
+
     /// Whether a lane's picture is still to come.
     pub(crate) fn waits(&self, lane: PaneId) -> bool {
         self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane.lane())

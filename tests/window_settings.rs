@@ -232,7 +232,7 @@ fn a_panic_in_the_engine_costs_one_picture() {
     window.type_text("my boat");
     window.settle();
     let [error] = &window.errors()[..] else { panic!("{:?}", window.errors()) };
-    assert!(error.contains("drawing failed because of a mistake in this program"), "{error}");
+    assert!(error.contains("drawing failed because of a bug in this program"), "{error}");
     window.get_by_label("planted");
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.type_text("lake");

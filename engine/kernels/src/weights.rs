@@ -7,14 +7,16 @@
 //! What that costs: a layer holds its values once, as given or in a form that holds every one of them exactly (the direct
 //! form), and beside them the forms that its last [`PATIENCE`] calls used. Tiles of 2 × 2 take 16/9 of the values' memory,
 //! tiles of 4 × 4 four times as much, so a layer never takes more than 1 + 16/9 + 4 = 6.8 times its weights. After
-//! [`PATIENCE`] calls at one size it takes what it would if it had never seen another.
+//! [`PATIENCE`] calls at one size it takes what it would if it had never seen another. Values in f32 that 16 bits hold
+//! exactly, such as those of most files, are kept in 16 bits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use half::{bf16, f16};
 
 use crate::packed_gemm::{Packed, ReadRow, with_rows};
-use crate::parallel;
+use crate::{cpu_tensor, parallel};
 
 /// A form that so many calls of its layer had no use for is dropped. More than the steps of a picture, so that pictures of
 /// two sizes in turns are packed for once.
@@ -84,11 +86,11 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
     pub(crate) fn given(&self) -> Result<Tensor> {
         let mut state = self.lock();
         state.learns = true;
-        if let Some(given) = &state.given {
-            return Ok(given.clone());
-        }
-        let Some(source) = state.source(self.dtype) else { bail!("the weights of a layer are gone") };
-        let given = self.unpack(source)?;
+        let given = match (&state.given, state.source(self.dtype)) {
+            (Some(given), _) => given.to_dtype(self.dtype)?,
+            (None, Some(source)) => self.unpack(source)?,
+            (None, None) => bail!("the weights of a layer are gone"),
+        };
         state.given = Some(given.clone());
         Ok(given)
     }
@@ -115,8 +117,9 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
             (None, None) => bail!("the weights of a layer are gone"),
         });
         state.forms.push(Entry { key, form: form.clone(), used: now });
-        if !state.learns && state.source(self.dtype).is_some() {
-            state.given = None;
+        if !state.learns {
+            let needed = state.given.take().filter(|_| state.source(self.dtype).is_none());
+            state.given = needed.map(|given| narrowed(&given)).transpose()?;
         }
         state.forget(self.dtype);
         Ok(form)
@@ -125,7 +128,7 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
     /// Bytes that all of them take.
     pub(crate) fn bytes(&self) -> usize {
         let state = self.lock();
-        let given = state.given.as_ref().map_or(0, |given| given.elem_count() * self.dtype.size_in_bytes());
+        let given = state.given.as_ref().map_or(0, |given| given.elem_count() * given.dtype().size_in_bytes());
         given + state.forms.iter().map(|entry| entry.form.bytes()).sum::<usize>()
     }
 
@@ -145,6 +148,24 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
 
     fn lock(&self) -> MutexGuard<'_, State<K, F>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same values in 16 bits, if that holds every one of them exactly.
+fn narrowed(given: &Tensor) -> Result<Tensor> {
+    if given.dtype() != DType::F32 {
+        return Ok(given.clone());
+    }
+    let (as_f16, as_bf16) = cpu_tensor::with::<f32, _>(given, |values| {
+        Ok((
+            values.iter().all(|value| f16::from_f32(*value).to_f32().to_bits() == value.to_bits()),
+            values.iter().all(|value| bf16::from_f32(*value).to_f32().to_bits() == value.to_bits()),
+        ))
+    })?;
+    match (as_f16, as_bf16) {
+        (true, _) => given.to_dtype(DType::F16),
+        (_, true) => given.to_dtype(DType::BF16),
+        _ => Ok(given.clone()),
     }
 }
 

@@ -274,3 +274,24 @@ fn forms_out_of_use_are_dropped() -> Result<()> {
     assert_eq!(run(Method::Direct, weights::PATIENCE)?, given);
     Ok(())
 }
+
+/// Weights of a file in 16 bits, computed with in f32, are kept in 16 bits, and give what they would in 32.
+#[test]
+fn weights_that_16_bits_hold_are_kept_in_16_bits() -> Result<()> {
+    let x = image([1, 9, 7], 16, DType::F32)?;
+    for dtype in [DType::F16, DType::BF16, DType::F32] {
+        let weight = random(&[16, 16, 3, 3], 1)?.to_dtype(dtype)?.to_dtype(DType::F32)?;
+        let new = || Ok::<_, candle_core::Error>(Conv2d::new(weight.clone(), None)?.by(Method::WinogradF2));
+        let layer = new()?;
+        let run = |layer: &Conv2d| bits(&layer.forward(&x, FusedOps::default())?);
+        assert_same(&format!("{dtype:?}"), &run(&layer)?, &run(&new()?)?);
+        let given = 16 * 16 * 9;
+        assert_eq!(layer.bytes(), given * 4 * 16 / 9 + given * dtype.size_in_bytes(), "{dtype:?}");
+        // The other methods are packed from what is kept.
+        for method in [Method::WinogradF4, Method::Direct] {
+            let fresh = run(&new()?.by(method))?;
+            assert_same(&format!("{dtype:?}, {method:?}"), &run(&layer.clone().by(method))?, &fresh);
+        }
+    }
+    Ok(())
+}

@@ -132,7 +132,7 @@ impl GroupNorm {
             }
         });
         #[allow(unsafe_code)]
-        // SAFETY: the tasks wrote every value, once.
+        // SAFETY: room for as many values was reserved, and the tasks wrote every one of them.
         unsafe {
             out.set_len(x.len());
         }

@@ -34,6 +34,9 @@ impl Linear {
     /// With weights (output, input) and bias (output).
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let shape = weight.dims2()?;
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [shape.0]) {
+            bail!("linear: a bias {:?} does not suit weights {:?}", bias.shape(), weight.shape());
+        }
         Ok(Self { weights: Arc::new(Weights::new(weight)), bias, shape })
     }
 
@@ -117,7 +120,7 @@ impl Linear {
             })
         })?;
         #[allow(unsafe_code)]
-        // SAFETY: every value was written, once.
+        // SAFETY: room for as many values was reserved, and every one of them was written.
         unsafe {
             out.set_len(rows * packed.columns);
         }

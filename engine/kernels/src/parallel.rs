@@ -54,7 +54,7 @@ pub(crate) struct Shared<'a> {
 // SAFETY: only unsafe functions reach the data, whose contracts forbid that two write, or one reads what another writes.
 #[allow(unsafe_code)]
 unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 #[allow(unsafe_code)]
 unsafe impl Sync for Shared<'_> {}
 

@@ -256,6 +256,9 @@ fn wrong_shapes_are_refused() -> Result<()> {
     let shift = Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?;
     assert_error(layer.forward(&x, FusedOps { channel_bias: Some(&shift), ..FusedOps::default() }), "channel bias");
     assert_error(layer.forward(&x, FusedOps::residual(&x)), "residual");
+    let short = random(&[1], 3)?.as_detached_tensor();
+    assert_error(Conv2d::new(random(&[2, 3, 3, 3], 2)?.as_detached_tensor(), Some(short.clone())), "conv2d: a bias");
+    assert_error(Linear::new(random(&[2, 3], 2)?.as_detached_tensor(), Some(short)), "linear: a bias");
     let linear = Linear::new(random(&[2, 4], 2)?.as_tensor().clone(), None)?;
     assert_error(linear.forward(&x, FusedOps::default()), "linear: weights");
     assert_error(fast::group_norm(&x, &x, &x, 2, 1e-5, false), "group_norm: 3 channels");

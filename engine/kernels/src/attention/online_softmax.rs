@@ -26,7 +26,7 @@ impl Attention {
             self.block(&heads[index], index, block * ROWS, q, target);
         });
         #[allow(unsafe_code)]
-        // SAFETY: the tasks wrote every value, once.
+        // SAFETY: room for as many values was reserved, and the tasks wrote every one of them.
         unsafe {
             out.set_len(len);
         }

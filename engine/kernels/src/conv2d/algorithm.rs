@@ -148,7 +148,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f3
     };
     run(g, &form, x, &epilogue);
     #[allow(unsafe_code)]
-    // SAFETY: every value was written, once.
+    // SAFETY: room for as many values was reserved, and every one of them was written.
     unsafe {
         out.set_len(len);
     }

@@ -45,6 +45,9 @@ impl Conv2d {
     /// With weights (O, C, kh, kw) and bias (O); "same" padding, stride 1.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let shape = weight.dims4()?;
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [shape.0]) {
+            bail!("conv2d: a bias {:?} does not suit weights {:?}", bias.shape(), weight.shape());
+        }
         let padding = (shape.2 / 2, shape.2 / 2);
         let weights = Arc::new(Weights::new(weight));
         Ok(Self { weights, bias, shape, stride: 1, padding, upsample: false, method: None })
@@ -110,8 +113,8 @@ impl Conv2d {
         }
     }
 
-    /// How an image of this shape and type is convolved where no gradient is asked for: it depends on nothing else, so that
-    /// the same image gives the same numbers whatever came before it.
+    /// How an image of this shape and type is convolved if no gradient is asked for. It depends on nothing else, so the same
+    /// image gives the same numbers whatever came before it.
     pub fn method(&self, x: &Tensor) -> Result<Method> {
         let g = self.geometry(x)?;
         let method = self.method.unwrap_or_else(|| best_method(&g, x.dtype() == DType::BF16));
@@ -162,7 +165,7 @@ fn infer<E: Element>(
         })
     })?;
     #[allow(unsafe_code)]
-    // SAFETY: every value was written, once.
+    // SAFETY: room for as many values was reserved, and `run` wrote every one of them.
     unsafe {
         out.set_len(shape.elem_count());
     }

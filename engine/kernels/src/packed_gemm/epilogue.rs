@@ -46,7 +46,7 @@ pub(crate) struct Target<E> {
 // SAFETY: tasks write to parts that do not overlap.
 unsafe impl<E: Send> Send for Target<E> {}
 #[allow(unsafe_code)]
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 unsafe impl<E: Send> Sync for Target<E> {}
 
 impl<E> Target<E> {

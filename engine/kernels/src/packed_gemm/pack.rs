@@ -204,7 +204,7 @@ impl Address {
 // SAFETY: tasks write to parts that do not overlap.
 unsafe impl Send for Address {}
 #[allow(unsafe_code)]
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 unsafe impl Sync for Address {}
 
 /// Reads a row of weights (O, …) as f32: `read(row, to)`.

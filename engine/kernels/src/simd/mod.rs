@@ -22,7 +22,7 @@ macro_rules! vectorized {
                 match crate::simd::Level::of_this_processor() {
                     // SAFETY: the processor has every feature that `wide` asks for.
                     crate::simd::Level::Avx512Bf16 | crate::simd::Level::Avx512 => return unsafe { wide($($arg),*) },
-                    // SAFETY: likewise for `middle`.
+                    // SAFETY: the processor has every feature that `middle` asks for.
                     crate::simd::Level::Avx2 => return unsafe { middle($($arg),*) },
                     crate::simd::Level::Baseline => {}
                 }

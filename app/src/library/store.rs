@@ -168,7 +168,7 @@ impl Store {
     fn entry(&mut self, id: u64) -> Result<Entry> {
         let found = self.index()?.get(id).map_err(|error| self.failed(&error))?;
         let entry = found.ok_or_else(|| Failure {
-            message: format!("Picture {id} is no longer in the index"),
+            message: format!("The index no longer contains picture {id}"),
             causes: vec![self.folder.root().display().to_string()],
         })?;
         let has_latents = self.folder.latents(id).exists();

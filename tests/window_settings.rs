@@ -167,7 +167,7 @@ fn write_pattern(window: &mut Window, pattern: &str) {
 fn pages_are_reset_one_by_one_and_all_at_once() {
     let mut window = Window::ready(student());
     open_settings(&mut window, "Typing");
-    window.press("Follow the keyboard");
+    window.press("Draw while typing");
     window.press("A new seed for each drawing");
     window.press("Files");
     window.press("Write settings into PNGs");

@@ -137,7 +137,7 @@ fn a_model_of_all_words_underlines_none_and_says_why_there_is_no_list() {
     assert!(window.state().underlined().next().is_none());
     assert!(!window.has("knows"));
     window.keys(Modifiers::NONE, Key::F3);
-    assert!(window.has("more words than can be listed"));
+    assert!(window.has("too many words to list"));
 }
 
 fn a_bad_list_is_a_sentence_and_the_model_draws() {

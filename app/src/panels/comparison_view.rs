@@ -157,7 +157,7 @@ fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
         let words = egui::RichText::new(words).small();
         let radio = super::outlined(ui, |ui| ui.radio(lane == app.chosen, words));
         let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
-        let hint = "Save, quick save and copy take this picture. A click on a picture chooses it, too.";
+        let hint = "Save, Quick save and Copy use this picture. You can also click a picture to choose it.";
         if radio.on_hover_text(hint).clicked() {
             view.act(Action::Choose(lane));
         }
@@ -183,11 +183,11 @@ fn progress(app: &App, pane: &Pane, lane: PaneId) -> String {
     match &pane.picture {
         Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
         _ if app.waits(lane) && lane == PaneId::Baseline && app.teacher.run.is_some() => {
-            "waits for the teacher".to_owned()
+            "waiting for the teacher".to_owned()
         }
-        _ if app.waits(lane) && lane != PaneId::Live => "waits for a pause in typing".to_owned(),
+        _ if app.waits(lane) && lane != PaneId::Live => "waiting for a pause in typing".to_owned(),
         Some(_) if !pane.finished && pane.shows(&app.wanted(lane)) => "stopped".to_owned(),
-        Some(_) => "of an earlier prompt".to_owned(),
+        Some(_) => "from an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
     }
 }
@@ -267,7 +267,7 @@ fn difference(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let place = view.pan_zoom.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {
         canvas::paint_lane(view, ui, rect, PaneId::Live);
-        let text = format!("The difference comes with the {}'s picture", app.pane_name(app.rival()).to_lowercase());
+        let text = format!("The difference needs the {}'s picture", app.pane_name(app.rival()).to_lowercase());
         canvas::label(ui, place, Align2::LEFT_TOP, &text);
         return;
     };

@@ -75,7 +75,7 @@ fn header(view: &mut View<'_>, ui: &mut Ui) {
         super::toggle(view, ui, Command::Filmstrip);
         match &app.kept_pictures.standing {
             Standing::Opening => {
-                ui.weak("Reading the index");
+                ui.weak("Loading the kept pictures");
             }
             Standing::Closed(failure) => {
                 let text = RichText::new(&failure.message).color(palette(ui).note);
@@ -109,7 +109,7 @@ fn search(view: &mut View<'_>, ui: &mut Ui) {
         view.act(Action::SearchFocused);
         response.request_focus();
     }
-    if super::selectable(ui, query.starred, "Starred").on_hover_text("Show only what has a star.").clicked() {
+    if super::selectable(ui, query.starred, "Starred").on_hover_text("Show only starred pictures.").clicked() {
         query.starred = !query.starred;
     }
     let (all, found) = (app.kept_pictures.shelf.len(), app.kept_pictures.shelf.found());
@@ -129,7 +129,7 @@ fn search(view: &mut View<'_>, ui: &mut Ui) {
 fn selection(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let Some(entry) = app.kept_pictures.selection().cloned() else { return };
-    ui.menu_button("More", |ui| menu(view, ui, entry.id)).response.on_hover_text("All that can be done with it.");
+    ui.menu_button("More", |ui| menu(view, ui, entry.id)).response.on_hover_text("More actions for this picture.");
     for (act, width) in [(Act::Delete, 70.0), (Act::Star, 104.0), (Act::Restore, 128.0)] {
         // What finds no room is in the menu.
         if ui.available_width() < width {

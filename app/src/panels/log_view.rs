@@ -39,8 +39,10 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
             if ui.button("Copy log").clicked() {
                 ui.copy_text(log.lines.join("\n"));
             }
-            outside =
-                ui.button("Open in another program").on_hover_text("With what the desktop opens texts with.").clicked();
+            outside = ui
+                .button("Open in another program")
+                .on_hover_text("Open the log in the desktop's text editor.")
+                .clicked();
             ui.weak("Prompts are not logged.");
         });
     });

@@ -52,7 +52,7 @@ pub fn show_shortcuts(view: &mut View<'_>, ctx: &egui::Context) {
             });
         });
         ui.add_space(8.0);
-        ui.weak("On a picture: arrows move it, + and − zoom, 0 fits it. F2, held, blinks. Shift+Enter breaks a line.");
+        ui.weak("On a picture: arrows move it, + and − zoom, 0 fits it. Hold F2 to blink. Shift+Enter adds a line.");
         ui.weak("On kept pictures: arrows go through them, Enter opens one, Space stars it, Del deletes it.");
         ui.add_space(8.0);
         super::close_button(ui)

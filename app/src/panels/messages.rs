@@ -32,7 +32,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
                 }
                 super::outlined(ui, |ui| ui.checkbox(&mut with_prompt, RichText::new("with prompt").small()))
                     .accessible_name(format!("Copy details with the prompt: {}", message.failure.message))
-                    .on_hover_text("Whether the prompts are among the details.");
+                    .on_hover_text("Include the prompts in the details.");
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {
                     let text = RichText::new(sentence(&message.failure.message)).color(ink);
                     let said = ui.add(egui::Label::new(text).wrap().selectable(true));

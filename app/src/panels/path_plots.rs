@@ -127,7 +127,7 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
     response.widget_info(|| WidgetInfo::slider(count > 0, shown as f64, name));
     if count == 0 {
         let empty = if app.pane(lane).finished {
-            "This model's latents have no preview".to_owned()
+            "These latents have no preview".to_owned()
         } else {
             format!("Drawn with the {}", app.pane_name(lane).to_lowercase())
         };

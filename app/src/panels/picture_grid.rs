@@ -24,7 +24,7 @@ pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
         let slider = Slider::new(&mut view.controls.recipe.spread, 0.05..=1.0)
             .custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
         let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
-        slider.on_disabled_hover_text("Between two seeds, variations take the seeds after this one.");
+        slider.on_disabled_hover_text("Between two seeds, the variations use the seeds that follow this one.");
         ui.weak("Click one to take its seed over");
     });
     ui.add_space(2.0);
@@ -36,7 +36,7 @@ pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
 /// The student's one step, and the teacher's from one to many.
 pub fn steps(view: &mut View<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
-        ui.label("The same noise and prompt in one step of the student, and in 1 to 25 steps of the teacher")
+        ui.label("The same noise and prompt: one step of the student, and 1 to 25 steps of the teacher")
             .on_hover_text(terms::STEPS);
     });
     ui.add_space(2.0);

@@ -44,9 +44,9 @@ fn live(view: &mut View<'_>, ui: &mut Ui) {
     let (colour, meaning) = match app.live_state() {
         // Its place stays, so that nothing beside it moves.
         LiveState::Off => (egui::Color32::TRANSPARENT, "Live drawing is off."),
-        LiveState::Rests => (palette(ui).muted, "Live drawing follows what you type."),
-        LiveState::Waits => (palette(ui).note, "Live drawing waits for a pause in typing."),
-        LiveState::Draws => (palette(ui).accent, "Live drawing is at work."),
+        LiveState::Rests => (palette(ui).muted, "Live drawing is on."),
+        LiveState::Waits => (palette(ui).note, "Live drawing is waiting for a pause in typing."),
+        LiveState::Draws => (palette(ui).accent, "A picture is being drawn."),
     };
     let (rect, light) = ui.allocate_exact_size(egui::vec2(10.0, response.rect.height()), egui::Sense::hover());
     ui.painter().circle_filled(rect.center(), 4.0, colour);
@@ -169,10 +169,10 @@ fn token_count(app: &App, ui: &mut Ui) {
     let (text, hint) = if tokens.used > tokens.limit {
         (
             egui::RichText::new(text).color(palette(ui).note),
-            "More tokens than the text encoder takes: the greyed end of the prompt has no effect.",
+            "The prompt is longer than the text encoder accepts: its grey end has no effect.",
         )
     } else {
-        (egui::RichText::new(text).color(palette(ui).muted), "Tokens of the prompt, start and end marks included.")
+        (egui::RichText::new(text).color(palette(ui).muted), "The prompt's tokens, including start and end marks.")
     };
     ui.label(text.monospace()).on_hover_text(hint);
 }

@@ -22,7 +22,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
         ui.add_space(6.0);
         sentence(
             ui,
-            "Pocket draws one small world. InstaFlow-0.9B, trained on the pictures of the web, draws the rest.",
+            "Pocket draws landscapes only. InstaFlow-0.9B was trained on pictures from the web and draws much more.",
         );
         ui.add_space(6.0);
         ui.strong("1  Fetch the student and its teacher");
@@ -40,7 +40,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
             view.act(Action::Notify("Copied".to_owned()));
         }
         ui.add_space(6.0);
-        ui.strong("2  Open the one as the model, the other as its teacher");
+        ui.strong("2  Open the first as the model and the second as its teacher");
         ui.horizontal(|ui| {
             for command in [Command::Open, Command::OpenTeacher] {
                 super::button(view, ui, command);

@@ -16,7 +16,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
         ui.add(Label::new(format!("{} was drawn from this prompt:", question.file)).wrap());
         prompt(ui, &question.restored.settings.prompt);
         ui.add_space(4.0);
-        ui.label("Restoring its settings replaces yours:");
+        ui.label("Restoring its settings replaces your prompt:");
         prompt(ui, &app.controls.recipe.prompt);
         ui.add_space(10.0);
         ui.horizontal(|ui| {

@@ -18,7 +18,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     seed(view, ui);
     size(view, ui);
-    section(ui, "Between", "A second prompt and a second seed, and how far the picture lies on the way there.");
+    section(ui, "Between", "A second prompt and a second seed, and how far toward them the picture lies.");
     between(view, ui);
     section(ui, "Teacher", teachers_term(app));
     teacher(view, ui);
@@ -182,7 +182,7 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     }
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let close = ui.button("Close").on_hover_text("Take the baseline out of the comparison and out of memory.");
+            let close = ui.button("Close").on_hover_text("Remove the baseline from the comparison and from memory.");
             if close.accessible_name("Close the baseline").clicked() {
                 view.act(Action::CloseBaseline);
             }

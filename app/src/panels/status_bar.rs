@@ -91,7 +91,7 @@ fn stages(ui: &mut Ui, timings: &Timings, seconds: f64) {
             ("Text encoder", timings.text_encoder),
             ("U-Net", timings.unet),
             ("Decoder", timings.decoder),
-            ("Other work", rest),
+            ("Other", rest),
             ("Waiting and showing", (seconds - timings.total).max(0.0)),
             ("Key to picture", seconds),
         ] {

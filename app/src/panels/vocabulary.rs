@@ -148,12 +148,12 @@ fn offer(view: &mut View<'_>, ui: &mut Ui, hint: &Hint) {
     let text = match (hint.half_typed, hint.offers.is_empty()) {
         (true, _) => format!("{word}…"),
         (false, true) => format!("{} does not know “{word}”", name(app)),
-        (false, false) => format!("{} does not know “{word}”; perhaps", name(app)),
+        (false, false) => format!("{} does not know “{word}”. Did you mean", name(app)),
     };
     let ink = if hint.half_typed { palette(ui).muted } else { palette(ui).note };
     ui.label(RichText::new(text).small().color(ink));
     for offer in hint.offers.iter() {
-        if chip(ui, offer).on_hover_text("Take this word").clicked() {
+        if chip(ui, offer).on_hover_text("Use this word").clicked() {
             view.act(Action::ReplaceWord(hint.word.clone(), offer.clone()));
             return;
         }

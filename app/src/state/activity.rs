@@ -156,7 +156,7 @@ impl App {
         let opening = self.opening.as_ref()?;
         let stop = Some(Stop::Opening);
         let Some((began, LoadProgress { part, done, total })) = opening.progress else {
-            return Some(Work { stop, ..Work::unmeasured("Looking at the model".to_owned()) });
+            return Some(Work { stop, ..Work::unmeasured("Checking the model".to_owned()) });
         };
         let place = format!("{} of {}", size(done), size(total));
         let (done, total) = (f64::from(done), f64::from(total));

@@ -37,7 +37,7 @@ impl App {
         }
         let controls = &self.controls;
         let has_way = !controls.recipe.second_prompt.trim().is_empty() || controls.recipe.seed_mix > 0.0;
-        (!has_way).then_some("Type a second prompt, or move the slider toward a second seed, first.")
+        (!has_way).then_some("First type a second prompt, or move the slider toward a second seed.")
     }
 
     /// The frames from the beginning of each way that is in use to its end.

@@ -47,7 +47,7 @@ impl App {
         if let Some(reason) = self.no_comparison() {
             return Err(reason);
         }
-        let wait = "Compare first, and wait for the teacher's picture.";
+        let wait = "First use Compare, and wait for the teacher's picture.";
         let both = self.live.finished && self.teacher.finished;
         let (Some(student), Some(teacher)) = (&self.live.picture, &self.teacher.picture) else { return Err(wait) };
         if !both || !self.teacher.shows(&student.settings) {

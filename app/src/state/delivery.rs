@@ -72,7 +72,7 @@ impl App {
     /// Deliveries a kept picture again, in full; whose model another took the place of while it was read stays as it was.
     pub(super) fn decode_kept(&mut self, ctx: &egui::Context, id: u64, picture: Picture) {
         if !self.ready() || !self.is_of_open_model(&picture) {
-            return self.notify(ctx, "Not decoded again: the model that drew it is no longer open".to_owned());
+            return self.notify(ctx, "It cannot be decoded again: the model that drew it is no longer open".to_owned());
         }
         self.deliveries.waiting.push_back((picture, Destination::Keep(id)));
         self.decode_next();
@@ -97,7 +97,7 @@ impl App {
             DecodeOutcome::Failed(failure) => {
                 let advice = match then {
                     Destination::Keep(_) => "The kept picture stays as it was.",
-                    _ => "The picture went out as it is on screen: decoded with the tiny decoder.",
+                    _ => "The picture was saved as it is on screen, from the tiny decoder.",
                 };
                 self.complain(failure, Some(advice));
                 self.write(shown, then);

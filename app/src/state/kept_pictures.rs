@@ -55,16 +55,16 @@ impl Act {
     /// One sentence more than the label.
     pub fn tooltip(self) -> &'static str {
         match self {
-            Self::Open => "Show it large in the place of the live picture (Enter).",
-            Self::Restore => "Take over the prompt, the seed and everything else that made it.",
-            Self::Star => "Mark it, to find it with 'Starred' (Space).",
+            Self::Open => "Show it large instead of the live picture (Enter).",
+            Self::Restore => "Restore its prompt, its seed and all other settings.",
+            Self::Star => "Mark it with a star, to find it with Starred (Space).",
             Self::DecodeAgain => {
-                "It was drawn with the tiny decoder: decode its latents with the full one, without drawing again."
+                "Decode its latents with the full decoder, without drawing again. It was drawn with the tiny one."
             }
             Self::Copy => "Copy it to the clipboard.",
-            Self::Save => "Save it as a PNG wherever you say.",
-            Self::Reveal => "Show its file in the file manager, from where it can be dragged anywhere.",
-            Self::Delete => "Delete it (Del). For half a minute it can be brought back.",
+            Self::Save => "Save it as a PNG under a name that you choose.",
+            Self::Reveal => "Show its file in the file manager.",
+            Self::Delete => "Delete it (Del). You can bring it back for half a minute.",
         }
     }
 }
@@ -119,7 +119,7 @@ impl KeptPictures {
         let standing = if folder.is_some() {
             Standing::Opening
         } else {
-            let message = "Pictures cannot be kept: the system names no folder for a program's data".to_owned();
+            let message = "Pictures cannot be kept: the system has no folder for program data".to_owned();
             Standing::Closed(Failure { message, causes: Vec::new() })
         };
         Self {

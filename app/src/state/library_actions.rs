@@ -34,7 +34,7 @@ impl App {
     pub(crate) fn why_not_keep(&self) -> Option<&'static str> {
         let pane = self.pane(self.chosen_pane());
         match (&self.kept_pictures.standing, &pane.picture) {
-            _ if self.kept_pictures.viewed.is_some() => Some("This picture is kept already."),
+            _ if self.kept_pictures.viewed.is_some() => Some("This picture is already kept."),
             (Standing::Closed(_), _) => Some("Pictures cannot be kept now: the line under the picture says why."),
             (_, None) => Some("There is no picture yet."),
             _ if !pane.finished => Some(self.why_unfinished(self.chosen_pane())),
@@ -47,7 +47,7 @@ impl App {
         let Some(picture) = self.pane(self.chosen_pane()).picture.clone() else { return };
         if let Some(id) = self.kept_pictures.kept(&picture) {
             self.kept_pictures.select(id);
-            self.notify(ctx, "This picture is kept already".to_owned());
+            self.notify(ctx, "This picture is already kept".to_owned());
         } else if !self.kept_pictures.has(&picture)
             && let Some(library) = &self.kept_pictures.library
         {
@@ -67,9 +67,7 @@ impl App {
         let open = self.model.as_ref().and_then(|model| model.card(entry.settings.role));
         let same = open.is_some_and(|card| card.hash == entry.model_hash);
         match act {
-            Act::DecodeAgain if entry.settings.decoder == Decoder::Full => {
-                Some("The full decoder has made it already.")
-            }
+            Act::DecodeAgain if entry.settings.decoder == Decoder::Full => Some("The full decoder already made it."),
             Act::DecodeAgain if !entry.has_latents => Some("Its latents were not kept: restore its settings instead."),
             Act::DecodeAgain if !same => Some("Open the model that drew it first."),
             Act::DecodeAgain if self.is_decoding(entry.id) => Some("It is being decoded."),

@@ -235,7 +235,7 @@ impl App {
         }
         app.jobs.set_pattern(app.pattern());
         if let Some(message) = complaint {
-            app.complain(Failure { message, causes: Vec::new() }, Some("The window starts as it first did."));
+            app.complain(Failure { message, causes: Vec::new() }, Some("The window starts with its default settings."));
         }
         if lost && !given {
             let message = "A model that was open last time is no longer where it was.".to_owned();

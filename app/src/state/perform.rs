@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Said where a dialog is asked for while one is open.
-pub(super) const DIALOG_OPEN: &str = "A file dialog is open already";
+pub(super) const DIALOG_OPEN: &str = "A file dialog is already open";
 
 impl App {
     pub(super) fn perform(&mut self, command: Command, ctx: &egui::Context) {
@@ -142,8 +142,8 @@ impl App {
             {
                 Some("There is no picture yet.")
             }
-            Command::OpenPocket if self.is_pocket_alone() => Some("Pocket is open already."),
-            Command::Log if self.log.is_none() => Some("There is no folder for a log."),
+            Command::OpenPocket if self.is_pocket_alone() => Some("Pocket is already open."),
+            Command::Log if self.log.is_none() => Some("There is no log: the system has no folder for it."),
             Command::Undo if !self.history.has_undo() => Some("There is nothing to undo."),
             Command::Redo if !self.history.has_redo() => Some("There is nothing to redo."),
             Command::OlderPrompt | Command::NewerPrompt => self.no_recall(command == Command::OlderPrompt),
@@ -311,7 +311,7 @@ impl App {
     /// Why a lane's picture is not its last step's.
     pub(super) fn why_unfinished(&self, lane: PaneId) -> &'static str {
         if self.pane(lane).run.is_some() || self.waits(lane) {
-            "The picture is still being drawn: wait for its last step."
+            "The picture is not finished: wait for its last step."
         } else {
             "The picture was stopped before its last step: draw it again (Ctrl+Enter)."
         }

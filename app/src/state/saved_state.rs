@@ -57,7 +57,7 @@ impl State {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (Self::default(), None),
             Err(error) => {
-                let sentence = format!("What was set last time could not be read from {}: {error}", file.display());
+                let sentence = format!("The window's last state could not be read from {}: {error}", file.display());
                 return (Self::default(), Some(sentence));
             }
         };
@@ -68,10 +68,8 @@ impl State {
                 // Where even that fails, the next write replaces the file.
                 let moved = std::fs::rename(file, &aside).is_ok();
                 let place = if moved { aside } else { file.to_owned() };
-                let sentence = format!(
-                    "What was set last time could not be understood ({error}); it is kept in {}",
-                    place.display()
-                );
+                let sentence =
+                    format!("The window's last state is damaged ({error}); the file is kept as {}", place.display());
                 (Self::default(), Some(sentence))
             }
         }

@@ -56,7 +56,7 @@ impl App {
     pub(super) fn no_words(&self) -> Option<&'static str> {
         match (&self.model, self.words()) {
             (None, _) => Some("No model is open."),
-            (Some(_), None) => Some("This model has read more words than can be listed: type what you like."),
+            (Some(_), None) => Some("This model knows too many words to list: type what you like."),
             _ => None,
         }
     }
@@ -64,7 +64,7 @@ impl App {
     /// Why there are no examples to show, or `None` where there are.
     pub(super) fn no_examples(&self) -> Option<&'static str> {
         let none = self.words().is_none_or(|words| words.examples.is_empty());
-        none.then_some("This model brings no examples.")
+        none.then_some("This model has no examples.")
     }
 
     /// Where the unknown words of the prompt are: by the count of a moment ago, moved along with what was typed since.
@@ -125,7 +125,7 @@ impl App {
             self.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()])
         };
         let none = !self.unknown_words().iter().any(at_end);
-        none.then_some("There is no half-typed word that the model knows the end of.")
+        none.then_some("There is no word at the cursor that can be completed.")
     }
 
     /// Completes the word at the caret.

@@ -10,12 +10,11 @@ use crate::panels::outlined;
 use crate::state::{Action, Controls, PaneId, View};
 use crate::theme::palette;
 
-const FOLDER: &str = "Quick save puts pictures here, never over an existing file.";
-const PATTERN: &str = "The name that quick save gives a picture in there. A '/' makes a folder. A name that is taken gets \
-                       -2, -3 … at its end.";
-const METADATA: &str = "A saved PNG then carries prompt, seed and settings; drop it on the window to get them back.";
-const ANIMATION: &str = "Frames from one end of the way to the other, and how many are shown a second. The animation then \
-                         goes back again.";
+const FOLDER: &str = "Quick save puts pictures here. It never overwrites a file.";
+const PATTERN: &str = "How quick save names pictures. A '/' makes a folder. If a name is taken, -2, -3 … is added.";
+const METADATA: &str = "Saved PNGs carry prompt, seed and settings. Drop one on the window to get them back.";
+const ANIMATION: &str = "Number of frames from one end to the other, and frames per second. The animation then plays \
+                         back to the start.";
 
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     folder(view, ui);
@@ -31,8 +30,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let changed = (controls.frames, controls.frame_rate) != (defaults.frames, defaults.frame_rate);
     let reset = setting(ui, "Animation", ANIMATION, changed, |ui| {
         ui.add(DragValue::new(&mut controls.frames).range(2..=120).suffix(" frames")).accessible_name("Frames");
-        ui.add(DragValue::new(&mut controls.frame_rate).range(1..=60).suffix(" a second"))
-            .accessible_name("Frames a second");
+        ui.add(DragValue::new(&mut controls.frame_rate).range(1..=60).suffix(" per second"))
+            .accessible_name("Frames per second");
     });
     if reset {
         (controls.frames, controls.frame_rate) = (defaults.frames, defaults.frame_rate);
@@ -75,7 +74,7 @@ fn pattern(view: &mut View<'_>, ui: &mut Ui) {
             ui.add(edit).accessible_name("File name pattern");
             let (ink, text) = match &example {
                 Ok(name) => (palette(ui).text(), format!("Example: {name}")),
-                Err(sentence) => (palette(ui).error, format!("{sentence} The pattern before stays in use.")),
+                Err(sentence) => (palette(ui).error, format!("{sentence} The previous pattern stays in use.")),
             };
             ui.add(Label::new(RichText::new(text).small().color(ink)).wrap());
             ui.horizontal_wrapped(|ui| {
@@ -84,7 +83,7 @@ fn pattern(view: &mut View<'_>, ui: &mut Ui) {
                     let token = format!("{{{name}}}");
                     let button = ui.add(Button::new(RichText::new(&token).small().monospace()));
                     let button = button.accessible_name(format!("Insert {token}"));
-                    if button.on_hover_text(format!("At the end: {meaning}")).clicked() {
+                    if button.on_hover_text(format!("Add to the end: {meaning}")).clicked() {
                         typed.push_str(&token);
                     }
                 }

@@ -6,7 +6,7 @@ use super::{choice, setting};
 use crate::state::{Controls, Theme, View};
 
 const THEME: &str = "Light or dark; System follows the desktop.";
-const SCALE: &str = "Size of everything but the pictures. Ctrl+Plus, Ctrl+Minus and Ctrl+0 change it, too.";
+const SCALE: &str = "Size of everything except the pictures. Ctrl+Plus, Ctrl+Minus and Ctrl+0 also change it.";
 
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();

@@ -6,17 +6,16 @@ use super::setting;
 use crate::panels::outlined;
 use crate::state::{Controls, View};
 
-const LIVE: &str = "Every change draws. A model that takes more than 1.5 seconds a picture waits for the end of a word, \
-                    and draws after three seconds of unbroken typing all the same. Switched off, Enter draws.";
-const PAUSE: &str = "Seconds without a key after which the teacher and its few steps begin. The student never waits for \
-                     this.";
-const SEED: &str = "Each 'Draw now' then takes another seed. Otherwise it stays until you change it.";
+const LIVE: &str = "Every change draws. A model that takes more than 1.5 seconds per picture waits for the end of a \
+                    word, but draws after three seconds of typing without a pause. If this is off, Enter draws.";
+const PAUSE: &str = "How long you must stop typing before the teacher starts. The student never waits for this.";
+const SEED: &str = "Each Draw now uses a new seed. If this is off, the seed stays until you change it.";
 
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();
     let controls = &mut view.controls;
     let reset = setting(ui, "Live drawing", LIVE, controls.live != defaults.live, |ui| {
-        outlined(ui, |ui| ui.checkbox(&mut controls.live, "Follow the keyboard"));
+        outlined(ui, |ui| ui.checkbox(&mut controls.live, "Draw while typing"));
     });
     if reset {
         controls.live = defaults.live;

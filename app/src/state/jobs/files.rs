@@ -74,7 +74,7 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                         message: format!("The log could not be read from {}.", path.display()),
                         causes: vec![error.to_string()],
                     },
-                    advice: Some("It is begun when the window opens: start InstaFlow again to have one."),
+                    advice: Some("The log starts when the window opens: start InstaFlow again to have one."),
                 },
             },
             Job::Remember { path, state } => match write_state(&path, &state) {

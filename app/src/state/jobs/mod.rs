@@ -129,7 +129,7 @@ impl Jobs {
     /// folder.
     pub fn ask_where_to_put_frames(&self, prompt: &str) -> bool {
         let name = format!("{}_frames", file_stem(prompt));
-        self.ask(Ask::Folder { title: "Choose where the folder of frames goes" }, |folder| {
+        self.ask(Ask::Folder { title: "Choose where to save the folder of frames" }, |folder| {
             Some(Done::Animate(Target::Frames { folder, name }))
         })
     }
@@ -159,9 +159,9 @@ impl Jobs {
         let report = self.report.clone();
         std::thread::spawn(move || {
             if let Err(error) = desktop::open(&path) {
-                let message = format!("No other program could be asked to show {}.", path.display());
+                let message = format!("No other program could be started to show {}.", path.display());
                 let causes = vec![error.to_string()];
-                let advice = Some("Open it yourself. On Debian, the package xdg-utils has what is missing.");
+                let advice = Some("Open it yourself. On Debian, install the package xdg-utils.");
                 report.send(Done::Failed { failure: Failure { message, causes }, advice });
             }
         });
@@ -261,7 +261,7 @@ impl Jobs {
             };
             let advice = match ask {
                 Ask::SavePng { .. } => {
-                    "Quick save (Ctrl+Shift+S) needs none. For the dialog, install the Debian packages \
+                    "Quick save (Ctrl+Shift+S) works without it. For the dialog, install the Debian packages \
                      xdg-desktop-portal and xdg-desktop-portal-gtk."
                 }
                 Ask::Folder { .. } => {

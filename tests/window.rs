@@ -608,14 +608,14 @@ fn settings_are_explained_and_can_be_reset() {
     let mut window = Window::ready(student());
     window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
     window.run();
-    assert!(window.query_by_label_contains("AutoencoderTiny beside the model").is_some());
+    assert!(window.query_by_label_contains("AutoencoderTiny: in the model").is_some());
     window.press("f16");
     window.settle();
     let errors = window.errors();
     let refused = matches!(&errors[..], [error] if error.contains("choose f32 or bf16"));
     // A CPU does not compute in f16, a GPU does.
     assert!(refused || (errors.is_empty() && window.query_by_label_contains(", f16").is_some()), "{errors:?}");
-    window.press("Looks");
+    window.press("Appearance");
     assert!(window.query_by_label("Reset theme").is_none(), "nothing to reset yet");
     window.press("Light");
     assert_eq!(window.state().controls().theme, Theme::Light);

@@ -34,15 +34,15 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         }
         if app.controls.compare_as == CompareAs::Blink {
             ui.separator();
-            ui.weak(format!("Hold F2 to see the {}'s", app.pane_name(app.rival()).to_lowercase()));
+            ui.weak(format!("Hold F2 to see the {}'s picture", app.pane_name(app.rival()).to_lowercase()));
         }
         if app.controls.show_path && !path_fits {
             ui.separator();
             let unfolded = app.controls.show_film && !app.kept_pictures.shelf.is_empty();
             let text = if unfolded {
-                format!("To see it, fold the kept pictures ({})", Command::Filmstrip.keys(ui.ctx()))
+                format!("To see the path, hide the kept pictures ({})", Command::Filmstrip.keys(ui.ctx()))
             } else {
-                "To see it, make the window higher".to_owned()
+                "To see the path, make the window taller".to_owned()
             };
             let text = egui::RichText::new(text).weak();
             ui.add(egui::Label::new(text).truncate());

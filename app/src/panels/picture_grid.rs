@@ -25,7 +25,7 @@ pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
             .custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
         let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
         slider.on_disabled_hover_text("Between two seeds, the variations use the seeds that follow this one.");
-        ui.weak("Click one to take its seed over");
+        ui.weak("Click a picture to use its seed");
     });
     ui.add_space(2.0);
     let count = app.controls.recipe.variations as usize;

@@ -33,7 +33,7 @@ pub fn line(view: &mut View<'_>, ui: &mut Ui) {
         ui.add_space(4.0);
         link(view, ui, Command::Words, &format!("What {} knows", name(app)));
         if app.open_request().model == Source::Pocket {
-            link(view, ui, Command::Weights, "For the rest: the published weights");
+            link(view, ui, Command::Weights, "For more: the published weights");
         }
     });
 }
@@ -172,8 +172,8 @@ fn summary(app: &App, words: &Words) -> String {
     let (name, count) = (name(app), words.known.len());
     match &names[..] {
         [] => format!("{name} knows {count} words."),
-        [one] => format!("{name} knows {count} words, of {one}."),
-        [most @ .., last] => format!("{name} knows {count} words, of {} and {last}.", most.join(", ")),
+        [one] => format!("{name} knows {count} words for {one}."),
+        [most @ .., last] => format!("{name} knows {count} words for {} and {last}.", most.join(", ")),
     }
 }
 

@@ -6,16 +6,16 @@ use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision};
 use super::{choice, setting};
 use crate::state::{Action, Controls, View, precision};
 
-const DEVICE: &str = "Where the networks compute. Automatic takes a CUDA device where there is one and this program is \
-                      built for it. The models are opened again.";
-const PRECISION: &str = "In which arithmetic. The device's own is f32 on a CPU and bf16 on CUDA; fewer bits take less \
-                         memory and are a little less exact. The models are opened again.";
+const DEVICE: &str = "Where the networks compute. Automatic uses a CUDA device if there is one and this program is \
+                      built for it. A change reopens the models.";
+const PRECISION: &str = "Precision of the networks. The default is f32 on a CPU and bf16 on CUDA. Fewer bits take less \
+                         memory and are a little less exact. A change reopens the models.";
 const ON_SCREEN: &str = "Which decoder turns latents into pixels on screen. The tiny one is faster, with a little less \
                          detail.";
-const FOR_FILES: &str = "Full decodes what is saved or copied once more with the model's own decoder, from the very \
-                         latents that are on screen; a PNG says which decoder made it.";
-const NO_TINY: &str = "A tiny one would be faster. It needs an AutoencoderTiny beside the model: in its folder as \
-                       vae_tiny/, or named by --tiny-decoder when starting.";
+const FOR_FILES: &str = "Full decodes a picture again with the model's own decoder before it is saved or copied, from \
+                         the same latents. A PNG says which decoder made it.";
+const NO_TINY: &str = "A tiny decoder would be faster. It needs an AutoencoderTiny: in the model's folder as \
+                       vae_tiny/, or named with --tiny-decoder at the start.";
 
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
@@ -34,7 +34,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         wanted.device = default.device;
     }
     let ways = [
-        (None, "The device's own"),
+        (None, "Default"),
         (Some(Precision::F32), "f32"),
         (Some(Precision::Bf16), "bf16"),
         (Some(Precision::F16), "f16"),

@@ -23,7 +23,7 @@ const BACK: f32 = 52.0;
 
 /// The pages in their order.
 const PAGES: [(Page, &str); 4] =
-    [(Page::Drawing, "Drawing"), (Page::Live, "Typing"), (Page::Files, "Files"), (Page::Looks, "Looks")];
+    [(Page::Drawing, "Drawing"), (Page::Live, "Typing"), (Page::Files, "Files"), (Page::Looks, "Appearance")];
 
 /// The settings, while they are open.
 pub fn show(view: &mut View<'_>, ctx: &egui::Context) {

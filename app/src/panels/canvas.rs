@@ -18,13 +18,13 @@ const CONTEXT: [Command; 6] =
 /// Points by which an arrow key moves the picture.
 const ARROW: f32 = 40.0;
 
-/// Takes `rect` for a picture of `size` pixels of this lane, called `name`, and lets it be moved.
+/// Takes `rect` for a picture of `size` pixels of this pane, called `name`, and lets it be moved.
 pub fn viewport(
     view: &mut View<'_>,
     ui: &mut Ui,
     rect: Rect,
     name: &str,
-    lane: PaneId,
+    pane_id: PaneId,
     size: Option<Vec2>,
 ) -> Response {
     let app = view.app;
@@ -35,22 +35,22 @@ pub fn viewport(
     let description = match size {
         Some(size) => {
             move_picture(&mut view.pan_zoom, ui, &response, rect, size);
-            app.pane(lane).picture.as_ref().map(|picture| described(&picture.settings)).unwrap_or_default()
+            app.pane(pane_id).picture.as_ref().map(|picture| described(&picture.settings)).unwrap_or_default()
         }
         None => empty(app, ui, rect),
     };
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(description));
-    view.act(Action::Place(lane, size.map(|size| (rect, size))));
+    view.act(Action::Place(pane_id, size.map(|size| (rect, size))));
     if response.clicked() || response.drag_started() {
         response.request_focus();
     }
-    if lane == app.chosen && app.focus == Some(Focus::Picture) {
+    if pane_id == app.side_by_side.chosen && app.widgets.focus == Some(Focus::Picture) {
         view.act(Action::FocusGiven);
         response.request_focus();
     }
     if response.has_focus() {
-        if app.chosen != lane {
-            view.act(Action::Choose(lane));
+        if app.side_by_side.chosen != pane_id {
+            view.act(Action::Choose(pane_id));
         }
         frame(ui, rect.expand(3.0));
         if ui.input(|input| input.events.contains(&egui::Event::Copy)) {
@@ -60,29 +60,29 @@ pub fn viewport(
     response.context_menu(|ui| {
         for command in CONTEXT {
             if menu::item(view, ui, command) {
-                view.act(Action::Choose(lane));
+                view.act(Action::Choose(pane_id));
             }
         }
     });
     response
 }
 
-/// A lane's picture in `rect`; one of an earlier prompt stands back until its own comes.
-pub fn paint_lane(view: &View<'_>, ui: &mut Ui, rect: Rect, lane: PaneId) {
+/// A pane's picture in `rect`; one of an earlier prompt stands back until its own comes.
+pub fn paint_lane(view: &View<'_>, ui: &mut Ui, rect: Rect, pane_id: PaneId) {
     let app = view.app;
-    let pane = app.pane(lane);
-    let estimate = app.scrubbed(lane);
+    let pane = app.pane(pane_id);
+    let estimate = app.scrubbed(pane_id);
     let (Some(texture), Some(picture)) = (estimate.map(|e| &e.texture).or(pane.texture()), &pane.picture) else {
         return;
     };
-    let current = is_current(app, lane);
+    let current = is_current(app, pane_id);
     paint(view, ui, rect, rect, texture, size_of(picture), current);
-    progress_bars::foot(app, ui, view.pan_zoom.place(rect, size_of(picture)).intersect(rect), lane);
+    progress_bars::foot(app, ui, view.pan_zoom.place(rect, size_of(picture)).intersect(rect), pane_id);
 }
 
-/// Whether a lane's picture stands at full strength: the live one does until its own can no longer come.
-pub fn is_current(app: &App, lane: PaneId) -> bool {
-    if lane == PaneId::Live { !app.stopped() } else { app.pane(lane).shows(&app.wanted(lane)) }
+/// Whether a pane's picture stands at full strength: the live one does until its own can no longer come.
+pub fn is_current(app: &App, pane_id: PaneId) -> bool {
+    if pane_id == PaneId::Live { !app.stopped() } else { app.pane(pane_id).shows(&app.wanted(pane_id)) }
 }
 
 /// A picture placed in `rect` and cut off at `clip`.
@@ -104,7 +104,7 @@ pub fn label(ui: &Ui, rect: Rect, corner: Align2, text: &str) {
     ui.painter().galley(place.min + vec2(6.0, 3.0), galley, ink);
 }
 
-/// The first of `texts`, from the longest to the shortest, that fits in a corner of `rect`; none where none does.
+/// The first of `texts`, from the longest to the shortest, that fits in a corner of `rect`; none if none does.
 pub fn label_that_fits(ui: &Ui, rect: Rect, corner: Align2, texts: &[&str]) {
     let font = egui::TextStyle::Small.resolve(ui.style());
     let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), palette(ui).on_label).size().x;
@@ -180,14 +180,14 @@ fn move_picture(pan_zoom: &mut PanZoom, ui: &Ui, response: &Response, rect: Rect
     }
 }
 
-/// What stands where no picture is yet; returns it.
+/// What is shown while there is no picture; returns it.
 fn empty(app: &App, ui: &Ui, rect: Rect) -> String {
-    let (headline, detail) = if app.opening.is_some() {
+    let (headline, detail) = if app.models.opening.is_some() {
         // What stands there is told by the card on it.
         ("", "")
-    } else if app.model.is_none() {
+    } else if app.models.open.is_none() {
         ("No model is open", "Open a model folder or a pair with Ctrl+O, or drop the folder here.")
-    } else if app.live.run.is_some() {
+    } else if app.panes.live.run.is_some() {
         ("Drawing", "")
     } else if app.stopped() {
         ("Stopped", "Press Ctrl+Enter to draw.")

@@ -86,7 +86,7 @@ fn entry(ui: &mut Ui, command: Command, marked: bool, why_not: Option<&str>) -> 
     ui.with_layout(layout, |ui| ui.add_enabled(why_not.is_none(), button)).inner
 }
 
-/// How well a command's name answers to what was typed, the best 0; `None` where it does not. The letters must come in
+/// How well a command's name answers to what was typed, the best 0; `None` if it does not. The letters must come in
 /// the name in their order; those that begin a word or follow each other count most.
 fn match_name(name: &str, typed: &str) -> Option<u32> {
     let mut letters = name.chars().flat_map(char::to_lowercase).enumerate();

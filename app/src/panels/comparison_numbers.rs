@@ -9,13 +9,13 @@ use crate::theme::palette;
 
 /// One line of numbers, in the order of the pictures; what is not known yet is a dash.
 pub fn show(app: &App, ui: &mut Ui) {
-    let done = |lane| {
-        let pane = app.pane(lane);
-        pane.picture.as_ref().filter(|_| pane.finished && pane.shows(&app.wanted(lane)))
+    let done = |pane_id| {
+        let pane = app.pane(pane_id);
+        pane.picture.as_ref().filter(|_| pane.finished && pane.shows(&app.wanted(pane_id)))
     };
     let others = app.others();
     let student = done(PaneId::Live);
-    let drawn: Vec<Option<&Picture>> = others.iter().map(|lane| done(*lane)).collect();
+    let drawn: Vec<Option<&Picture>> = others.iter().map(|pane_id| done(*pane_id)).collect();
     // Of all pictures: known once the student's and another's are.
     let of_all = |value: &dyn Fn(&Picture) -> String| -> Option<Vec<Option<String>>> {
         let first = value(student.filter(|_| drawn.iter().any(Option::is_some))?);
@@ -27,7 +27,7 @@ pub fn show(app: &App, ui: &mut Ui) {
         _ => "1".to_owned(),
     };
     let apart = |value: &dyn Fn(&Distance) -> String| {
-        others.iter().map(|lane| app.comparison(*lane)?.distance.as_ref().map(value)).collect::<Vec<_>>()
+        others.iter().map(|pane_id| app.comparison(*pane_id)?.distance.as_ref().map(value)).collect::<Vec<_>>()
     };
     let in_decibels = |d: &Distance| {
         if d.psnr.is_finite() { format!("{:.1} dB", d.psnr) } else { "equal".to_owned() }

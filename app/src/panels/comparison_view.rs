@@ -25,7 +25,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         ways(view, ui, &[Command::SideBySide, Command::Split, Command::Blink, Command::Difference]);
         ui.separator();
         super::toggle(view, ui, Command::Path);
-        if app.no_baseline().is_none() {
+        if app.models.no_baseline().is_none() {
             super::toggle(view, ui, Command::Baseline);
         }
         if app.controls.compare_as != CompareAs::SideBySide && app.others().len() > 1 {
@@ -72,7 +72,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
 fn least_height(app: &App, area: Rect) -> f32 {
     const CAPTION: f32 = 36.0;
     let most = 1.7 * path_plots::height(1) - CAPTION;
-    let Some(size) = app.live.picture.as_ref().map(canvas::size_of) else { return most };
+    let Some(size) = app.panes.live.picture.as_ref().map(canvas::size_of) else { return most };
     if app.controls.compare_as != CompareAs::SideBySide {
         return most;
     }
@@ -85,9 +85,9 @@ fn against(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        for (against, lane) in [(Against::Teacher, PaneId::Teacher), (Against::Baseline, PaneId::Baseline)] {
-            let name = format!("Against {}", app.pane_name(lane).to_lowercase());
-            if super::selectable(ui, app.rival() == lane, name).clicked() {
+        for (against, pane_id) in [(Against::Teacher, PaneId::Teacher), (Against::Baseline, PaneId::Baseline)] {
+            let name = format!("Against {}", app.pane_name(pane_id).to_lowercase());
+            if super::selectable(ui, app.rival() == pane_id, name).clicked() {
                 view.controls.against = against;
             }
         }
@@ -98,20 +98,20 @@ fn side_by_side(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let area = ui.available_rect_before_wrap();
     let gap = tokens().spacing.gap;
-    let lanes: Vec<PaneId> = [PaneId::Live].into_iter().chain(app.others()).collect();
-    let width = (area.width() - gap * (lanes.len() - 1) as f32) / lanes.len() as f32;
-    for (column, lane) in lanes.into_iter().enumerate() {
+    let pane_ids: Vec<PaneId> = [PaneId::Live].into_iter().chain(app.others()).collect();
+    let width = (area.width() - gap * (pane_ids.len() - 1) as f32) / pane_ids.len() as f32;
+    for (column, pane_id) in pane_ids.into_iter().enumerate() {
         let corner = area.min + vec2((width + gap) * column as f32, 0.0);
         let rect = Rect::from_min_size(corner, vec2(width, area.height()));
-        let builder = UiBuilder::new().max_rect(rect).id_salt(app.pane_name(lane));
+        let builder = UiBuilder::new().max_rect(rect).id_salt(app.pane_name(pane_id));
         ui.scope_builder(builder, |ui| {
-            caption(view, ui, lane);
-            let size = app.pane(lane).picture.as_ref().map(canvas::size_of);
-            let name = format!("{} picture", app.pane_name(lane));
+            caption(view, ui, pane_id);
+            let size = app.pane(pane_id).picture.as_ref().map(canvas::size_of);
+            let name = format!("{} picture", app.pane_name(pane_id));
             let rect = ui.available_rect_before_wrap();
-            canvas::viewport(view, ui, rect, &name, lane, size);
-            canvas::paint_lane(view, ui, rect, lane);
-            super::live_picture::keep_button(view, ui, rect, lane);
+            canvas::viewport(view, ui, rect, &name, pane_id, size);
+            canvas::paint_lane(view, ui, rect, pane_id);
+            super::live_picture::keep_button(view, ui, rect, pane_id);
         });
     }
 }
@@ -125,10 +125,10 @@ fn in_one_place(view: &mut View<'_>, ui: &mut Ui, paint: fn(&mut View<'_>, &mut 
         caption(view, &mut columns[1], app.rival());
     });
     let rect = ui.available_rect_before_wrap();
-    let size = app.live.picture.as_ref().map(canvas::size_of);
-    let lane = if app.chosen == PaneId::Live { PaneId::Live } else { app.rival() };
+    let size = app.panes.live.picture.as_ref().map(canvas::size_of);
+    let pane_id = if app.side_by_side.chosen == PaneId::Live { PaneId::Live } else { app.rival() };
     let name = format!("Student and {}", app.pane_name(app.rival()).to_lowercase());
-    let response = canvas::viewport(view, ui, rect, &name, lane, size);
+    let response = canvas::viewport(view, ui, rect, &name, pane_id, size);
     if app.controls.compare_as == CompareAs::Difference {
         response.on_hover_text_at_pointer(terms::DIFFERENCE);
     }
@@ -138,10 +138,10 @@ fn in_one_place(view: &mut View<'_>, ui: &mut Ui, paint: fn(&mut View<'_>, &mut 
 }
 
 /// Who drew, what it is doing or how it went, and whether it is the one that is saved.
-fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
+fn caption(view: &mut View<'_>, ui: &mut Ui, pane_id: PaneId) {
     let app = view.app;
-    let (name, mut progress) = (app.pane_name(lane), progress(app, app.pane(lane), lane));
-    let other_noise = app.has_other_noise(lane);
+    let (name, mut progress) = (app.pane_name(pane_id), progress(app, app.pane(pane_id), pane_id));
+    let other_noise = app.has_other_noise(pane_id);
     if other_noise {
         progress.push_str(", other noise");
     }
@@ -155,11 +155,11 @@ fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
         let words = if ui.available_width() > 230.0 { "save this" } else { "" };
         ui.strong(name).on_hover_text(term);
         let words = egui::RichText::new(words).small();
-        let radio = super::outlined(ui, |ui| ui.radio(lane == app.chosen, words));
+        let radio = super::outlined(ui, |ui| ui.radio(pane_id == app.side_by_side.chosen, words));
         let radio = radio.accessible_name(format!("Save the {}'s", name.to_lowercase()));
         let hint = "Save, Quick save and Copy use this picture. You can also click a picture to choose it.";
         if radio.on_hover_text(hint).clicked() {
-            view.act(Action::Choose(lane));
+            view.act(Action::Choose(pane_id));
         }
         let label = ui.add(egui::Label::new(egui::RichText::new(progress).weak()).truncate());
         if other_noise {
@@ -168,8 +168,8 @@ fn caption(view: &mut View<'_>, ui: &mut Ui, lane: PaneId) {
     });
 }
 
-fn progress(app: &App, pane: &Pane, lane: PaneId) -> String {
-    if let Some(estimate) = app.scrubbed(lane) {
+fn progress(app: &App, pane: &Pane, pane_id: PaneId) -> String {
+    if let Some(estimate) = app.scrubbed(pane_id) {
         let (done, total) = (estimate.done, estimate.total);
         return format!("estimate after step {done} of {total}");
     }
@@ -181,12 +181,12 @@ fn progress(app: &App, pane: &Pane, lane: PaneId) -> String {
         };
     }
     match &pane.picture {
-        Some(picture) if pane.finished && pane.shows(&app.wanted(lane)) => summary(picture),
-        _ if app.waits(lane) && lane == PaneId::Baseline && app.teacher.run.is_some() => {
+        Some(picture) if pane.finished && pane.shows(&app.wanted(pane_id)) => summary(picture),
+        _ if app.waits(pane_id) && pane_id == PaneId::Baseline && app.panes.teacher.run.is_some() => {
             "waiting for the teacher".to_owned()
         }
-        _ if app.waits(lane) && lane != PaneId::Live => "waiting for a pause in typing".to_owned(),
-        Some(_) if !pane.finished && pane.shows(&app.wanted(lane)) => "stopped".to_owned(),
+        _ if app.waits(pane_id) && pane_id != PaneId::Live => "waiting for a pause in typing".to_owned(),
+        Some(_) if !pane.finished && pane.shows(&app.wanted(pane_id)) => "stopped".to_owned(),
         Some(_) => "from an earlier prompt".to_owned(),
         None => "not drawn yet".to_owned(),
     }
@@ -197,11 +197,11 @@ fn split(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let place = view.pan_zoom.place(rect, size).intersect(rect);
     let at = place.left() + place.width() * view.controls.split;
     let (left, right) = place.split_left_right_at_x(at);
-    for (lane, clip) in [(PaneId::Live, left), (app.rival(), right)] {
-        let pane = app.pane(lane);
-        let estimate = app.scrubbed(lane);
+    for (pane_id, clip) in [(PaneId::Live, left), (app.rival(), right)] {
+        let pane = app.pane(pane_id);
+        let estimate = app.scrubbed(pane_id);
         if let Some(texture) = estimate.map(|e| &e.texture).or(pane.texture()) {
-            let current = canvas::is_current(app, lane);
+            let current = canvas::is_current(app, pane_id);
             canvas::paint(view, ui, rect, clip, texture, size, current);
         }
     }
@@ -254,15 +254,15 @@ fn move_split(view: &mut View<'_>, ui: &Ui, response: &Response, place: Rect) {
 fn blink(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let app = view.app;
     let held = ui.input(|input| input.key_down(Key::F2));
-    let lane = if held { app.rival() } else { PaneId::Live };
-    canvas::paint_lane(view, ui, rect, lane);
+    let pane_id = if held { app.rival() } else { PaneId::Live };
+    canvas::paint_lane(view, ui, rect, pane_id);
     let place = view.pan_zoom.place(rect, size).intersect(rect);
-    canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", app.pane_name(lane)));
+    canvas::label(ui, place, Align2::LEFT_TOP, &format!("Now: {}", app.pane_name(pane_id)));
 }
 
 fn difference(view: &mut View<'_>, ui: &mut Ui, rect: Rect, size: Vec2) {
     let app = view.app;
-    let apart = app.comparisons.get(&app.rival());
+    let apart = app.side_by_side.measured.get(&app.rival());
     let map = apart.and_then(|apart| Some((apart.map.clone()?, apart.distance.as_ref()?.scale)));
     let place = view.pan_zoom.place(rect, size).intersect(rect);
     let Some((texture, scale)) = map else {

@@ -14,9 +14,9 @@ const DETAILS: &str = "Copy this error with its causes, the program's version, t
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let (mut dismissed, mut copied) = (None, None);
-    let mut with_prompt = app.details_with_prompt;
+    let mut with_prompt = app.notices.details_with_prompt;
     let (ink, fill, border) = (palette(ui).error, palette(ui).error_fill, palette(ui).border);
-    for (index, message) in app.messages.iter().enumerate() {
+    for (index, message) in app.notices.messages.iter().enumerate() {
         let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 8));
         Panel::top(("message", index)).frame(frame).show(ui, |ui| {
             ui.visuals_mut().widgets.noninteractive.bg_stroke.color = border;
@@ -47,10 +47,10 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
             });
         });
     }
-    if with_prompt != app.details_with_prompt {
+    if with_prompt != app.notices.details_with_prompt {
         view.act(Action::DetailsWithPrompt(with_prompt));
     }
-    if let Some(message) = copied.and_then(|index| app.messages.get(index)) {
+    if let Some(message) = copied.and_then(|index| app.notices.messages.get(index)) {
         ui.ctx().copy_text(app.details(message, with_prompt));
         view.act(Action::Notify("Details copied".to_owned()));
     }

@@ -37,8 +37,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let padding = |x: i8, y: i8| Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(x, y));
     let (bar, field, side, strip) = (padding(8, 2), padding(12, 8), padding(14, 12), padding(12, 5));
-    // A graphics driver in software spends most of a frame on filling: where the window is clear, it is filled already.
-    let ground = if app.canvas_is_clear { egui::Color32::TRANSPARENT } else { palette(ui).canvas };
+    // A graphics driver in software spends most of a frame on filling: if the window is clear, it is already filled.
+    let ground = if app.widgets.canvas_is_clear { egui::Color32::TRANSPARENT } else { palette(ui).canvas };
     let canvas = Frame::new().fill(ground).inner_margin(Margin::same(tokens().spacing.gap as i8));
 
     // The order is that of Tab, too: menu, prompt, messages, side, kept pictures, pictures.
@@ -89,7 +89,7 @@ fn pictures(view: &mut View<'_>, ui: &mut Ui) {
         _ if app.kept_pictures.viewed.is_some() => kept_picture::show(view, ui),
         Show::Compare if app.comparing() => comparison_view::show(view, ui),
         Show::Variations => picture_grid::variations(view, ui),
-        Show::Steps if app.no_teacher().is_none() => picture_grid::steps(view, ui),
+        Show::Steps if app.models.no_teacher().is_none() => picture_grid::steps(view, ui),
         _ => {
             let name = format!("{} picture", app.pane_name(PaneId::Live));
             live_picture::show(view, ui, &name);
@@ -132,7 +132,7 @@ fn button(view: &mut View<'_>, ui: &mut Ui, command: Command) -> Response {
     button_called(view, ui, command, command.label())
 }
 
-/// The same with other words on it, where its own are too long.
+/// The same with other words on it, if its own are too long.
 fn button_called(view: &mut View<'_>, ui: &mut Ui, command: Command, text: &str) -> Response {
     let app = view.app;
     let why_not = app.why_not(command);

@@ -53,8 +53,8 @@ fn strip_height(strips: usize) -> f32 {
 pub fn show(view: &mut View<'_>, ui: &mut Ui, strips: usize) {
     let app = view.app;
     ui.separator();
-    let lanes = app.others();
-    let curves: Vec<Curve> = lanes.iter().map(|lane| curve(app, ui, *lane)).collect();
+    let pane_ids = app.others();
+    let curves: Vec<Curve> = pane_ids.iter().map(|pane_id| curve(app, ui, *pane_id)).collect();
     let gap = tokens().spacing.gap;
     ui.horizontal_top(|ui| {
         let legend = if curves.len() > 1 { LEGEND + gap } else { 0.0 };
@@ -62,8 +62,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui, strips: usize) {
         let width = ui.available_width() - plots;
         ui.vertical(|ui| {
             ui.set_width(width);
-            for lane in lanes.iter().take(strips) {
-                strip(view, ui, *lane, vec2(width, strip_height(strips)));
+            for pane_id in pane_ids.iter().take(strips) {
+                strip(view, ui, *pane_id, vec2(width, strip_height(strips)));
             }
         });
         if plots > 0.0 {
@@ -82,54 +82,54 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui, strips: usize) {
     });
 }
 
-fn curve(app: &App, ui: &Ui, lane: PaneId) -> Curve {
-    let colour = if lane == PaneId::Baseline { palette(ui).second } else { palette(ui).accent };
-    let picture = app.pane(lane).picture.as_ref();
+fn curve(app: &App, ui: &Ui, pane_id: PaneId) -> Curve {
+    let colour = if pane_id == PaneId::Baseline { palette(ui).second } else { palette(ui).accent };
+    let picture = app.pane(pane_id).picture.as_ref();
     Curve {
-        name: app.pane_name(lane),
+        name: app.pane_name(pane_id),
         colour,
-        dashed: lane == PaneId::Baseline,
+        dashed: pane_id == PaneId::Baseline,
         points: picture.map(|picture| picture.path.to_vec()).unwrap_or_default(),
         straightness: picture.and_then(|picture| picture.straightness),
-        scrubbed: app.scrubbed(lane).map(|estimate| time(app, lane, estimate)),
+        scrubbed: app.scrubbed(pane_id).map(|estimate| time(app, pane_id, estimate)),
     }
 }
 
 /// The time at which a step begins: a diffusion's are not evenly apart, and are known once the path is.
-fn time(app: &App, lane: PaneId, estimate: &Estimate) -> f32 {
-    let path = app.pane(lane).picture.as_ref().map(|picture| &picture.path);
+fn time(app: &App, pane_id: PaneId, estimate: &Estimate) -> f32 {
+    let path = app.pane(pane_id).picture.as_ref().map(|picture| &picture.path);
     let point = path.and_then(|path| path.get(estimate.done as usize - 1));
     point.map_or((estimate.done - 1) as f32 / estimate.total.max(1) as f32, |point| point.t)
 }
 
-fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
+fn strip(view: &mut View<'_>, ui: &mut Ui, pane_id: PaneId, size: Vec2) {
     let app = view.app;
-    let count = app.pane(lane).trail.len();
+    let count = app.pane(pane_id).trail.len();
     let alone = app.others().len() == 1;
     ui.horizontal(|ui| {
-        let title = match (app.scrubbed(lane), alone) {
-            (Some(estimate), true) => format!("Estimate at t = {:.2}", time(app, lane, estimate)),
+        let title = match (app.scrubbed(pane_id), alone) {
+            (Some(estimate), true) => format!("Estimate at t = {:.2}", time(app, pane_id, estimate)),
             (Some(estimate), false) => {
-                format!("{}'s estimate at t = {:.2}", app.pane_name(lane), time(app, lane, estimate))
+                format!("{}'s estimate at t = {:.2}", app.pane_name(pane_id), time(app, pane_id, estimate))
             }
             (None, true) => "Estimates of the final picture".to_owned(),
-            (None, false) => format!("{}'s estimates", app.pane_name(lane)),
+            (None, false) => format!("{}'s estimates", app.pane_name(pane_id)),
         };
         ui.label(RichText::new(title).small()).on_hover_text(terms::ESTIMATE);
-        let first = app.others().first() == Some(&lane);
-        if first && app.scrub.is_some() && ui.small_button("Back to the picture").clicked() {
+        let first = app.others().first() == Some(&pane_id);
+        if first && app.side_by_side.scrub.is_some() && ui.small_button("Back to the picture").clicked() {
             view.act(Action::Scrub(None));
         }
     });
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
-    let shown = app.scrub.map_or(count, |step| (step + 1).min(count));
-    let name = if lane == PaneId::Baseline { "Step of the baseline's path" } else { "Step of the path" };
+    let shown = app.side_by_side.scrub.map_or(count, |step| (step + 1).min(count));
+    let name = if pane_id == PaneId::Baseline { "Step of the baseline's path" } else { "Step of the path" };
     response.widget_info(|| WidgetInfo::slider(count > 0, shown as f64, name));
     if count == 0 {
-        let empty = if app.pane(lane).finished {
+        let empty = if app.pane(pane_id).finished {
             "These latents have no preview".to_owned()
         } else {
-            format!("Drawn with the {}", app.pane_name(lane).to_lowercase())
+            format!("Drawn with the {}", app.pane_name(pane_id).to_lowercase())
         };
         let font = egui::TextStyle::Body.resolve(ui.style());
         let stroke = Stroke::new(1.0, palette(ui).border);
@@ -140,7 +140,7 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
         return;
     }
     // As wide as the run will be, so that the strip fills from the left while its lane draws.
-    let total = app.pane(lane).trail.last().map_or(count, |last| last.total as usize).max(count);
+    let total = app.pane(pane_id).trail.last().map_or(count, |last| last.total as usize).max(count);
     let slice = size.x / total as f32;
     if let Some(pointer) = response.interact_pointer_pos() {
         response.request_focus();
@@ -150,7 +150,7 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
     if response.has_focus() {
         let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
-        let now = app.scrub.unwrap_or(count - 1).min(count - 1);
+        let now = app.side_by_side.scrub.unwrap_or(count - 1).min(count - 1);
         // A slow frame may bring a key several times.
         let presses = |key| ui.input(|input| input.num_presses(key));
         let (back, on) = (presses(Key::ArrowLeft), presses(Key::ArrowRight));
@@ -162,13 +162,13 @@ fn strip(view: &mut View<'_>, ui: &mut Ui, lane: PaneId, size: Vec2) {
             view.act(Action::Scrub(Some(count - 1)));
         }
     }
-    for (step, estimate) in app.pane(lane).trail.iter().enumerate() {
+    for (step, estimate) in app.pane(pane_id).trail.iter().enumerate() {
         let left = rect.left() + slice * step as f32;
         let place = Rect::from_min_max(pos2(left, rect.top()), pos2(left + slice - 1.0, rect.bottom()));
         let size = vec2(estimate.picture.width as f32, estimate.picture.height as f32);
         egui::Image::new(&estimate.texture).uv(canvas::middle(size, place.size())).paint_at(ui, place);
     }
-    if let Some(step) = app.scrub.map(|step| step.min(count - 1)) {
+    if let Some(step) = app.side_by_side.scrub.map(|step| step.min(count - 1)) {
         let left = rect.left() + slice * step as f32;
         let place = Rect::from_min_max(pos2(left - 1.0, rect.top() - 2.0), pos2(left + slice, rect.bottom() + 2.0));
         ui.painter().rect_stroke(place, 1.0, Stroke::new(2.0, palette(ui).accent), StrokeKind::Outside);

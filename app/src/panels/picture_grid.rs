@@ -55,7 +55,7 @@ fn grid(view: &mut View<'_>, ui: &mut Ui, count: usize, across: usize) {
         (area.height() - gap * (down - 1) as f32) / down as f32,
     );
     // As close together as the pictures' shape allows.
-    let shape = app.live.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);
+    let shape = app.panes.live.picture.as_ref().map_or(Vec2::splat(1.0), canvas::size_of);
     let cell = shape * (room.x / shape.x).min(room.y / shape.y);
     let grid =
         vec2(cell.x * across as f32, cell.y * down as f32) + vec2(gap * (across - 1) as f32, gap * (down - 1) as f32);
@@ -74,10 +74,10 @@ fn grid(view: &mut View<'_>, ui: &mut Ui, count: usize, across: usize) {
 
 fn live(view: &mut View<'_>, ui: &mut Ui, rect: Rect) {
     let app = view.app;
-    let size = app.live.picture.as_ref().map(canvas::size_of);
+    let size = app.panes.live.picture.as_ref().map(canvas::size_of);
     canvas::viewport(view, ui, rect, "Live picture", PaneId::Live, size);
     canvas::paint_lane(view, ui, rect, PaneId::Live);
-    let Some(picture) = &app.live.picture else { return };
+    let Some(picture) = &app.panes.live.picture else { return };
     let place = view.pan_zoom.place(rect, canvas::size_of(picture)).intersect(rect);
     if app.controls.show == Show::Steps {
         let text = format!("Student, 1 step, {}", duration(picture.timings.total));

@@ -41,7 +41,7 @@ pub fn card(view: &mut View<'_>, ui: &mut Ui, area: Rect) {
     let app = view.app;
     let Some(work) = app.work().into_iter().find(|work| work.stop == Some(Stop::Opening)) else { return };
     let size = vec2(340.0_f32.min(area.width() - 24.0), 84.0);
-    let centre = if app.live.picture.is_some() { Align2::CENTER_BOTTOM } else { Align2::CENTER_CENTER };
+    let centre = if app.panes.live.picture.is_some() { Align2::CENTER_BOTTOM } else { Align2::CENTER_CENTER };
     let place = centre.align_size_within_rect(size, area.shrink(12.0));
     let mut stopped = false;
     ui.scope_builder(UiBuilder::new().max_rect(place).id_salt("opening"), |ui| {
@@ -66,9 +66,9 @@ pub fn card(view: &mut View<'_>, ui: &mut Ui, area: Rect) {
     }
 }
 
-/// A thin bar at the foot of a lane's picture while a run of several steps, or a long one, is under way in it.
-pub fn foot(app: &App, ui: &Ui, rect: Rect, lane: PaneId) {
-    let Some(part) = app.pane_work(lane).and_then(|work| work.part) else { return };
+/// A thin bar at the foot of a pane's picture while a run of several steps, or a long one, is under way in it.
+pub fn foot(app: &App, ui: &Ui, rect: Rect, pane_id: PaneId) {
+    let Some(part) = app.pane_work(pane_id).and_then(|work| work.part) else { return };
     let whole = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.right_bottom());
     let done = Rect::from_min_size(whole.min, vec2(whole.width() * part.clamp(0.0, 1.0), whole.height()));
     ui.painter().rect_filled(whole, 1.5, palette(ui).label.gamma_multiply(0.5));

@@ -59,7 +59,12 @@ fn field(view: &mut View<'_>, ui: &mut Ui) {
     let font = FontId::proportional(tokens().text.prompt);
     let (ink, faint) = (ui.visuals().text_color(), palette(ui).faint);
     // The count is of the text a moment ago; while typing goes on, its border holds as long as what it keeps is unchanged.
-    let kept = app.tokens.prompt.get(..app.tokens.cut_at).filter(|kept| kept.len() < app.tokens.prompt.len());
+    let kept = app
+        .prompt
+        .tokens
+        .prompt
+        .get(..app.prompt.tokens.cut_at)
+        .filter(|kept| kept.len() < app.prompt.tokens.prompt.len());
     let kept = kept.map(str::to_owned);
     let mut layouter = |ui: &Ui, text: &dyn TextBuffer, width: f32| {
         let text = text.as_str();
@@ -73,11 +78,11 @@ fn field(view: &mut View<'_>, ui: &mut Ui) {
     };
     let id = Id::unique("prompt field");
     // Without the keyboard a field keeps no selection.
-    if app.typing.select_all && ui.memory(|memory| memory.has_focus(id)) {
+    if app.prompt.typing.select_all && ui.memory(|memory| memory.has_focus(id)) {
         view.act(Action::PromptSelected);
         select(ui.ctx(), id, &view.controls.recipe.prompt, 0..view.controls.recipe.prompt.len());
     }
-    if let Some(place) = app.typing.caret_to {
+    if let Some(place) = app.prompt.typing.caret_to {
         view.act(Action::CaretPlaced);
         select(ui.ctx(), id, &view.controls.recipe.prompt, place..place);
     }
@@ -108,7 +113,7 @@ fn field(view: &mut View<'_>, ui: &mut Ui) {
     let response = output.inner.response.response;
     let response = response.accessible_name("Prompt");
     // Once: asked for in every frame, the focus would never settle and no text arrive.
-    if app.focus == Some(Focus::Prompt) {
+    if app.widgets.focus == Some(Focus::Prompt) {
         view.act(Action::FocusGiven);
         response.request_focus();
     }
@@ -161,7 +166,7 @@ fn select(ctx: &egui::Context, id: Id, prompt: &str, bytes: Range<usize>) {
 }
 
 fn token_count(app: &App, ui: &mut Ui) {
-    let tokens = &app.tokens;
+    let tokens = &app.prompt.tokens;
     if tokens.limit == 0 {
         return;
     }

@@ -22,11 +22,11 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     between(view, ui);
     section(ui, "Teacher", teachers_term(app));
     teacher(view, ui);
-    if app.baseline_card().is_some() {
+    if app.models.baseline_card().is_some() {
         section(ui, "Baseline", terms::BASELINE);
         baseline(view, ui);
     }
-    if app.live_role() == Role::Student {
+    if app.models.live_role() == Role::Student {
         section(ui, "Student", terms::STUDENT);
         student(ui);
     }
@@ -98,7 +98,7 @@ fn between(view: &mut View<'_>, ui: &mut Ui) {
 
 fn size(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
-    let Some(card) = app.live_card() else {
+    let Some(card) = app.models.live_card() else {
         row(ui, "Size", "Size", |ui| ui.add_enabled(false, Button::new("No model")));
         return;
     };
@@ -138,8 +138,8 @@ fn student(ui: &mut Ui) {
 
 fn teacher(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
-    let open = app.model.as_ref().is_none_or(|model| model.teacher.is_some());
-    let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
+    let open = app.models.open.as_ref().is_none_or(|model| model.teacher.is_some());
+    let card = app.models.open.as_ref().and_then(|model| model.teacher.as_ref());
     let (most, own) = (most_guidance(card), card.map(|card| card.sampler));
     sampler(view, ui, own, "Teacher sampler");
     let controls = &mut view.controls;
@@ -161,13 +161,13 @@ fn teacher(view: &mut View<'_>, ui: &mut Ui) {
 
 /// What the teacher is.
 pub(super) fn teachers_term(app: &App) -> &'static str {
-    let card = app.model.as_ref().and_then(|model| model.teacher.as_ref());
+    let card = app.models.open.as_ref().and_then(|model| model.teacher.as_ref());
     if card.is_some_and(|card| card.sampler.is_diffusion()) { terms::DIFFUSION } else { terms::TEACHER }
 }
 
 fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
-    let Some(card) = app.baseline_card() else { return };
+    let Some(card) = app.models.baseline_card() else { return };
     let (most, own, name) = (most_guidance(Some(card)), card.sampler, card.name.clone());
     sampler(view, ui, Some(own), "Baseline sampler");
     let steps = &mut view.controls.recipe.baseline_steps;

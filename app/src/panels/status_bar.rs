@@ -23,8 +23,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
 }
 
 fn model(app: &App, ui: &mut Ui) {
-    let Some(model) = &app.model else {
-        ui.label(if app.opening.is_some() { "Opening a model" } else { "No model" });
+    let Some(model) = &app.models.open else {
+        ui.label(if app.models.opening.is_some() { "Opening a model" } else { "No model" });
         return;
     };
     let cards = [&model.student, &model.teacher, &model.baseline];
@@ -60,7 +60,7 @@ fn activity(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let loud = ui.visuals().widgets.active.text_color();
     let works = progress_bars::line(view, ui);
-    match &app.notice {
+    match &app.notices.remark {
         Some(notice) => {
             if works {
                 ui.separator();
@@ -76,7 +76,7 @@ fn activity(view: &mut View<'_>, ui: &mut Ui) {
 }
 
 fn latency(app: &App, ui: &mut Ui) {
-    let (Some(seconds), Some(picture)) = (app.live.latency, app.picture(PaneId::Live)) else { return };
+    let (Some(seconds), Some(picture)) = (app.panes.live.latency, app.picture(PaneId::Live)) else { return };
     let text =
         RichText::new(format!("Key to picture {}", duration(seconds))).color(ui.visuals().widgets.active.text_color());
     ui.label(text).on_hover_ui(|ui| stages(ui, &picture.timings, seconds));

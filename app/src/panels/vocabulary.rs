@@ -17,7 +17,7 @@ const NAME: f32 = 70.0;
 pub fn line(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let Some(words) = app.words().cloned() else {
-        if app.model.is_none() && app.open_request().model == Source::Pocket {
+        if app.models.open.is_none() && app.models.request().model == Source::Pocket {
             ui.horizontal(|ui| ui.label(RichText::new(" ").small()));
         }
         return;
@@ -32,7 +32,7 @@ pub fn line(view: &mut View<'_>, ui: &mut Ui) {
         }
         ui.add_space(4.0);
         link(view, ui, Command::Words, &format!("What {} knows", name(app)));
-        if app.open_request().model == Source::Pocket {
+        if app.models.request().model == Source::Pocket {
             link(view, ui, Command::Weights, "For more: the published weights");
         }
     });
@@ -50,12 +50,12 @@ pub fn panel(view: &mut View<'_>, ui: &mut Ui) {
             }
         });
     });
-    let mut find = app.word_hints.find.clone();
+    let mut find = app.prompt.hints.find.clone();
     let edit = TextEdit::singleline(&mut find).id(Id::unique(SEARCHES[1]));
     let edit = edit.hint_text("Find a word").desired_width(f32::INFINITY);
     ui.add(edit).accessible_name("Find a word");
     ui.add_space(4.0);
-    if find != app.word_hints.find {
+    if find != app.prompt.hints.find {
         view.act(Action::FindWord(find.clone()));
     }
     let find = find.trim().to_lowercase();
@@ -178,7 +178,7 @@ fn summary(app: &App, words: &Words) -> String {
 }
 
 fn name(app: &App) -> String {
-    app.live_card().map_or_else(|| "The model".to_owned(), |card| card.name.clone())
+    app.models.live_card().map_or_else(|| "The model".to_owned(), |card| card.name.clone())
 }
 
 fn capital(name: &str) -> String {

@@ -35,11 +35,11 @@ pub(crate) struct Work {
     pub what: String,
     /// Where it has come to: "step 3 of 25".
     pub place: Option<String>,
-    /// How far, 0 … 1; `None` where nobody can know.
+    /// How far, 0 … 1; `None` if nobody can know.
     pub part: Option<f32>,
     /// Seconds left, once some of it was measured.
     pub left: Option<f64>,
-    /// How it is stopped; `None` where that would gain nothing.
+    /// How it is stopped; `None` if that would gain nothing.
     pub stop: Option<Stop>,
 }
 
@@ -143,8 +143,8 @@ impl App {
             Stop::Lane(lane) => {
                 match lane {
                     Lane::Live | Lane::Background => {}
-                    Lane::Teacher => self.teacher.due = None,
-                    Lane::Baseline => self.baseline.due = None,
+                    Lane::Teacher => self.panes.teacher.due = None,
+                    Lane::Baseline => self.panes.baseline.due = None,
                     Lane::Batch => (self.batch.due, self.batch.drawing) = (None, None),
                 }
                 self.engine.send(Request::Stop(lane));
@@ -153,7 +153,7 @@ impl App {
     }
 
     fn opening_work(&self) -> Option<Work> {
-        let opening = self.opening.as_ref()?;
+        let opening = self.models.opening.as_ref()?;
         let stop = Some(Stop::Opening);
         let Some((began, LoadProgress { part, done, total })) = opening.progress else {
             return Some(Work { stop, ..Work::unmeasured("Checking the model".to_owned()) });
@@ -193,8 +193,8 @@ impl App {
     /// What stands in the status bar while nothing long is under way.
     pub(crate) fn idle_words(&self) -> &'static str {
         match self.live_state() {
-            _ if self.engine_ended => "The drawing engine has ended",
-            _ if self.model.is_none() => "No model",
+            _ if self.engine.ended => "The drawing engine has ended",
+            _ if self.models.open.is_none() => "No model",
             LiveState::Draws => "Drawing",
             _ if self.stopped() => "Stopped: Ctrl+Enter draws",
             LiveState::Off => "Live is off: Enter draws",
@@ -206,8 +206,8 @@ impl App {
     /// Whether what is set was asked for in the live lane, and will not come: it was stopped, or it failed.
     pub(crate) fn stopped(&self) -> bool {
         let wanted = self.wanted(PaneId::Live);
-        let comes = self.live.run.is_some() || self.waits(PaneId::Live);
-        self.ready() && !comes && self.live.sent.as_ref() == Some(&wanted) && !self.live.shows(&wanted)
+        let comes = self.panes.live.run.is_some() || self.waits(PaneId::Live);
+        self.ready() && !comes && self.panes.live.sent.as_ref() == Some(&wanted) && !self.panes.live.shows(&wanted)
     }
 }
 
@@ -217,7 +217,7 @@ fn left(began: Instant, done: f64, total: f64) -> Option<f64> {
     (gone >= 0.5 && done >= total / 20.0 && done > 0.0).then(|| gone / done * (total - done))
 }
 
-/// Mebibytes, or gibibytes where they are many.
+/// Mebibytes, or gibibytes if they are many.
 fn size(mebibytes: u32) -> String {
     if mebibytes < 1024 { format!("{mebibytes} MiB") } else { format!("{:.1} GiB", f64::from(mebibytes) / 1024.0) }
 }

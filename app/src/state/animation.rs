@@ -27,9 +27,9 @@ impl Export {
 }
 
 impl App {
-    /// Why there is no way to animate, or `None` where there is.
+    /// Why there is no way to animate, or `None` if there is.
     pub(crate) fn no_way(&self) -> Option<&'static str> {
-        if self.model.is_none() {
+        if self.models.open.is_none() {
             return Some("No model is open.");
         }
         if self.export.is_some() {
@@ -63,8 +63,8 @@ impl App {
             return;
         }
         let series = self.frames();
-        let (id, asked) = (self.new_id(), Instant::now());
-        self.under_way.insert(id, (Lane::Background, asked));
+        let (id, asked) = (self.engine.new_id(), Instant::now());
+        self.engine.under_way.insert(id, (Lane::Background, asked));
         self.export = Some(Export { id, target, frames: Vec::new(), total: series.len(), began: asked });
         self.engine.send(Request::DrawSeries { id, lane: Lane::Background, series, asked });
     }

@@ -33,42 +33,35 @@ impl App {
     }
 
     fn apply_one(&mut self, action: Action, ctx: &egui::Context) {
+        // These follow from what was drawn, and change nothing that is.
+        if !matches!(action, Action::Place(..) | Action::Caret(_) | Action::Wish(_)) {
+            ctx.request_repaint();
+        }
         match action {
-            // Without effect on what is drawn.
-            Action::Place(pane, place) => self.pane_mut(pane).place = place,
+            Action::Place(pane, place) => self.panes.get_mut(pane).place = place,
             Action::Caret(caret) => {
-                if self.typing.caret != caret {
-                    self.typing.caret = caret;
+                if self.prompt.typing.caret != caret {
+                    self.prompt.typing.caret = caret;
                     ctx.request_repaint();
                 }
             }
             Action::Wish(ids) => self.kept_pictures.wish(ids),
-            action => {
-                self.apply_visible(action, ctx);
-                ctx.request_repaint();
-            }
-        }
-    }
-
-    fn apply_visible(&mut self, action: Action, ctx: &egui::Context) {
-        match action {
-            Action::Place(..) | Action::Caret(_) | Action::Wish(_) => {}
             Action::Do(command) => self.asked.push(command),
             Action::Stop(stop) => self.stop_work(stop),
-            Action::Choose(pane) => self.chosen = pane,
-            Action::Scrub(step) => self.scrub = step,
+            Action::Choose(pane) => self.side_by_side.chosen = pane,
+            Action::Scrub(step) => self.side_by_side.scrub = step,
             Action::TakeVariation(index) => self.take_over(index),
             Action::CloseBaseline => self.close_baseline(),
-            Action::FocusGiven => self.focus = None,
-            Action::CaretPlaced => self.typing.caret_to = None,
-            Action::PromptSelected => self.typing.select_all = false,
+            Action::FocusGiven => self.widgets.focus = None,
+            Action::CaretPlaced => self.prompt.typing.caret_to = None,
+            Action::PromptSelected => self.prompt.typing.select_all = false,
             Action::TakePrompt(prompt) => {
                 self.set_prompt(prompt);
-                self.focus = Some(Focus::Prompt);
+                self.widgets.focus = Some(Focus::Prompt);
             }
             Action::ReplaceWord(word, by) => self.replace_word(word, &by),
             Action::AddPhrase(phrase) => self.add_phrase(&phrase),
-            Action::FindWord(find) => self.word_hints.find = find,
+            Action::FindWord(find) => self.prompt.hints.find = find,
             Action::Kept(act, id) => self.act(ctx, act, id),
             Action::Browse(id) => {
                 self.kept_pictures.select(id);
@@ -81,9 +74,9 @@ impl App {
             Action::LeaveKept => self.kept_pictures.viewed = None,
             Action::RetryLibrary => self.kept_pictures.retry(),
             Action::Dismiss(index) => {
-                self.messages.remove(index);
+                self.notices.messages.remove(index);
             }
-            Action::DetailsWithPrompt(with) => self.details_with_prompt = with,
+            Action::DetailsWithPrompt(with) => self.notices.details_with_prompt = with,
             Action::Notify(text) => self.notify(ctx, text),
             Action::CloseModal => self.modal = None,
             Action::Palette(palette) => self.modal = Some(Modal::Palette(palette)),
@@ -92,12 +85,12 @@ impl App {
                     self.restore(ctx, question.restored);
                 }
             }
-            Action::TurnTo(page) => self.settings_page = page,
+            Action::TurnTo(page) => self.widgets.settings_page = page,
             Action::Reopen(request) => self.open(request),
             Action::AskOutput => self.ask_output(ctx),
             Action::ResetOutput => self.set_output(None),
             Action::TypePattern(typed) => {
-                self.pattern_typed = typed;
+                self.widgets.pattern_typed = typed;
                 self.take_pattern();
             }
             Action::ResetSettings(pages) => self.reset_settings(ctx, &pages),

@@ -44,12 +44,12 @@ impl Batch {
 }
 
 impl App {
-    /// The pictures of the sheet, without the live one; empty where no sheet is shown.
+    /// The pictures of the batch, without the live one; empty if no batch is shown.
     pub(crate) fn wanted_batch(&self) -> Vec<Settings> {
         let controls = &self.controls;
         match controls.show {
             Show::Variations => (1..controls.recipe.variations).map(|k| self.variation(k)).collect(),
-            Show::Steps if self.no_teacher().is_none() => {
+            Show::Steps if self.models.no_teacher().is_none() => {
                 let teacher = self.wanted(PaneId::Teacher);
                 STEPS.iter().map(|steps| Settings { steps: *steps, ..teacher.clone() }).collect()
             }
@@ -107,9 +107,9 @@ impl App {
 
     fn send_batch(&mut self) {
         self.batch.due = None;
-        let id = self.new_id();
+        let id = self.engine.new_id();
         let asked = Instant::now();
-        self.under_way.insert(id, (Lane::Batch, asked));
+        self.engine.under_way.insert(id, (Lane::Batch, asked));
         self.batch.latest = Some(id);
         let series = self.batch.wanted.clone();
         self.engine.send(Request::DrawSeries { id, lane: Lane::Batch, series, asked });

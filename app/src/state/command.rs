@@ -427,7 +427,7 @@ impl Command {
         format!("{} ({})", self.tooltip(), self.keys(ctx))
     }
 
-    /// The commands whose keys were just pressed, several where a frame took long; the keys are used up.
+    /// The commands whose keys were just pressed, several if a frame took long; the keys are used up.
     pub fn pressed(ctx: &egui::Context) -> Vec<Self> {
         let focused = ctx.memory(egui::Memory::focused);
         let elsewhere = focused.is_some_and(|id| SEARCHES.map(egui::Id::unique).contains(&id));

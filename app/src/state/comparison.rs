@@ -1,6 +1,7 @@
 //! The student beside teacher and baseline: which of them are drawn and shown, with which the student is compared, and
 //! what the baseline is asked for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use egui::TextureHandle;
@@ -8,11 +9,29 @@ use instaflow_engine::protocol::{Decoder, ModelCard, ModelSummary, OpenRequest, 
 
 use super::{Against, App, Distance, Estimate, PaneId};
 
+/// What the comparison remembers beside the pictures.
+pub(crate) struct SideBySide {
+    /// Which of the teacher's and the baseline's estimates are looked at, instead of their pictures.
+    pub scrub: Option<usize>,
+    /// Which pane's picture 'Save' and 'Copy' mean.
+    pub chosen: PaneId,
+    /// How far the student and each of the others are apart.
+    pub measured: HashMap<PaneId, Comparison>,
+    /// Whether a measurement is under way.
+    pub measuring: bool,
+}
+
+impl Default for SideBySide {
+    fn default() -> Self {
+        Self { scrub: None, chosen: PaneId::Live, measured: HashMap::new(), measuring: false }
+    }
+}
+
 /// How far student and another are apart, and of which pictures that is true.
 pub(crate) struct Comparison {
     pub student: Arc<[u8]>,
     pub other: Arc<[u8]>,
-    /// `None` where the pictures' sizes differ.
+    /// `None` if the pictures' sizes differ.
     pub distance: Option<Distance>,
     /// The map in colours, on the GPU.
     pub map: Option<TextureHandle>,
@@ -26,47 +45,34 @@ impl Comparison {
 }
 
 impl App {
-    /// Why the baseline cannot draw, or `None` where it can.
-    pub(crate) fn no_baseline(&self) -> Option<&'static str> {
-        match self.baseline_card() {
-            Some(_) => None,
-            None => Some("No baseline is open. Add the base flow or Stable Diffusion with File, Open as baseline."),
-        }
-    }
-
-    /// The baseline that is open.
-    pub(crate) fn baseline_card(&self) -> Option<&ModelCard> {
-        self.model.as_ref()?.baseline.as_ref()
-    }
-
-    /// Whether this lane's picture stands beside the student's. A baseline without a teacher is all that there is to
+    /// Whether this pane's picture stands beside the student's. A baseline without a teacher is all that there is to
     /// compare with.
-    pub(crate) fn beside(&self, lane: PaneId) -> bool {
-        let teacher = self.no_teacher().is_none();
-        let baseline = self.no_baseline().is_none() && (self.controls.show_baseline || !teacher);
-        self.comparing() && ((lane == PaneId::Teacher && teacher) || (lane == PaneId::Baseline && baseline))
+    pub(crate) fn beside(&self, pane_id: PaneId) -> bool {
+        let teacher = self.models.no_teacher().is_none();
+        let baseline = self.models.no_baseline().is_none() && (self.controls.show_baseline || !teacher);
+        self.comparing() && ((pane_id == PaneId::Teacher && teacher) || (pane_id == PaneId::Baseline && baseline))
     }
 
     /// The lanes whose pictures stand beside the student's, from left to right.
     pub(crate) fn others(&self) -> Vec<PaneId> {
-        [PaneId::Teacher, PaneId::Baseline].into_iter().filter(|lane| self.beside(*lane)).collect()
+        [PaneId::Teacher, PaneId::Baseline].into_iter().filter(|pane_id| self.beside(*pane_id)).collect()
     }
 
     /// "Student", "Teacher" or "Baseline".
     pub(crate) fn pane_name(&self, pane: PaneId) -> &'static str {
-        match (pane, self.live_role()) {
+        match (pane, self.models.live_role()) {
             (PaneId::Baseline, _) => "Baseline",
             (PaneId::Live, Role::Student) => "Student",
             (PaneId::Live, Role::Teacher | Role::Baseline) | (PaneId::Teacher, _) => "Teacher",
         }
     }
 
-    /// Whether a lane's picture is still to come.
-    pub(crate) fn waits(&self, lane: PaneId) -> bool {
-        self.pane(lane).due.is_some() || self.under_way.values().any(|(asked, _)| *asked == lane.lane())
+    /// Whether a pane's picture is still to come.
+    pub(crate) fn waits(&self, pane_id: PaneId) -> bool {
+        self.pane(pane_id).due.is_some() || self.engine.works_in(pane_id.lane())
     }
 
-    /// With whom the student is compared where only two have room.
+    /// Which pane the student is compared with when only two have room.
     pub(crate) fn rival(&self) -> PaneId {
         let prefers_baseline = self.controls.against == Against::Baseline && self.beside(PaneId::Baseline);
         if prefers_baseline || !self.beside(PaneId::Teacher) { PaneId::Baseline } else { PaneId::Teacher }
@@ -74,14 +80,14 @@ impl App {
 
     /// The baseline's guidance scale: the person's, or what suits its kind.
     pub(crate) fn baseline_guidance(&self) -> f32 {
-        let suits = self.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
+        let suits = self.models.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
         self.controls.recipe.baseline_guidance.unwrap_or(suits)
     }
 
     /// Where the teacher's guidance is what suits the kind of model that was open, takes what suits the new one.
     pub(super) fn suit_guidance(&mut self, model: &ModelSummary) {
         let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.sampler.guidance());
-        let before = self.model.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
+        let before = self.models.open.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
         let untouched = (self.controls.recipe.guidance - before).abs() < f32::EPSILON;
         if let Some(now) = suits(model).filter(|_| untouched) {
             self.controls.recipe.guidance = now;
@@ -95,13 +101,13 @@ impl App {
 
     /// What the baseline makes of the same prompt and noise.
     pub(super) fn baselines(&self, plain: Settings) -> Settings {
-        let has_tiny_decoder = self.baseline_card().is_some_and(|card| card.has_tiny_decoder);
+        let has_tiny_decoder = self.models.baseline_card().is_some_and(|card| card.has_tiny_decoder);
         Settings {
             role: Role::Baseline,
             negative_prompt: self.controls.recipe.negative_prompt.clone(),
             steps: self.controls.recipe.baseline_steps,
             guidance: self.baseline_guidance(),
-            sampler: self.sampler(self.baseline_card()),
+            sampler: self.sampler(self.models.baseline_card()),
             decoder: if has_tiny_decoder { plain.decoder } else { Decoder::Full },
             ..plain
         }
@@ -109,30 +115,30 @@ impl App {
 
     /// Takes the baseline out of the comparison and out of memory.
     pub(crate) fn close_baseline(&mut self) {
-        let request = OpenRequest { baseline: None, ..self.open_request().clone() };
+        let request = OpenRequest { baseline: None, ..self.models.request().clone() };
         self.open(request);
     }
 
-    /// The estimate of a lane's run that is looked at; a run of fewer steps stays at its last.
-    pub(crate) fn scrubbed(&self, lane: PaneId) -> Option<&Estimate> {
-        let trail = &self.pane(lane).trail;
-        trail.get(self.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| lane != PaneId::Live)
+    /// The estimate of a pane's run that is looked at; a run of fewer steps stays at its last.
+    pub(crate) fn scrubbed(&self, pane_id: PaneId) -> Option<&Estimate> {
+        let trail = &self.pane(pane_id).trail;
+        trail.get(self.side_by_side.scrub?.min(trail.len().checked_sub(1)?)).filter(|_| pane_id != PaneId::Live)
     }
 
-    /// A lane's picture, or its estimate that is looked at.
-    pub fn seen(&self, lane: PaneId) -> Option<&Picture> {
-        self.scrubbed(lane).map(|estimate| &estimate.picture).or(self.pane(lane).picture.as_ref())
+    /// A pane's picture, or its estimate that is looked at.
+    pub fn seen(&self, pane_id: PaneId) -> Option<&Picture> {
+        self.scrubbed(pane_id).map(|estimate| &estimate.picture).or(self.pane(pane_id).picture.as_ref())
     }
 
-    /// Whether a lane's picture cannot have begun at the student's noise: its latents have another shape.
-    pub(crate) fn has_other_noise(&self, lane: PaneId) -> bool {
-        let shape = |lane| Some(self.pane(lane).picture.as_ref()?.latents.as_ref()?.shape);
-        shape(PaneId::Live).zip(shape(lane)).is_some_and(|(student, other)| student != other)
+    /// Whether a pane's picture cannot have begun at the student's noise: its latents have another shape.
+    pub(crate) fn has_other_noise(&self, pane_id: PaneId) -> bool {
+        let shape = |pane_id| Some(self.pane(pane_id).picture.as_ref()?.latents.as_ref()?.shape);
+        shape(PaneId::Live).zip(shape(pane_id)).is_some_and(|(student, other)| student != other)
     }
 
-    /// How far student and a lane's picture are apart, where that is known of what is on screen.
-    pub(crate) fn comparison(&self, lane: PaneId) -> Option<&Comparison> {
-        let (student, other) = (self.live.picture.as_ref()?, self.seen(lane)?);
-        self.comparisons.get(&lane).filter(|apart| apart.is_of(student, other))
+    /// How far student and a pane's picture are apart, if that is known of what is on screen.
+    pub(crate) fn comparison(&self, pane_id: PaneId) -> Option<&Comparison> {
+        let (student, other) = (self.panes.live.picture.as_ref()?, self.seen(pane_id)?);
+        self.side_by_side.measured.get(&pane_id).filter(|apart| apart.is_of(student, other))
     }
 }

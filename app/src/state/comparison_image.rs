@@ -44,20 +44,22 @@ struct Words {
 impl App {
     /// The comparison as it stands, or why there is none.
     pub(super) fn comparison_image(&self, ctx: &egui::Context) -> Result<ComparisonImage, &'static str> {
-        if let Some(reason) = self.no_comparison() {
+        if let Some(reason) = self.models.no_comparison() {
             return Err(reason);
         }
         let wait = "First use Compare, and wait for the teacher's picture.";
-        let both = self.live.finished && self.teacher.finished;
-        let (Some(student), Some(teacher)) = (&self.live.picture, &self.teacher.picture) else { return Err(wait) };
-        if !both || !self.teacher.shows(&student.settings) {
+        let both = self.panes.live.finished && self.panes.teacher.finished;
+        let (Some(student), Some(teacher)) = (&self.panes.live.picture, &self.panes.teacher.picture) else {
+            return Err(wait);
+        };
+        if !both || !self.panes.teacher.shows(&student.settings) {
             return Err(wait);
         }
         let distance =
             super::distance(student, teacher).ok_or("Student and teacher draw pictures of different sizes.")?;
-        let baseline = self.baseline.picture.as_ref().filter(|_| self.beside(PaneId::Baseline));
+        let baseline = self.panes.baseline.picture.as_ref().filter(|_| self.beside(PaneId::Baseline));
         if let Some(picture) = baseline {
-            if !self.baseline.finished || !self.baseline.shows(&student.settings) {
+            if !self.panes.baseline.finished || !self.panes.baseline.shows(&student.settings) {
                 return Err("Wait for the baseline's picture, or hide it first.");
             }
             if (picture.width, picture.height) != (student.width, student.height) {
@@ -114,7 +116,7 @@ impl App {
 
     /// The name of the lane whose picture is chosen for saving.
     pub(crate) fn chosen_pane(&self) -> PaneId {
-        if self.beside(self.chosen) { self.chosen } else { PaneId::Live }
+        if self.beside(self.side_by_side.chosen) { self.side_by_side.chosen } else { PaneId::Live }
     }
 }
 

@@ -39,7 +39,7 @@ pub enum CompareAs {
     Difference,
 }
 
-/// With which of the others the student is compared where only two have room.
+/// Which other model the student is compared with when only two have room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Against {
     /// The teacher.
@@ -87,7 +87,7 @@ pub struct Controls {
     pub show: Show,
     /// How student and teacher are compared.
     pub compare_as: CompareAs,
-    /// Whether the baseline is drawn beside student and teacher, where one is open.
+    /// Whether the baseline is drawn beside student and teacher, if one is open.
     pub show_baseline: bool,
     /// With which of the two the student is compared in one place.
     pub against: Against,

@@ -18,7 +18,7 @@ pub(super) enum Destination {
     SaveQuick,
     /// Onto the clipboard.
     Copy,
-    /// Into the place of this kept picture, where it was decoded in full.
+    /// Into the place of this kept picture, if it was decoded in full.
     Keep(u64),
 }
 
@@ -51,16 +51,16 @@ impl App {
         }
     }
 
-    /// The decoder of what is on screen: a tiny one only where there is one.
+    /// The decoder of what is on screen: a tiny one only if there is one.
     pub(crate) fn live_decoder(&self) -> Decoder {
-        let has_tiny = self.live_card().is_some_and(|card| card.has_tiny_decoder);
+        let has_tiny = self.models.live_card().is_some_and(|card| card.has_tiny_decoder);
         if has_tiny { self.controls.recipe.decoder } else { Decoder::Full }
     }
 
-    /// Sends a picture where it goes, decoded in full first where that is wanted.
+    /// Sends a picture where it goes, decoded in full first if that is wanted.
     pub(super) fn deliver(&mut self, picture: Picture, then: Destination) {
         let lacks = self.controls.file_decoder == Decoder::Full && picture.settings.decoder == Decoder::Tiny;
-        let is_open = self.is_of_open_model(&picture);
+        let is_open = self.models.drew(&picture);
         if lacks && is_open && picture.latents.is_some() && self.ready() {
             self.deliveries.waiting.push_back((picture, then));
             self.decode_next();
@@ -69,18 +69,13 @@ impl App {
         }
     }
 
-    /// Deliveries a kept picture again, in full; whose model another took the place of while it was read stays as it was.
+    /// Decodes a kept picture again, in full; whose model another took the place of while it was read stays as it was.
     pub(super) fn decode_kept(&mut self, ctx: &egui::Context, id: u64, picture: Picture) {
-        if !self.ready() || !self.is_of_open_model(&picture) {
+        if !self.ready() || !self.models.drew(&picture) {
             return self.notify(ctx, "It cannot be decoded again: the model that drew it is no longer open".to_owned());
         }
         self.deliveries.waiting.push_back((picture, Destination::Keep(id)));
         self.decode_next();
-    }
-
-    /// Whether the model that drew a picture is open: another's decoder would make another picture of its latents.
-    fn is_of_open_model(&self, picture: &Picture) -> bool {
-        self.model.as_ref().is_some_and(|model| model.cards().any(|card| card.hash == picture.model_hash))
     }
 
     /// The decoding under way has ended.
@@ -125,7 +120,7 @@ impl App {
         let Some((picture, _)) = self.deliveries.waiting.front() else { return };
         let Some(latents) = picture.latents.clone() else { return };
         let settings = Settings { decoder: Decoder::Full, ..picture.settings.clone() };
-        let id = self.new_id();
+        let id = self.engine.new_id();
         self.deliveries.running = Some(id);
         self.engine.send(Request::Decode { id, settings, latents });
     }

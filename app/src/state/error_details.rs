@@ -3,10 +3,29 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::PathBuf;
 
 use instaflow_engine::protocol::{ModelCard, Precision, Role, Source};
 
+use super::latency_stats::LatencyStats;
 use super::{App, Message, PaneId};
+
+/// What the log and the errors' details say of this program and machine.
+pub(super) struct Diagnostics {
+    /// Program and system.
+    pub program: String,
+    /// The graphics adapter, once the window is there.
+    pub graphics: String,
+    /// Where the log is, if there is one.
+    pub log: Option<PathBuf>,
+    pub latency_stats: LatencyStats,
+}
+
+impl Diagnostics {
+    pub fn new(log: Option<PathBuf>) -> Self {
+        Self { program: program(), graphics: String::new(), log, latency_stats: LatencyStats::default() }
+    }
+}
 
 /// Program and system in one line.
 pub(crate) fn program() -> String {
@@ -34,8 +53,8 @@ impl App {
     /// The window is there: notes what shows it, for the log and for errors.
     pub(crate) fn introduce(&mut self, graphics: String) {
         tracing::info!("the window is shown by {graphics}");
-        self.graphics = graphics;
-        self.canvas_is_clear = true;
+        self.diagnostics.graphics = graphics;
+        self.widgets.canvas_is_clear = true;
     }
 
     /// All that helps to understand a failure.
@@ -75,11 +94,11 @@ impl App {
 
     /// Where the program runs, and with what.
     fn circumstances(&self) -> Vec<(&'static str, String)> {
-        let mut lines = vec![("Program", self.program.clone())];
-        if !self.graphics.is_empty() {
-            lines.push(("Window", self.graphics.clone()));
+        let mut lines = vec![("Program", self.diagnostics.program.clone())];
+        if !self.diagnostics.graphics.is_empty() {
+            lines.push(("Window", self.diagnostics.graphics.clone()));
         }
-        if let Some(model) = &self.model {
+        if let Some(model) = &self.models.open {
             lines.push(("Device", format!("{}, {}", model.device, precision(model.precision))));
             let cards = [("Student", &model.student), ("Teacher", &model.teacher), ("Baseline", &model.baseline)];
             for (role, card) in cards {
@@ -92,7 +111,7 @@ impl App {
             Source::Pocket => "Pocket".to_owned(),
             Source::Folder(folder) => folder.display().to_string(),
         };
-        let request = self.open_request();
+        let request = self.models.request();
         lines.push(("Opened", source(&request.model)));
         let others = [&request.teacher, &request.baseline];
         lines.extend(others.into_iter().flatten().map(|other| ("", source(other))));
@@ -101,7 +120,7 @@ impl App {
 
     /// The settings at this moment, for a message.
     pub(super) fn settings_now(&self) -> instaflow_engine::protocol::Settings {
-        self.wanted(if self.live_role() == Role::Student { PaneId::Live } else { PaneId::Teacher })
+        self.wanted(if self.models.live_role() == Role::Student { PaneId::Live } else { PaneId::Teacher })
     }
 }
 

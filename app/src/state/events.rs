@@ -22,11 +22,11 @@ impl App {
             match self.engine.events().try_recv() {
                 Ok(event) => self.take_event(ctx, event),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) if self.engine_ended => return,
+                Err(TryRecvError::Disconnected) if self.engine.ended => return,
                 Err(TryRecvError::Disconnected) => {
-                    self.engine_ended = true;
-                    self.opening = None;
-                    self.under_way.clear();
+                    self.engine.ended = true;
+                    self.models.opening = None;
+                    self.engine.under_way.clear();
                     self.write_undecoded();
                     self.complain(
                         Failure { message: "The drawing engine has ended.".to_owned(), causes: Vec::new() },
@@ -60,7 +60,7 @@ impl App {
                 Done::Animate(target) => self.animate(target),
                 Done::Output(folder) => self.set_output(Some(folder)),
                 Done::Measured(found) => {
-                    self.measuring = false;
+                    self.side_by_side.measuring = false;
                     self.show_distance(ctx, *found);
                 }
                 Done::Failed { failure, advice } => self.complain(failure, advice),
@@ -72,7 +72,7 @@ impl App {
         match event {
             Event::Open(_, OpenEvent::Begin) | Event::Decode(_, DecodeEvent::Begin) => {}
             Event::Open(id, OpenEvent::Progress(progress)) => {
-                if let Some(opening) = self.opening.as_mut().filter(|opening| opening.id == id) {
+                if let Some(opening) = self.models.opening.as_mut().filter(|opening| opening.id == id) {
                     let began = opening.progress.map_or_else(Instant::now, |(began, _)| began);
                     opening.progress = Some((began, progress));
                 }
@@ -84,31 +84,21 @@ impl App {
             Event::Draw(id, Lane::Batch, event) => self.take_batch_event(ctx, id, event),
             Event::Draw(id, Lane::Background, event) => self.take_export_event(ctx, id, event),
             Event::Decode(id, DecodeEvent::End(outcome)) => self.end_decode(ctx, id, outcome),
-            Event::Tokens(count) => self.tokens = count,
+            Event::Tokens(count) => self.prompt.tokens = count,
         }
-    }
-
-    /// Forgets a job that has ended; returns when it was asked for. Its end also stands for the earlier requests that
-    /// waited in the same lane, except for one that may still run.
-    fn forget_ended(&mut self, id: JobId, lane: Lane) -> Option<Instant> {
-        let asked = self.under_way.get(&id).map(|(_, asked)| *asked);
-        let running = PaneId::of(lane).and_then(|pane| self.pane(pane).run.as_ref());
-        let running = running.map(|run| run.id).filter(|run| *run != id);
-        self.under_way.retain(|other, (its, _)| *its != lane || *other > id || Some(*other) == running);
-        asked
     }
 
     fn take_pane_event(&mut self, ctx: &egui::Context, id: JobId, pane: PaneId, event: DrawEvent) {
         match event {
             DrawEvent::Begin => {
                 let total = self.wanted(pane).steps;
-                let pane = self.pane_mut(pane);
+                let pane = self.panes.get_mut(pane);
                 pane.run = Some(Run { id, began: Instant::now(), done: 0, total });
                 pane.trail.clear();
             }
             DrawEvent::Step(Step { done, total, estimate }) => {
-                let keep = pane != PaneId::Live || self.live_role() == Role::Teacher;
-                let pane = self.pane_mut(pane);
+                let keep = pane != PaneId::Live || self.models.live_role() == Role::Teacher;
+                let pane = self.panes.get_mut(pane);
                 if let Some(run) = pane.run.as_mut().filter(|run| run.id == id) {
                     (run.done, run.total) = (done, total);
                 }
@@ -124,8 +114,9 @@ impl App {
     }
 
     fn end_pane(&mut self, ctx: &egui::Context, id: JobId, pane_id: PaneId, outcome: DrawOutcome) {
-        let asked = self.forget_ended(id, pane_id.lane());
-        let pane = self.pane_mut(pane_id);
+        let running = self.panes.get(pane_id).run.as_ref().map(|run| run.id);
+        let asked = self.engine.forget(id, pane_id.lane(), running);
+        let pane = self.panes.get_mut(pane_id);
         if pane.run.as_ref().is_some_and(|run| run.id == id) {
             pane.run = None;
         }
@@ -139,7 +130,7 @@ impl App {
                 let latency = asked.map_or(seconds, |asked| asked.elapsed().as_secs_f64());
                 pane.latency = Some(latency);
                 if pane_id == PaneId::Live {
-                    self.latency_stats.add(latency);
+                    self.diagnostics.latency_stats.add(latency);
                 }
             }
             DrawOutcome::Failed(failure) => self.complain(failure, None),
@@ -158,7 +149,7 @@ impl App {
             DrawEvent::Step(_) => {}
             DrawEvent::Part { index, picture } => self.take_batch(ctx, id, index as usize, *picture),
             DrawEvent::End(outcome) => {
-                self.forget_ended(id, Lane::Batch);
+                self.engine.forget(id, Lane::Batch, None);
                 match outcome {
                     DrawOutcome::Drawn { picture, .. } => {
                         let last = self.batch.wanted.len().saturating_sub(1);
@@ -179,51 +170,51 @@ impl App {
             DrawEvent::Begin | DrawEvent::Step(_) => {}
             DrawEvent::Part { picture, .. } => self.take_frame(id, *picture),
             DrawEvent::End(outcome) => {
-                self.forget_ended(id, Lane::Background);
+                self.engine.forget(id, Lane::Background, None);
                 self.end_export(ctx, id, outcome);
             }
         }
     }
 
     fn end_opening(&mut self, ctx: &egui::Context, id: JobId, outcome: OpenOutcome) {
-        let Some(opening) = self.opening.take_if(|opening| opening.id == id) else { return };
+        let Some(opening) = self.models.opening.take_if(|opening| opening.id == id) else { return };
         match outcome {
             OpenOutcome::Opened(model) => {
-                self.latency_stats.log();
+                self.diagnostics.latency_stats.log();
                 for card in model.cards() {
                     tracing::info!(device = model.device, precision = ?model.precision, "open: {}", describe(card));
                 }
                 let native = model.student.as_ref().or(model.teacher.as_ref()).map(|card| card.size);
                 self.controls.recipe.size = self.controls.recipe.size.filter(|size| Some(*size) != native);
-                if self.model.is_some() {
+                if self.models.open.is_some() {
                     // Another model may not know the old one's sizes.
                     self.controls.recipe.size = None;
                 }
                 if model.teacher.is_none() {
-                    self.teacher.clear();
-                    self.chosen = PaneId::Live;
+                    self.panes.teacher.clear();
+                    self.side_by_side.chosen = PaneId::Live;
                 }
                 if model.baseline.is_none() {
-                    self.baseline.clear();
+                    self.panes.baseline.clear();
                 }
                 self.suit_guidance(&model);
                 self.history.adopt(&self.controls.recipe);
                 for remark in &model.remarks {
                     self.complain(remark.clone(), None);
                 }
-                self.model = Some(*model);
-                self.opened = opening.request;
-                self.live.sent = None;
-                self.teacher.sent = None;
-                self.baseline.sent = None;
+                self.models.open = Some(*model);
+                self.models.opened = opening.request;
+                self.panes.live.sent = None;
+                self.panes.teacher.sent = None;
+                self.panes.baseline.sent = None;
                 self.batch = Batch::default();
-                self.comparisons.clear();
-                self.counted = None;
+                self.side_by_side.measured.clear();
+                self.prompt.counted = None;
             }
             OpenOutcome::Failed(failure) => {
                 let pocket = opening.request.pocket();
-                let instead = self.model.is_none() && opening.request != pocket;
-                let advice = match &self.model {
+                let instead = self.models.open.is_none() && opening.request != pocket;
+                let advice = match &self.models.open {
                     Some(_) => "The model that was open stays open.",
                     None if instead => {
                         "Pocket is opened instead. For another folder: File, Open model or pair (Ctrl+O); it must be in \
@@ -239,7 +230,8 @@ impl App {
             }
             OpenOutcome::Dropped => {
                 tracing::info!("opening a model was stopped");
-                let what = if self.model.is_some() { "the model that was open stays open" } else { "no model is open" };
+                let what =
+                    if self.models.open.is_some() { "the model that was open stays open" } else { "no model is open" };
                 self.notify(ctx, format!("Loading was stopped: {what}"));
                 self.draw_on();
             }
@@ -248,9 +240,9 @@ impl App {
 
     /// Takes up again what was stopped for another model's sake.
     fn draw_on(&mut self) {
-        self.live.sent = None;
-        self.teacher.sent = None;
-        self.baseline.sent = None;
+        self.panes.live.sent = None;
+        self.panes.teacher.sent = None;
+        self.panes.baseline.sent = None;
         self.batch = Batch::default();
     }
 }

@@ -5,7 +5,7 @@ use instaflow_engine::protocol::Picture;
 /// How far two pictures of the same size are apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distance {
-    /// Peak signal-to-noise ratio over all channels in dB; infinite where they are equal.
+    /// Peak signal-to-noise ratio over all channels in dB; infinite if they are equal.
     pub psnr: f64,
     /// Gradient magnitude similarity deviation; see [`gmsd`].
     pub gmsd: f64,
@@ -18,7 +18,7 @@ pub struct Distance {
 /// Scales a map can be shown on: the difference that its last colour stands for, of 255.
 const SCALES: [u8; 5] = [16, 32, 64, 128, 255];
 
-/// The distance of two pictures; `None` where their sizes differ.
+/// The distance of two pictures; `None` if their sizes differ.
 pub fn distance(a: &Picture, b: &Picture) -> Option<Distance> {
     if (a.width, a.height) != (b.width, b.height) {
         return None;
@@ -38,7 +38,7 @@ pub fn distance(a: &Picture, b: &Picture) -> Option<Distance> {
 }
 
 /// Gradient magnitude similarity deviation (Xue, Zhang, Mou and Bovik, 2014, arXiv 1308.3052): how unevenly the edges
-/// of two pictures agree. 0 where all edges do; from about 0.2 on a person sees other shapes. On luma (ITU-R BT.601)
+/// of two pictures agree. 0 if all edges do; from about 0.2 on, a person sees other shapes. On luma (ITU-R BT.601)
 /// at half size, with Prewitt's operator and the paper's constant of 170, as in the authors' code.
 fn gmsd(a: &Picture, b: &Picture) -> f64 {
     const C: f64 = 170.0;

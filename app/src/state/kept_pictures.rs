@@ -203,7 +203,7 @@ impl KeptPictures {
         }
     }
 
-    /// Reads a picture to show it; the latest that was asked for, where one is being read.
+    /// Reads a picture to show it. While one is being read, only the latest request waits.
     pub(super) fn read(&mut self, id: u64) {
         match (&self.library, self.reading) {
             (Some(library), None) => {

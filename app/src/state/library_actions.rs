@@ -30,7 +30,7 @@ impl App {
         self.kept_pictures.thumbnails.len()
     }
 
-    /// Why the chosen picture cannot be kept, or `None` where it can.
+    /// Why the chosen picture cannot be kept, or `None` if it can.
     pub(crate) fn why_not_keep(&self) -> Option<&'static str> {
         let pane = self.pane(self.chosen_pane());
         match (&self.kept_pictures.standing, &pane.picture) {
@@ -62,9 +62,9 @@ impl App {
         self.kept_pictures.follow = true;
     }
 
-    /// Why something cannot be done with a kept picture, or `None` where it can.
+    /// Why something cannot be done with a kept picture, or `None` if it can.
     pub(crate) fn why_not_act(&self, act: Act, entry: &Entry) -> Option<&'static str> {
-        let open = self.model.as_ref().and_then(|model| model.card(entry.settings.role));
+        let open = self.models.open.as_ref().and_then(|model| model.card(entry.settings.role));
         let same = open.is_some_and(|card| card.hash == entry.model_hash);
         match act {
             Act::DecodeAgain if entry.settings.decoder == Decoder::Full => Some("The full decoder already made it."),
@@ -113,7 +113,7 @@ impl App {
         }
     }
 
-    /// Shows the selected picture large, where one is shown large.
+    /// Shows the selected picture large, if one is shown large.
     pub(crate) fn view_selected(&mut self) {
         if let Some(id) = self.kept_pictures.selected.filter(|_| self.kept_pictures.viewed.is_some()) {
             self.kept_pictures.read(id);
@@ -156,7 +156,7 @@ impl App {
             News::NotKept { failure, rgb } => {
                 film.keeping.retain(|other| !Arc::ptr_eq(other, &rgb));
                 // Said once, however often it is tried on a full disk.
-                self.messages.retain(|message| message.failure.message != failure.message);
+                self.notices.messages.retain(|message| message.failure.message != failure.message);
                 self.complain(
                     failure,
                     Some("The picture is still on screen: make room, or save it elsewhere (Ctrl+S)."),
@@ -225,7 +225,7 @@ impl App {
         viewed.pane.show(ctx, picture);
     }
 
-    /// Leads back to the live picture where that has been changed, and lets go what was deleted long enough ago.
+    /// Leads back to the live picture once that has been changed, and lets go what was deleted long enough ago.
     pub(super) fn follow_kept_pictures(&mut self, ctx: &egui::Context) {
         if self.kept_pictures.viewed.is_some() {
             let now = (self.controls.show, self.wanted(PaneId::Live));

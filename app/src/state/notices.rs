@@ -2,10 +2,20 @@
 
 use instaflow_engine::protocol::{Failure, Settings};
 
+/// Everything that it says now.
+#[derive(Default)]
+pub(crate) struct Notices {
+    /// Errors, the oldest first.
+    pub messages: Vec<Message>,
+    pub remark: Option<Notice>,
+    /// Whether an error's details are copied with the prompt.
+    pub details_with_prompt: bool,
+}
+
 /// Something that went wrong; stays until dismissed.
 pub(crate) struct Message {
     pub failure: Failure,
-    /// What to do next, where the failure's own sentence cannot know.
+    /// What to do next, if the failure's own sentence cannot say.
     pub advice: Option<&'static str>,
     /// When, in local time.
     pub at: String,

@@ -63,6 +63,37 @@ pub struct Pane {
     name: &'static str,
 }
 
+/// The panes of the window.
+pub(crate) struct Panes {
+    pub live: Pane,
+    pub teacher: Pane,
+    pub baseline: Pane,
+}
+
+impl Default for Panes {
+    fn default() -> Self {
+        Self { live: Pane::new("student"), teacher: Pane::new("teacher"), baseline: Pane::new("baseline") }
+    }
+}
+
+impl Panes {
+    pub fn get(&self, pane: PaneId) -> &Pane {
+        match pane {
+            PaneId::Live => &self.live,
+            PaneId::Teacher => &self.teacher,
+            PaneId::Baseline => &self.baseline,
+        }
+    }
+
+    pub fn get_mut(&mut self, pane: PaneId) -> &mut Pane {
+        match pane {
+            PaneId::Live => &mut self.live,
+            PaneId::Teacher => &mut self.teacher,
+            PaneId::Baseline => &mut self.baseline,
+        }
+    }
+}
+
 /// What a step took the final picture to be.
 #[derive(Clone)]
 pub struct Estimate {

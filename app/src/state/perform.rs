@@ -36,7 +36,7 @@ impl App {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
-            Command::OpenPocket => self.open(self.open_request().pocket()),
+            Command::OpenPocket => self.open(self.models.request().pocket()),
             Command::Save | Command::QuickSave | Command::Copy => self.export(command, ctx),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
             Command::Undo | Command::Redo => self.step_back(command == Command::Undo),
@@ -58,7 +58,7 @@ impl App {
             Command::Stop => {
                 self.stop();
                 // Without a model there would be nothing at all; its own button stops that, too.
-                if self.opening.is_some() && self.model.is_some() {
+                if self.models.opening.is_some() && self.models.open.is_some() {
                     self.stop_work(Stop::Opening);
                 }
             }
@@ -104,8 +104,8 @@ impl App {
             Command::PreviousSeed => controls.recipe.seed = controls.recipe.seed.wrapping_sub(1),
             Command::NextSeed => controls.recipe.seed = controls.recipe.seed.wrapping_add(1),
             Command::LockSeed => controls.seed_locked = !controls.seed_locked,
-            Command::FocusPrompt => self.focus = Some(Focus::Prompt),
-            Command::FocusPicture => self.focus = Some(Focus::Picture),
+            Command::FocusPrompt => self.widgets.focus = Some(Focus::Prompt),
+            Command::FocusPicture => self.widgets.focus = Some(Focus::Picture),
             Command::Fit => self.pan_zoom = PanZoom::default(),
             Command::ActualSize | Command::ZoomIn | Command::ZoomOut => self.zoom(command, ctx),
             Command::SidePanel => self.toggle_side(ctx),
@@ -115,7 +115,7 @@ impl App {
             Command::ThemeLight => controls.theme = Theme::Light,
             Command::ThemeDark => controls.theme = Theme::Dark,
             Command::Log => {
-                if let Some(log) = self.log.clone() {
+                if let Some(log) = self.diagnostics.log.clone() {
                     self.jobs.read_log(log);
                 }
             }
@@ -124,7 +124,7 @@ impl App {
         ctx.request_repaint();
     }
 
-    /// Why a command can do nothing right now, or `None` where it can.
+    /// Why a command can do nothing right now, or `None` if it can.
     pub(crate) fn why_not(&self, command: Command) -> Option<&'static str> {
         match command {
             Command::Compare
@@ -132,18 +132,18 @@ impl App {
             | Command::Split
             | Command::Blink
             | Command::Difference
-            | Command::Path => self.no_comparison(),
-            Command::SaveComparison => self.no_comparison().or(self.no_teacher()),
-            Command::Baseline => self.no_comparison().or(self.no_baseline()),
-            Command::Steps => self.no_teacher(),
+            | Command::Path => self.models.no_comparison(),
+            Command::SaveComparison => self.models.no_comparison().or(self.models.no_teacher()),
+            Command::Baseline => self.models.no_comparison().or(self.models.no_baseline()),
+            Command::Steps => self.models.no_teacher(),
             Command::Animate | Command::SaveFrames => self.no_way(),
             Command::Save | Command::QuickSave | Command::Copy
-                if self.live.picture.is_none() && self.kept_pictures.picture().is_none() =>
+                if self.panes.live.picture.is_none() && self.kept_pictures.picture().is_none() =>
             {
                 Some("There is no picture yet.")
             }
             Command::OpenPocket if self.is_pocket_alone() => Some("Pocket is already open."),
-            Command::Log if self.log.is_none() => Some("There is no log: the system has no folder for it."),
+            Command::Log if self.diagnostics.log.is_none() => Some("There is no log: the system has no folder for it."),
             Command::Undo if !self.history.has_undo() => Some("There is nothing to undo."),
             Command::Redo if !self.history.has_redo() => Some("There is nothing to redo."),
             Command::OlderPrompt | Command::NewerPrompt => self.no_recall(command == Command::OlderPrompt),
@@ -156,7 +156,7 @@ impl App {
                 Some("Nothing was deleted in the last half minute.")
             }
             Command::FindKept if self.kept_pictures.shelf.is_empty() => Some("Nothing is kept yet."),
-            Command::Draw if self.model.is_none() => Some("No model is open."),
+            Command::Draw if self.models.open.is_none() => Some("No model is open."),
             Command::Stop if self.kept_pictures.viewed.is_none() && !self.is_busy() => Some("Nothing is being drawn."),
             _ => None,
         }
@@ -172,7 +172,7 @@ impl App {
             Command::Picture => controls.show == Show::Picture,
             Command::Compare => self.comparing(),
             Command::Variations => controls.show == Show::Variations,
-            Command::Steps => controls.show == Show::Steps && self.no_teacher().is_none(),
+            Command::Steps => controls.show == Show::Steps && self.models.no_teacher().is_none(),
             Command::SideBySide => compares_as(CompareAs::SideBySide),
             Command::Split => compares_as(CompareAs::Split),
             Command::Blink => compares_as(CompareAs::Blink),
@@ -202,8 +202,8 @@ impl App {
     }
 
     fn is_pocket_alone(&self) -> bool {
-        let opens = self.model.is_some() || self.opening.is_some();
-        opens && *self.open_request() == self.open_request().pocket()
+        let opens = self.models.open.is_some() || self.models.opening.is_some();
+        opens && *self.models.request() == self.models.request().pocket()
     }
 
     /// Asks for the folder that quick save writes to.
@@ -219,10 +219,10 @@ impl App {
         self.jobs.set_output(self.output_folder().to_owned());
     }
 
-    /// Takes the pattern that was typed, where it is one.
+    /// Takes the pattern that was typed, if it is one.
     pub(crate) fn take_pattern(&mut self) {
-        if let Ok(pattern) = Pattern::parse(&self.pattern_typed) {
-            self.controls.pattern = self.pattern_typed.trim().to_owned();
+        if let Ok(pattern) = Pattern::parse(&self.widgets.pattern_typed) {
+            self.controls.pattern = self.widgets.pattern_typed.trim().to_owned();
             self.jobs.set_pattern(pattern);
         }
     }
@@ -238,13 +238,13 @@ impl App {
             self.controls = self.controls.with_defaults(*page);
         }
         self.set_output(self.controls.output.clone());
-        self.pattern_typed.clone_from(&self.controls.pattern);
+        self.widgets.pattern_typed.clone_from(&self.controls.pattern);
         self.take_pattern();
         ctx.set_zoom_factor(self.controls.scale);
         let default = OpenRequest::default();
         let wanted =
-            OpenRequest { device: default.device, precision: default.precision, ..self.open_request().clone() };
-        if pages.contains(&Page::Drawing) && wanted != *self.open_request() {
+            OpenRequest { device: default.device, precision: default.precision, ..self.models.request().clone() };
+        if pages.contains(&Page::Drawing) && wanted != *self.models.request() {
             self.open(wanted);
         }
     }
@@ -273,13 +273,13 @@ impl App {
     /// Whether the panel at the side is shown: a narrow window folds it until it is asked for.
     pub(crate) fn side_is_shown(&self, ctx: &egui::Context) -> bool {
         // There is no room for the words as well.
-        if is_narrow(ctx) { self.side_unfolded && !self.words_are_shown() } else { self.controls.show_side }
+        if is_narrow(ctx) { self.widgets.side_unfolded && !self.words_are_shown() } else { self.controls.show_side }
     }
 
     fn toggle_side(&mut self, ctx: &egui::Context) {
         if is_narrow(ctx) {
-            self.side_unfolded = !self.side_is_shown(ctx);
-            if self.side_unfolded {
+            self.widgets.side_unfolded = !self.side_is_shown(ctx);
+            if self.widgets.side_unfolded {
                 self.controls.show_words = false;
             }
         } else {
@@ -308,9 +308,9 @@ impl App {
         }
     }
 
-    /// Why a lane's picture is not its last step's.
-    pub(super) fn why_unfinished(&self, lane: PaneId) -> &'static str {
-        if self.pane(lane).run.is_some() || self.waits(lane) {
+    /// Why a pane's picture is not its last step's.
+    pub(super) fn why_unfinished(&self, pane_id: PaneId) -> &'static str {
+        if self.pane(pane_id).run.is_some() || self.waits(pane_id) {
             "The picture is not finished: wait for its last step."
         } else {
             "The picture was stopped before its last step: draw it again (Ctrl+Enter)."
@@ -318,7 +318,7 @@ impl App {
     }
 
     fn zoom(&mut self, command: Command, ctx: &egui::Context) {
-        let Some((pane, size)) = self.pane(self.chosen).place.or(self.live.place) else { return };
+        let Some((pane, size)) = self.pane(self.side_by_side.chosen).place.or(self.panes.live.place) else { return };
         match command {
             Command::ActualSize => self.pan_zoom.show_pixels_at(pane, size, 1.0 / ctx.pixels_per_point()),
             Command::ZoomIn => self.pan_zoom.zoom_about(pane, size, pane.center(), 1.25),
@@ -326,7 +326,7 @@ impl App {
         }
     }
 
-    /// Takes restored settings over, after a question where that would replace another prompt; `from` is what they are of.
+    /// Takes restored settings over, after a question if that would replace another prompt; `from` is what they are of.
     pub(super) fn offer(&mut self, ctx: &egui::Context, from: String, restored: Restored) {
         let mine = &self.controls.recipe.prompt;
         if mine.trim().is_empty() || *mine == restored.settings.prompt {
@@ -352,7 +352,7 @@ impl App {
             Role::Teacher => self.controls.show = Show::Compare,
             Role::Baseline => (self.controls.show, self.controls.show_baseline) = (Show::Compare, true),
         }
-        let open = self.model.as_ref().and_then(|model| model.card(role));
+        let open = self.models.open.as_ref().and_then(|model| model.card(role));
         let same = open.is_some_and(|card| Some(&card.name) == restored.model.as_ref());
         self.notify(
             ctx,
@@ -361,23 +361,23 @@ impl App {
                 _ => "Settings restored".to_owned(),
             },
         );
-        // What was restored is shown even where live drawing is off.
+        // What was restored is shown even if live drawing is off.
         self.draw_now(ctx);
     }
 
     pub(super) fn open(&mut self, request: OpenRequest) {
-        let id = self.new_id();
+        let id = self.engine.new_id();
         self.write_undecoded();
         self.stop();
-        self.opening = Some(Opening { id, request: request.clone(), progress: None });
+        self.models.opening = Some(Opening { id, request: request.clone(), progress: None });
         self.engine.send(Request::Open(id, request));
     }
 
     /// The request for a folder that was chosen; everything but the models stays as the program was started.
     pub(super) fn open_folder(&mut self, folder: PathBuf, role: Role) {
         let folder = Source::Folder(folder);
-        let has_student = self.model.as_ref().is_some_and(|model| model.student.is_some());
-        let opened = self.opened.clone();
+        let has_student = self.models.open.as_ref().is_some_and(|model| model.student.is_some());
+        let opened = self.models.opened.clone();
         let request = match role {
             Role::Baseline => OpenRequest { baseline: Some(folder), ..opened },
             Role::Teacher if has_student => OpenRequest { teacher: Some(folder), ..opened },

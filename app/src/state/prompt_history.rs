@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use egui::{Event, ImeEvent};
+use instaflow_engine::protocol::TokenCount;
 use serde::{Deserialize, Serialize};
 
 use super::history::{Moment, end_of_change};
+use super::word_hints::WordHints;
 use super::{App, Focus};
 
 /// Prompts that are kept.
@@ -20,6 +22,25 @@ const REST: f64 = 2.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Prompts(Vec<String>);
+
+/// The prompt field and what is known of the words in it.
+pub(crate) struct PromptState {
+    pub typing: Typing,
+    pub hints: WordHints,
+    /// The engine's last count.
+    pub tokens: TokenCount,
+    /// The prompt that the engine was last asked to count.
+    pub counted: Option<String>,
+    /// The prompts drawn before.
+    pub earlier: Prompts,
+}
+
+impl PromptState {
+    pub fn new(earlier: Prompts) -> Self {
+        let (typing, hints, tokens) = (Typing::default(), WordHints::default(), TokenCount::default());
+        Self { typing, hints, tokens, counted: None, earlier }
+    }
+}
 
 /// What goes on in the prompt field; nothing of it is remembered.
 #[derive(Debug, Default)]
@@ -102,31 +123,31 @@ impl App {
             });
             (moment, composing)
         });
-        self.typing.composing = composing.unwrap_or(self.typing.composing);
-        if !self.typing.composing {
+        self.prompt.typing.composing = composing.unwrap_or(self.prompt.typing.composing);
+        if !self.prompt.typing.composing {
             self.history.observe(moment, &self.controls.recipe);
         }
     }
 
     /// The prompts that were drawn and rested on, most recent first.
     pub fn prompts(&self) -> impl Iterator<Item = &str> {
-        self.prompts.iter()
+        self.prompt.earlier.iter()
     }
 
     /// Keeps the prompt once its picture was looked at for a while.
     pub(super) fn note_prompt(&mut self, ctx: &egui::Context) {
-        let (now, typing) = (ctx.time(), &mut self.typing);
+        let (now, typing) = (ctx.time(), &mut self.prompt.typing);
         if typing.prompt != self.controls.recipe.prompt {
             typing.prompt.clone_from(&self.controls.recipe.prompt);
             (typing.since, typing.noted) = (now, false);
             // Typing into an earlier prompt makes it one's own.
             let at = typing.recall.as_ref().map(|recall| recall.at);
-            if at.is_some_and(|at| self.prompts.0.get(at) != Some(&typing.prompt)) {
+            if at.is_some_and(|at| self.prompt.earlier.0.get(at) != Some(&typing.prompt)) {
                 typing.recall = None;
             }
         }
-        let drawn = self.live.finished
-            && self.live.picture.as_ref().is_some_and(|picture| picture.settings.prompt == typing.prompt);
+        let drawn = self.panes.live.finished
+            && self.panes.live.picture.as_ref().is_some_and(|picture| picture.settings.prompt == typing.prompt);
         if typing.noted || typing.recall.is_some() || !drawn {
             return;
         }
@@ -135,21 +156,21 @@ impl App {
             return ctx.request_repaint_after(Duration::from_secs_f64(due - now));
         }
         typing.noted = true;
-        self.prompts.add(&typing.prompt);
+        self.prompt.earlier.add(&typing.prompt);
     }
 
     /// Keeps the prompt as soon as it is drawn: somebody asked for just that.
     pub(super) fn mean_prompt(&mut self) {
-        self.typing.since = f64::NEG_INFINITY;
-        self.typing.recall = None;
+        self.prompt.typing.since = f64::NEG_INFINITY;
+        self.prompt.typing.recall = None;
     }
 
     /// Why there is no older, or no newer, prompt to go to.
     pub(super) fn no_recall(&self, older: bool) -> Option<&'static str> {
-        let recall = self.typing.recall.as_ref();
+        let recall = self.prompt.typing.recall.as_ref();
         if older {
             let from = recall.map_or(0, |recall| recall.at + 1);
-            let none = self.prompts.other(from, &self.controls.recipe.prompt).is_none();
+            let none = self.prompt.earlier.other(from, &self.controls.recipe.prompt).is_none();
             none.then_some("There is no earlier prompt.")
         } else {
             recall.is_none().then_some("There is no later prompt.")
@@ -159,35 +180,35 @@ impl App {
     /// Puts the prompt before this one into the field, or the one after it; at last what was typed comes back.
     pub(super) fn recall_prompt(&mut self, older: bool) {
         let now = &self.controls.recipe.prompt;
-        let (at, mine) = match self.typing.recall.take() {
-            None => (self.prompts.other(0, now).filter(|_| older), now.clone()),
-            Some(Recall { at, mine }) if older => (self.prompts.other(at + 1, now).or(Some(at)), mine),
-            Some(Recall { at, mine }) => ((0..at).rev().find(|at| self.prompts.0[*at] != mine.trim()), mine),
+        let (at, mine) = match self.prompt.typing.recall.take() {
+            None => (self.prompt.earlier.other(0, now).filter(|_| older), now.clone()),
+            Some(Recall { at, mine }) if older => (self.prompt.earlier.other(at + 1, now).or(Some(at)), mine),
+            Some(Recall { at, mine }) => ((0..at).rev().find(|at| self.prompt.earlier.0[*at] != mine.trim()), mine),
         };
         let prompt = match at {
             Some(at) => {
-                self.typing.recall = Some(Recall { at, mine });
-                self.prompts.0[at].clone()
+                self.prompt.typing.recall = Some(Recall { at, mine });
+                self.prompt.earlier.0[at].clone()
             }
             None => mine,
         };
-        self.focus = Some(Focus::Prompt);
+        self.widgets.focus = Some(Focus::Prompt);
         self.set_prompt(prompt);
     }
 
     /// Forgets all prompts but the one in the field.
     pub(super) fn forget_prompts(&mut self) {
-        self.prompts = Prompts::default();
-        self.typing.recall = None;
+        self.prompt.earlier = Prompts::default();
+        self.prompt.typing.recall = None;
         // The one in the field is not put back before it is another.
-        self.typing.noted = true;
+        self.prompt.typing.noted = true;
     }
 
     /// Puts another prompt into the field, and the caret behind the word where it differs.
     pub(crate) fn set_prompt(&mut self, prompt: String) {
         let end = end_of_change(&self.controls.recipe.prompt, &prompt);
         let rest = prompt[end..].find(|letter: char| !letter.is_alphanumeric()).unwrap_or(prompt.len() - end);
-        self.typing.caret_to = Some(end + rest);
+        self.prompt.typing.caret_to = Some(end + rest);
         self.controls.recipe.prompt = prompt;
     }
 }

@@ -7,11 +7,11 @@ use instaflow_engine::protocol::{Lane, Request, Role, Settings};
 use super::{App, PaneId};
 
 impl App {
-    /// What a lane should show.
-    pub(crate) fn wanted(&self, lane: PaneId) -> Settings {
+    /// What a pane should show.
+    pub(crate) fn wanted(&self, pane_id: PaneId) -> Settings {
         let controls = &self.controls;
-        let role = match lane {
-            PaneId::Live => self.live_role(),
+        let role = match pane_id {
+            PaneId::Live => self.models.live_role(),
             PaneId::Teacher => Role::Teacher,
             PaneId::Baseline => Role::Baseline,
         };
@@ -30,19 +30,19 @@ impl App {
                 negative_prompt: controls.recipe.negative_prompt.clone(),
                 steps: controls.recipe.steps,
                 guidance: controls.recipe.guidance,
-                sampler: self.sampler(self.model.as_ref().and_then(|model| model.teacher.as_ref())),
+                sampler: self.sampler(self.models.open.as_ref().and_then(|model| model.teacher.as_ref())),
                 ..plain
             },
         }
     }
 
-    /// Draws what is set now, even where live drawing is off.
+    /// Draws what is set now, even if live drawing is off.
     pub(crate) fn draw_now(&mut self, ctx: &egui::Context) {
-        self.live.sent = None;
-        self.live.due = Some(ctx.time());
-        for lane in self.others() {
-            let wanted = self.wanted(lane);
-            let pane = self.pane_mut(lane);
+        self.panes.live.sent = None;
+        self.panes.live.due = Some(ctx.time());
+        for pane_id in self.others() {
+            let wanted = self.wanted(pane_id);
+            let pane = self.panes.get_mut(pane_id);
             (pane.sent, pane.due) = (Some(wanted), Some(ctx.time()));
         }
         self.want_batch();
@@ -51,7 +51,7 @@ impl App {
 
     /// Stops all lanes; what stands in the field is not drawn again before it changes.
     pub(crate) fn stop(&mut self) {
-        (self.live.due, self.teacher.due, self.baseline.due) = (None, None, None);
+        (self.panes.live.due, self.panes.teacher.due, self.panes.baseline.due) = (None, None, None);
         self.batch.due = None;
         self.batch.drawing = None;
         for lane in Lane::ALL {
@@ -62,11 +62,11 @@ impl App {
 
     /// Sends what has changed since the last frame.
     pub(super) fn follow(&mut self, ctx: &egui::Context) {
-        if self.counted.as_deref() != Some(self.controls.recipe.prompt.as_str()) && self.model.is_some() {
-            self.counted = Some(self.controls.recipe.prompt.clone());
+        if self.prompt.counted.as_deref() != Some(self.controls.recipe.prompt.as_str()) && self.models.open.is_some() {
+            self.prompt.counted = Some(self.controls.recipe.prompt.clone());
             self.engine.send(Request::CountTokens(self.controls.recipe.prompt.clone()));
         }
-        if self.controls.live || self.live.due.is_some() {
+        if self.controls.live || self.panes.live.due.is_some() {
             self.send_live();
         }
         if self.ready() {
@@ -84,73 +84,73 @@ impl App {
     /// Sends the live lane's job unless it was sent already.
     fn send_live(&mut self) {
         let wanted = self.wanted(PaneId::Live);
-        if self.ready() && self.live.sent.as_ref() != Some(&wanted) {
-            self.live.due = None;
+        if self.ready() && self.panes.live.sent.as_ref() != Some(&wanted) {
+            self.panes.live.due = None;
             self.send(PaneId::Live, wanted);
         }
     }
 
     /// Lets a lane that stands beside the student follow with a pause.
-    fn follow_beside(&mut self, ctx: &egui::Context, lane: PaneId) {
-        if !self.beside(lane) {
-            let pane = self.pane_mut(lane);
+    fn follow_beside(&mut self, ctx: &egui::Context, pane_id: PaneId) {
+        if !self.beside(pane_id) {
+            let pane = self.panes.get_mut(pane_id);
             if pane.sent.take().is_some() {
                 pane.due = None;
-                self.engine.send(Request::Stop(lane.lane()));
+                self.engine.send(Request::Stop(pane_id.lane()));
             }
             return;
         }
-        let wanted = self.wanted(lane);
+        let wanted = self.wanted(pane_id);
         let now = ctx.time();
-        if self.pane(lane).sent.as_ref() != Some(&wanted) {
+        if self.pane(pane_id).sent.as_ref() != Some(&wanted) {
             // Comparing begins at once; afterwards a change ends the run and waits for a pause.
-            let begins = self.pane(lane).sent.is_none();
-            self.engine.send(Request::Stop(lane.lane()));
-            self.scrub = None;
+            let begins = self.pane(pane_id).sent.is_none();
+            self.engine.send(Request::Stop(pane_id.lane()));
+            self.side_by_side.scrub = None;
             let due = match (begins, self.controls.live) {
                 (true, _) => Some(now),
                 (false, true) => Some(now + f64::from(self.controls.pause)),
                 (false, false) => None,
             };
-            let pane = self.pane_mut(lane);
+            let pane = self.panes.get_mut(pane_id);
             (pane.sent, pane.due) = (Some(wanted.clone()), due);
         }
-        match self.pane(lane).due {
+        match self.pane(pane_id).due {
             Some(due) if now >= due => {
-                self.pane_mut(lane).due = None;
-                self.send(lane, wanted);
+                self.panes.get_mut(pane_id).due = None;
+                self.send(pane_id, wanted);
             }
             Some(due) => ctx.request_repaint_after(Duration::from_secs_f64(due - now)),
             None => {}
         }
     }
 
-    /// Has the student measured against another where both are new and of the same input.
+    /// Compares the student's picture with another once both are new and of the same input.
     fn measure(&mut self) {
-        if self.measuring || !self.live.shows(&self.wanted(PaneId::Live)) {
+        if self.side_by_side.measuring || !self.panes.live.shows(&self.wanted(PaneId::Live)) {
             return;
         }
-        for lane in self.others() {
-            let (Some(student), Some(other)) = (&self.live.picture, self.seen(lane)) else { continue };
-            if self.comparison(lane).is_none() && self.pane(lane).shows(&self.wanted(lane)) {
-                self.jobs.measure(lane, student.clone(), other.clone());
-                self.measuring = true;
+        for pane_id in self.others() {
+            let (Some(student), Some(other)) = (&self.panes.live.picture, self.seen(pane_id)) else { continue };
+            if self.comparison(pane_id).is_none() && self.pane(pane_id).shows(&self.wanted(pane_id)) {
+                self.jobs.measure(pane_id, student.clone(), other.clone());
+                self.side_by_side.measuring = true;
                 return;
             }
         }
     }
 
     pub(crate) fn ready(&self) -> bool {
-        self.model.is_some() && self.opening.is_none() && !self.engine_ended
+        self.models.open.is_some() && self.models.opening.is_none() && !self.engine.ended
     }
 
-    fn send(&mut self, lane: PaneId, settings: Settings) {
-        let id = self.new_id();
+    fn send(&mut self, pane_id: PaneId, settings: Settings) {
+        let id = self.engine.new_id();
         let asked = Instant::now();
-        self.under_way.insert(id, (lane.lane(), asked));
-        let pane = self.pane_mut(lane);
+        self.engine.under_way.insert(id, (pane_id.lane(), asked));
+        let pane = self.panes.get_mut(pane_id);
         pane.sent = Some(settings.clone());
         pane.latest = Some(id);
-        self.engine.send(Request::Draw { id, lane: lane.lane(), settings, asked });
+        self.engine.send(Request::Draw { id, lane: pane_id.lane(), settings, asked });
     }
 }

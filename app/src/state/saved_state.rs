@@ -34,7 +34,7 @@ pub struct State {
 pub struct Place {
     /// Its inner size.
     pub size: [f32; 2],
-    /// Its outer corner, where the system tells.
+    /// Its outer corner, if the system tells.
     pub position: Option<[f32; 2]>,
     /// Whether it fills the screen.
     pub maximized: bool,
@@ -50,7 +50,7 @@ pub(super) struct Memory {
 }
 
 impl State {
-    /// Reads a state. The second is a sentence for the person where there was a file that could not be used: it is set
+    /// Reads a state. The second is a sentence for the person if there was a file that could not be used: it is set
     /// aside under another name, so that nothing in it is lost.
     pub fn load(file: &Path) -> (Self, Option<String>) {
         let text = match std::fs::read_to_string(file) {
@@ -138,13 +138,13 @@ impl App {
         let window = self.place(ctx);
         let seen = &self.memory.seen;
         let same = (&seen.controls, &seen.open, &seen.window, &seen.prompts)
-            == (&self.controls, &self.opened, &window, &self.prompts);
+            == (&self.controls, &self.models.opened, &window, &self.prompt.earlier);
         if !same {
             self.memory.seen = State {
                 controls: self.controls.clone(),
-                open: self.opened.clone(),
+                open: self.models.opened.clone(),
                 window,
-                prompts: self.prompts.clone(),
+                prompts: self.prompt.earlier.clone(),
             };
             self.memory.changed_at = now;
             self.memory.stale_since.get_or_insert(now);
@@ -158,7 +158,7 @@ impl App {
         }
     }
 
-    /// Writes the state where it has changed since it was last written.
+    /// Writes the state if it has changed since it was last written.
     pub(super) fn write_state(&mut self) {
         if self.memory.stale_since.take().is_none() {
             return;

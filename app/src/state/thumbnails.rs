@@ -17,13 +17,13 @@ pub(crate) struct Thumbnails {
 }
 
 struct Held {
-    /// `None` where the picture cannot be read, which is asked once.
+    /// `None` if the picture cannot be read, which is asked once.
     texture: Option<TextureHandle>,
     looked_at: Cell<u64>,
 }
 
 impl Thumbnails {
-    /// One that is wanted now, where there is one.
+    /// One that is wanted now, if there is one.
     pub fn look_at(&self, id: u64) -> Option<&TextureHandle> {
         let held = self.held.get(&id)?;
         held.looked_at.set(self.tick());

@@ -47,21 +47,21 @@ pub(crate) struct Hint {
 }
 
 impl App {
-    /// The words that the model knows, where they are few enough to name.
+    /// The words that the model knows, if they are few enough to name.
     pub(crate) fn words(&self) -> Option<&Arc<Words>> {
-        self.live_card()?.words.as_ref()
+        self.models.live_card()?.words.as_ref()
     }
 
-    /// Why there are no words to show, or `None` where there are.
+    /// Why there are no words to show, or `None` if there are.
     pub(super) fn no_words(&self) -> Option<&'static str> {
-        match (&self.model, self.words()) {
+        match (&self.models.open, self.words()) {
             (None, _) => Some("No model is open."),
             (Some(_), None) => Some("This model knows too many words to list: type what you like."),
             _ => None,
         }
     }
 
-    /// Why there are no examples to show, or `None` where there are.
+    /// Why there are no examples to show, or `None` if there are.
     pub(super) fn no_examples(&self) -> Option<&'static str> {
         let none = self.words().is_none_or(|words| words.examples.is_empty());
         none.then_some("This model has no examples.")
@@ -69,12 +69,12 @@ impl App {
 
     /// Where the unknown words of the prompt are: by the count of a moment ago, moved along with what was typed since.
     pub(crate) fn unknown_words(&self) -> Vec<Range<usize>> {
-        moved(&self.tokens.unknown, &self.tokens.prompt, &self.controls.recipe.prompt)
+        moved(&self.prompt.tokens.unknown, &self.prompt.tokens.prompt, &self.controls.recipe.prompt)
     }
 
     /// Those of them to underline: all but a word at the caret that may be the beginning of a known one.
     pub(crate) fn underlined_words(&self, prompt: &str, caret: Option<usize>) -> Vec<Range<usize>> {
-        let mut unknown = moved(&self.tokens.unknown, &self.tokens.prompt, prompt);
+        let mut unknown = moved(&self.prompt.tokens.unknown, &self.prompt.tokens.prompt, prompt);
         unknown.retain(|word| caret != Some(word.end) || !self.may_grow(&prompt[word.clone()]));
         unknown
     }
@@ -82,27 +82,28 @@ impl App {
     /// The words that are underlined.
     pub fn underlined(&self) -> impl Iterator<Item = &str> {
         let prompt = &self.controls.recipe.prompt;
-        self.underlined_words(prompt, self.typing.caret).into_iter().map(|word| &prompt[word])
+        self.underlined_words(prompt, self.prompt.typing.caret).into_iter().map(|word| &prompt[word])
     }
 
     /// The prompt whose tokens and words were last counted.
     pub fn counted_prompt(&self) -> &str {
-        &self.tokens.prompt
+        &self.prompt.tokens.prompt
     }
 
     /// The unknown word to speak of: the one at the caret, or the first.
     pub(crate) fn hint(&self) -> Option<Hint> {
         let known = self.words()?.clone();
         let unknown = self.unknown_words();
-        let at_caret = |word: &&Range<usize>| self.typing.caret.is_some_and(|at| word.start <= at && at <= word.end);
+        let at_caret =
+            |word: &&Range<usize>| self.prompt.typing.caret.is_some_and(|at| word.start <= at && at <= word.end);
         let word = unknown.iter().find(at_caret).or(unknown.first())?.clone();
         let half_typed =
-            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()]);
+            self.prompt.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()]);
         let text = self.controls.recipe.prompt[word.clone()].to_lowercase();
-        let old = self.word_hints.offers.take().filter(|old| old.word == text && Arc::ptr_eq(&old.of, &known));
+        let old = self.prompt.hints.offers.take().filter(|old| old.word == text && Arc::ptr_eq(&old.of, &known));
         let offers = old.unwrap_or_else(|| Offers { found: offers(&text, &known.known).into(), word: text, of: known });
         let found = offers.found.clone();
-        self.word_hints.offers.set(Some(offers));
+        self.prompt.hints.offers.set(Some(offers));
         Some(Hint { word, offers: found, half_typed, others: unknown.len() - 1 })
     }
 
@@ -115,14 +116,14 @@ impl App {
         }
         prompt.replace_range(word.clone(), by);
         self.set_prompt(prompt);
-        self.typing.caret_to = Some(word.start + by.len());
-        self.focus = Some(Focus::Prompt);
+        self.prompt.typing.caret_to = Some(word.start + by.len());
+        self.widgets.focus = Some(Focus::Prompt);
     }
 
-    /// Why no word can be completed, or `None` where one can.
+    /// Why no word can be completed, or `None` if one can.
     pub(super) fn no_completion(&self) -> Option<&'static str> {
         let at_end = |word: &Range<usize>| {
-            self.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()])
+            self.prompt.typing.caret == Some(word.end) && self.may_grow(&self.controls.recipe.prompt[word.clone()])
         };
         let none = !self.unknown_words().iter().any(at_end);
         none.then_some("There is no word at the cursor that can be completed.")
@@ -152,15 +153,15 @@ impl App {
         let Some(words) = self.words() else { return &[] };
         let prompt = &self.controls.recipe.prompt;
         let shown = &words.examples[..words.examples.len().min(EXAMPLES)];
-        let asked = self.word_hints.examples_for.as_ref() == Some(prompt);
+        let asked = self.prompt.hints.examples_for.as_ref() == Some(prompt);
         if asked || prompt.trim().is_empty() || shown.contains(prompt) { shown } else { &[] }
     }
 
     /// Shows the examples, or no longer.
     pub(super) fn toggle_examples(&mut self) {
         let prompt = &self.controls.recipe.prompt;
-        let shown = self.word_hints.examples_for.as_ref() == Some(prompt);
-        self.word_hints.examples_for = (!shown).then(|| prompt.clone());
+        let shown = self.prompt.hints.examples_for.as_ref() == Some(prompt);
+        self.prompt.hints.examples_for = (!shown).then(|| prompt.clone());
     }
 
     /// Whether a known word begins with this one.
@@ -185,7 +186,7 @@ fn moved(ranges: &[Range<usize>], old: &str, new: &str) -> Vec<Range<usize>> {
     ranges.iter().filter(stays).map(place).collect()
 }
 
-/// What to offer for an unknown word: known words that begin with it, the shortest first; where there are none, those
+/// What to offer for an unknown word: known words that begin with it, the shortest first; if there are none, those
 /// that are a few slips of the finger away, the nearest first.
 fn offers(word: &str, known: &BTreeSet<String>) -> Vec<String> {
     let mut longer: Vec<&String> = beginning_with(word, known).collect();

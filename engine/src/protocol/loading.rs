@@ -88,7 +88,7 @@ impl Default for OpenRequest {
 /// What is loaded.
 #[derive(Clone, Debug)]
 pub struct ModelSummary {
-    /// The student, or `None` where only a teacher is open.
+    /// The student, or `None` if only a teacher is open.
     pub student: Option<ModelCard>,
     /// The teacher, or `None`.
     pub teacher: Option<ModelCard>,
@@ -123,7 +123,7 @@ pub struct ModelCard {
     pub has_tiny_decoder: bool,
     /// Tokens that fit.
     pub token_limit: usize,
-    /// The words that it knows, where they are few enough to name; `None` where it may know any.
+    /// The words that it knows, if they are few enough to name; `None` if it may know any.
     pub words: Option<Arc<Words>>,
 }
 

@@ -1,9 +1,9 @@
 //! The words that a small model knows: plain data for a window that shows them. How they are read from a model
-//! folder is `checkpoint::vocabulary`'s, which words of a prompt are unknown the counter's (`text::known_words`).
+//! folder is `checkpoint::vocabulary`'s, and `text::known_words` finds the unknown words of a prompt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The words that a model knows, where they are few enough to name.
+/// The words that a model knows, if they are few enough to name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
     /// Every known word, lower case.

@@ -19,11 +19,11 @@ const NO_TINY: &str = "A tiny decoder would be faster. It needs an AutoencoderTi
 
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
-    let request = app.open_request().clone();
+    let request = app.models.request().clone();
     let default = OpenRequest::default();
     let mut wanted = request.clone();
     let ways = [(DeviceChoice::Auto, "Automatic"), (DeviceChoice::Cpu, "CPU"), (DeviceChoice::Cuda, "CUDA")];
-    let now = app.model.as_ref().map(|model| format!("Now: {}, {}", model.device, precision(model.precision)));
+    let now = app.models.open.as_ref().map(|model| format!("Now: {}, {}", model.device, precision(model.precision)));
     let reset = setting(ui, "Device", DEVICE, request.device != default.device, |ui| {
         wanted.device = choice(ui, request.device, &ways).unwrap_or(wanted.device);
         if let Some(now) = now {
@@ -54,7 +54,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
 fn decoders(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let defaults = Controls::default();
-    let has_tiny = app.live_card().is_some_and(|card| card.has_tiny_decoder);
+    let has_tiny = app.models.live_card().is_some_and(|card| card.has_tiny_decoder);
     let controls = &mut view.controls;
     let changed = controls.recipe.decoder != defaults.recipe.decoder;
     let meaning = if has_tiny { ON_SCREEN } else { NO_TINY };

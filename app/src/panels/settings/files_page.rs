@@ -61,13 +61,13 @@ fn folder(view: &mut View<'_>, ui: &mut Ui) {
 
 fn pattern(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
-    let understood = Pattern::parse(&app.pattern_typed);
+    let understood = Pattern::parse(&app.widgets.pattern_typed);
     let example = understood.as_ref().map(|pattern| match app.picture(PaneId::Live) {
         Some(picture) => pattern.example(&picture.settings, &picture.model),
         None => pattern.example(&app.wanted(PaneId::Live), "model"),
     });
-    let changed = app.pattern_typed.trim() != DEFAULT_PATTERN;
-    let mut typed = app.pattern_typed.clone();
+    let changed = app.widgets.pattern_typed.trim() != DEFAULT_PATTERN;
+    let mut typed = app.widgets.pattern_typed.clone();
     let reset = setting(ui, "File name pattern", PATTERN, changed, |ui| {
         ui.vertical(|ui| {
             let edit = TextEdit::singleline(&mut typed).font(egui::TextStyle::Monospace).desired_width(f32::INFINITY);
@@ -93,7 +93,7 @@ fn pattern(view: &mut View<'_>, ui: &mut Ui) {
     if reset {
         DEFAULT_PATTERN.clone_into(&mut typed);
     }
-    if typed != app.pattern_typed {
+    if typed != app.widgets.pattern_typed {
         view.act(Action::TypePattern(typed));
     }
 }

@@ -36,7 +36,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
         ui.set_width(WIDTH.min(room.x - 60.0));
         ui.heading("Settings");
         ui.add_space(6.0);
-        if let Some(page) = choice(ui, app.settings_page, &PAGES) {
+        if let Some(page) = choice(ui, app.widgets.settings_page, &PAGES) {
             view.act(Action::TurnTo(page));
         }
         ui.add_space(2.0);
@@ -46,7 +46,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
         ScrollArea::vertical().max_height(height).auto_shrink([false, false]).show(ui, |ui| {
             ui.set_min_height(height);
             ui.add_space(4.0);
-            match app.settings_page {
+            match app.widgets.settings_page {
                 Page::Drawing => drawing_page::show(view, ui),
                 Page::Live => typing_page::show(view, ui),
                 Page::Files => files_page::show(view, ui),
@@ -64,7 +64,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
                 }
                 let page = ui.button("Reset this page").on_hover_text("The other pages stay as they are.");
                 if page.clicked() {
-                    view.act(Action::ResetSettings(vec![app.settings_page]));
+                    view.act(Action::ResetSettings(vec![app.widgets.settings_page]));
                 }
             });
             close
@@ -76,7 +76,7 @@ pub fn show(view: &mut View<'_>, ctx: &egui::Context) {
     }
 }
 
-/// One setting: its name, its control with a sentence under it, and a way back where it is not at its default. Returns
+/// One setting: its name, its control with a sentence under it, and a way back unless it is at its default. Returns
 /// whether that was taken.
 fn setting(ui: &mut Ui, name: &str, meaning: &str, changed: bool, control: impl FnOnce(&mut Ui)) -> bool {
     let mut reset = false;

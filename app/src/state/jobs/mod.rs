@@ -75,7 +75,7 @@ impl Jobs {
         self.results.try_recv().ok()
     }
 
-    /// Asks for a model folder; `false` where a dialog is open already.
+    /// Asks for a model folder; `false` if a dialog is open already.
     pub fn ask_folder(&self, role: Role) -> bool {
         let title = match role {
             Role::Student => "Open a model folder or a pair",
@@ -85,12 +85,12 @@ impl Jobs {
         self.ask(Ask::Folder { title }, move |path| Some(Done::Folder { path: path?, role }))
     }
 
-    /// Asks for the folder that quick save writes to; `false` where a dialog is open already.
+    /// Asks for the folder that quick save writes to; `false` if a dialog is open already.
     pub fn ask_output(&self) -> bool {
         self.ask(Ask::Folder { title: "Choose the output folder" }, |path| Some(Done::Output(path?)))
     }
 
-    /// Asks where to save, to be answered with [`Jobs::save`]; `false` where a dialog is open already.
+    /// Asks where to save, to be answered with [`Jobs::save`]; `false` if a dialog is open already.
     pub fn ask_where(&self, picture: Picture, metadata: bool) -> bool {
         let name = format!("{}_{}.png", file_stem(&picture.settings.prompt), picture.settings.seed);
         self.ask(Ask::SavePng { name }, move |chosen| {
@@ -167,7 +167,7 @@ impl Jobs {
         });
     }
 
-    /// How many files are being written, where that takes long enough to be told.
+    /// How many files are being written, if that takes long enough to be told.
     pub fn writing(&self) -> usize {
         let count = self.report.writing.load(Ordering::Relaxed);
         if count == 0 {
@@ -245,7 +245,7 @@ impl Jobs {
     }
 
     /// Shows one dialog at a time; `then` makes the result of what was chosen, or of there being no dialog, where it can
-    /// do without. `false` where one is open already.
+    /// do without. `false` if one is open already.
     fn ask(&self, ask: Ask, then: impl FnOnce(Option<PathBuf>) -> Option<Done> + Send + 'static) -> bool {
         if self.dialog_open.swap(true, Ordering::Relaxed) {
             return false;

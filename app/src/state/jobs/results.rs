@@ -46,7 +46,7 @@ pub(crate) struct Measured {
     pub student: Arc<[u8]>,
     /// Against whose.
     pub other: Arc<[u8]>,
-    /// `None` where their sizes differ.
+    /// `None` if their sizes differ.
     pub distance: Option<Distance>,
     /// The map in colours.
     pub map: Option<egui::ColorImage>,
@@ -63,7 +63,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub fn send(&self, done: Done) {
-        // Nobody listens any more only where the window is gone.
+        // Fails only if the window is gone, and then nobody needs the result.
         self.results.send(done).ok();
         (self.wake)();
     }

@@ -68,7 +68,7 @@ fn section(ui: &mut Ui, title: &str, entries: &[Option<Command>]) {
         ui.horizontal(|ui| {
             ui.label(command.label()).on_hover_text(command.tooltip());
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                // Comparison from the next column's words, and from the scroll bar.
+                // Away from the next column's words and from the scroll bar.
                 ui.add_space(16.0);
                 ui.weak(command.keys(ui.ctx()));
             });

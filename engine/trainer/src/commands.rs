@@ -12,7 +12,7 @@ use crate::cli::{Arguments, Command, DeviceArg, FlowArg, StudentArgs};
 use crate::eval_target::EvalTarget;
 use crate::file_io;
 use crate::pictures::HELD_OUT_SEEDS;
-use crate::run_config::{Base, Config, Distill, Reflow};
+use crate::run_config::{Base, Config, Decoder, Distill, Reflow};
 use crate::scenes;
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::bench_step::{self, Timing};
@@ -63,8 +63,9 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             autoencoder::train(&run, &schedule, pool)
         }
         Command::Decoder(options) => {
-            let (schedule, pool) = options.apply(run.config.decoder.schedule, run.config.decoder.pool)?;
-            decoder::train(&run, &schedule, pool)
+            let given = &run.config.decoder;
+            let (schedule, pool) = options.apply(given.schedule, given.pool)?;
+            decoder::train(&run, &Decoder { pool, schedule, ..given.clone() })
         }
         Command::Classifier(options) => {
             let (schedule, pool) = options.apply(run.config.classifier.schedule, run.config.classifier.pool)?;

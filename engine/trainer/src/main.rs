@@ -56,6 +56,8 @@ mod lpips;
 
 mod attribute_classifier;
 
+mod discriminator;
+
 mod frechet;
 
 mod chart;

@@ -61,6 +61,11 @@ impl Parameters {
         self.trained.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The weights that stay.
     pub fn frozen(&self) -> &Tensors {
         &self.frozen

@@ -28,7 +28,7 @@ pub struct Config {
     /// Pictures to latents and back.
     pub autoencoder: FromScenes,
     /// The decoder alone, on latents that stay.
-    pub decoder: FromScenes,
+    pub decoder: Decoder,
     /// Text encoder and U-Net together.
     pub base: Base,
     /// What names a scene's attributes; the measure of `evaluate`.
@@ -74,6 +74,23 @@ pub struct Sizes {
 pub struct FromScenes {
     /// Different scenes to train on.
     pub pool: usize,
+    /// How it learns.
+    pub schedule: Schedule,
+}
+
+/// See [`Config::decoder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// Different scenes to train on.
+    pub pool: usize,
+    /// Largest standard deviation of the noise on the latents, drawn anew for each sample from 0 on: a student never ends
+    /// exactly where an encoder would, and the decoder is to draw an edge all the same.
+    pub latent_noise: f64,
+    /// How much it counts that a discriminator takes what is decoded for a render; 0: there is none.
+    pub adversarial: f64,
+    /// Share of the steps after which it counts. The discriminator learns from the first step.
+    pub adversarial_from: f64,
     /// How it learns.
     pub schedule: Schedule,
 }
@@ -179,7 +196,13 @@ impl Config {
                 classifier_features: 192,
             },
             autoencoder: FromScenes { pool: 12_000, schedule: pictures },
-            decoder: FromScenes { pool: 12_000, schedule: decoder },
+            decoder: Decoder {
+                pool: 12_000,
+                latent_noise: 0.3,
+                adversarial: 0.05,
+                adversarial_from: 0.4,
+                schedule: decoder,
+            },
             base: Base { pool: 30_000, timestep_sampling: TimestepSampling::Early, schedule: flow },
             classifier: FromScenes { pool: 40_000, schedule: classifier },
             reflow: Reflow { loss: Loss::Squared, timestep_sampling: TimestepSampling::Uniform, schedule: reflow },
@@ -208,10 +231,11 @@ impl Config {
             classifier_features: 12,
             ..config.sizes
         };
-        for stage in [&mut config.autoencoder, &mut config.decoder, &mut config.classifier] {
-            stage.pool = 8;
+        for pool in
+            [&mut config.autoencoder.pool, &mut config.decoder.pool, &mut config.classifier.pool, &mut config.base.pool]
+        {
+            *pool = 8;
         }
-        config.base.pool = 8;
         for schedule in [
             &mut config.autoencoder.schedule,
             &mut config.decoder.schedule,
@@ -261,6 +285,11 @@ impl Config {
         let minutes = self.contact_sheet_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "contact_sheet_minutes takes a number, 0 or more");
         ensure!((0.0..=1.0).contains(&self.distill.first_share), "distill.first_share takes a number from 0 to 1");
+        let Decoder { latent_noise, adversarial, adversarial_from, .. } = self.decoder;
+        for (name, value) in [("latent_noise", latent_noise), ("adversarial", adversarial)] {
+            ensure!(value.is_finite() && value >= 0.0, "decoder.{name} takes a number, 0 or more");
+        }
+        ensure!((0.0..=1.0).contains(&adversarial_from), "decoder.adversarial_from takes a number from 0 to 1");
         self.sizes.validate().context("sizes")
     }
 }
@@ -384,6 +413,8 @@ mod tests {
             ("[base.schedule]\nrate = nan", "rate takes a number above 0"),
             ("[base.schedule]\nsteps = -1", "steps"),
             ("[reflow]\nloss = \"cubic\"", "cubic"),
+            ("[decoder]\nlatent_noise = -1", "decoder.latent_noise takes a number, 0 or more"),
+            ("[decoder]\nadversarial_from = 2", "decoder.adversarial_from takes a number from 0 to 1"),
             ("[sizes]\npicture = 100", "picture takes a multiple of 32"),
             ("[sizes]\nunet_widths = [16, 16]", "3 numbers"),
             ("[sizes]\ndecoder_blocks = [1, 1, 1]", "as many numbers as encoder_blocks"),

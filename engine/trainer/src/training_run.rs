@@ -14,6 +14,7 @@ use instaflow_engine::vae::Autoencoder;
 use crate::architecture::Architecture;
 use crate::base_model::BaseModel;
 use crate::caption_probe;
+use crate::discriminator;
 use crate::file_io::TensorFile;
 use crate::pair_prompts::Prompts;
 use crate::parameters::{Parameters, Tensors};
@@ -140,7 +141,8 @@ impl Run {
         Ok(self.prompts.get_or_init(|| prompts))
     }
 
-    /// The averaged weights that a stage has reached, on the CPU; of the base without what only its training asks.
+    /// The averaged weights that a stage has reached, on the CPU, without what only training asks: the heads of the base
+    /// flow's text encoder and the decoder's discriminator.
     pub fn trained(&self, stage: Stage) -> Result<Tensors> {
         if let (Some(model), Stage::BASE) = (&self.model, stage) {
             return model.flow();
@@ -154,7 +156,9 @@ impl Run {
                 stage.command()
             )
         })?;
-        weights.retain(|name, _| !name.starts_with(caption_probe::PREFIX));
+        weights.retain(|name, _| {
+            ![caption_probe::PREFIX, discriminator::PREFIX].iter().any(|part| name.starts_with(part))
+        });
         Ok(weights)
     }
 

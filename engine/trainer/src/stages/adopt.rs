@@ -40,14 +40,22 @@ pub fn adopt(run: &Run, folder: &Path) -> Result<()> {
     let config = run.architecture().autoencoder()?;
     let fresh = Parameters::seeded(Stage::Autoencoder.seed(), &Device::Cpu);
     AutoencoderTiny::new(fresh.builder(), &config)?;
-    let given = model.autoencoder()?;
+    let mut given = model.autoencoder()?;
+    let other_sizes = || format!("{} has other sizes than this run's config.toml", teacher.display());
+    let before = model.architecture().autoencoder()?;
+    ensure!(
+        before.num_encoder_blocks == config.num_encoder_blocks
+            && config.num_decoder_blocks.starts_with(&before.num_decoder_blocks),
+        other_sizes()
+    );
+    if before.num_decoder_blocks.len() < config.num_decoder_blocks.len() {
+        decoder::without_last_layer(&mut given)?;
+    }
     let autoencoder = widened(&given, &fresh, &["encoder.", "decoder."])?;
     let grown = given.iter().any(|(name, tensor)| tensor.shape() != autoencoder[name].shape());
     let fresh = Parameters::seeded(Stage::BASE.seed(), &Device::Cpu);
     FlowModel::new(run, &fresh.builder(), 1)?;
     let flow = widened(&model.flow()?, &fresh, &["unet.conv_in.", "unet.conv_out."])?;
-    let other_sizes = || format!("{} has other sizes than this run's config.toml", teacher.display());
-    AutoencoderTiny::new(run.frozen_builder(&autoencoder, ""), &config).with_context(other_sizes)?;
     FlowModel::frozen(run, &flow, 1).with_context(other_sizes)?;
     ensure!(
         !grown || run.config.sizes.enlargement() == 1,
@@ -57,8 +65,11 @@ pub fn adopt(run: &Run, folder: &Path) -> Result<()> {
     let (stage, autoencoder) = if grown {
         (Stage::Autoencoder, Parameters::given(autoencoder, |_| true, &Device::Cpu)?)
     } else {
-        (Stage::Decoder, Parameters::given(autoencoder, decoder::learns, &Device::Cpu)?)
+        let given = Parameters::given(autoencoder, decoder::learns, &Device::Cpu)?.or_seeded(Stage::Decoder.seed());
+        decoder::discriminator(&run.config.decoder, &given)?;
+        (Stage::Decoder, given)
     };
+    AutoencoderTiny::new(autoencoder.builder(), &config).with_context(other_sizes)?;
     // What the text encoder is asked in training does not ship: its heads are new.
     let flow = Parameters::given(flow, |_| true, &Device::Cpu)?.or_seeded(Stage::BASE.seed());
     CaptionProbe::new(&flow.builder(), run.config.sizes.text_width)?;

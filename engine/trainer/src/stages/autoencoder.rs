@@ -21,7 +21,7 @@ use crate::training_run::Run;
 const MOMENTS: f64 = 0.02;
 /// Standard deviation of what is added to the latents before they are decoded: what the flow will give is never exact,
 /// and pictures that are alike should have latents that are alike.
-pub const LATENT_NOISE: f64 = 0.03;
+const LATENT_NOISE: f64 = 0.03;
 /// Held-out pictures that are looked at.
 const SHOWN: u64 = 16;
 
@@ -61,7 +61,7 @@ pub fn batch(run: &Run, pool: &Pool, stage: Stage, step: u64, range: &Range<usiz
 }
 
 /// Latents with a little noise of the step's own.
-pub fn disturbed(latents: &Tensor, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
+fn disturbed(latents: &Tensor, stage: Stage, step: u64, range: &Range<usize>) -> Result<Tensor> {
     let mut random = Random::new(key(&[stage.seed(), step, range.start as u64, 1]));
     let noise: Vec<f32> = (0..latents.elem_count()).map(|_| (LATENT_NOISE * random.normal()) as f32).collect();
     Ok((latents + Tensor::from_vec(noise, latents.shape(), latents.device())?)?)

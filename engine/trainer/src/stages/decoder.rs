@@ -8,48 +8,85 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use instaflow_engine::vae::AutoencoderTiny;
 
+use crate::config::Decoder;
+use crate::discriminator::{self, Discriminator};
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};
 use crate::pictures::Pool;
+use crate::run_config::Decoder;
+use crate::seeded_random::{Random, key};
 use crate::stage::Stage;
-use crate::stages::autoencoder::{as_seen, batch, disturbed, look};
-use crate::training::Schedule;
+use crate::stages::autoencoder::{as_seen, batch, look};
 use crate::training_run::Run;
 
 /// Pictures from which the latents' mean and variance are taken.
 const MEASURED: usize = 512;
 
-/// Trains the decoder on `pool` different scenes.
-pub fn train(run: &Run, schedule: &Schedule, pool: usize) -> Result<()> {
-    let stage = Stage::Decoder;
+/// Trains the decoder on different scenes, with a discriminator beside it where one counts.
+pub fn train(run: &Run, settings: &Decoder) -> Result<()> {
+    let (stage, schedule) = (Stage::Decoder, &settings.schedule);
     run.require_scenes("the decoder")?;
     let sizes = &run.config.sizes;
-    let (seen, drawn) = (Pool::new(pool, sizes.picture), Pool::new(pool, sizes.drawn()));
+    let (seen, drawn) = (Pool::new(settings.pool, sizes.picture), Pool::new(settings.pool, sizes.drawn()));
     let parameters = run.parameters(stage, || {
         let mut weights = normalised(run, &run.trained(Stage::Autoencoder)?, &seen)?;
         if sizes.enlargement() > 1 {
-            // What made pixels of the last features gives way to what makes more features of them.
-            let last = format!("decoder.layers.{}.", last_layer(&weights, "decoder.layers.")?);
-            weights.retain(|name, _| !name.starts_with(&last));
+            without_last_layer(&mut weights)?;
         }
-        Ok(Parameters::given(weights, learns, &run.device)?.or_seeded(stage.seed()))
+        Ok(Parameters::given(weights, learns, &run.device)?)
     })?;
+    let parameters = parameters.or_seeded(stage.seed());
     let config = run.architecture().autoencoder()?;
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
+    discriminator(settings, &parameters)?;
     let weights = Weights { absolute: 1.0, squared: 20.0, edges: 1.0 };
     let loss = |step: u64, range: Range<usize>| {
         let pictures = batch(run, &drawn, stage, step, &range)?;
         let input = if sizes.enlargement() > 1 { batch(run, &seen, stage, step, &range)? } else { pictures.clone() };
         let latents = network.encode(&input)?;
-        let decoded = network.decode(&disturbed(&latents, stage, step, &range)?)?;
-        Ok(losses::reconstruction(&decoded, &pictures, weights)?)
+        let decoded = network.decode(&disturbed(&latents, settings.latent_noise, step, &range)?)?;
+        let error = losses::reconstruction(&decoded, &pictures, weights)?;
+        let Some(learning) = discriminator(settings, &parameters)? else { return Ok(error) };
+        let error = (error + learning.hinge(&pictures, &decoded)?)?;
+        if (step as f64) < settings.adversarial_from * schedule.steps as f64 {
+            return Ok(error);
+        }
+        let fixed = Discriminator::new(&discriminator::detached(&parameters))?;
+        Ok((error + (fixed.deceive(&decoded)? * settings.adversarial)?)?)
     };
     run.train(stage, schedule, &parameters, &loss, &mut |_, averages| look(run, stage, &config, &averages()?))
+}
+
+/// The discriminator of a run whose settings have one.
+pub fn discriminator(settings: &Decoder, parameters: &Parameters) -> Result<Option<Discriminator>> {
+    (settings.adversarial > 0.0).then(|| Discriminator::new(&parameters.builder().pp("discriminator"))).transpose()
 }
 
 /// Which weights of the autoencoder learn here: the latents are to stay as they are.
 pub fn learns(name: &str) -> bool {
     name.starts_with("decoder.")
+}
+
+/// Takes away what made pixels of the last features: in a decoder of more levels it gives way to what makes more features
+/// of them.
+pub fn without_last_layer(weights: &mut Tensors) -> Result<()> {
+    let last = format!("decoder.layers.{}.", last_layer(weights, "decoder.layers.")?);
+    weights.retain(|name, _| !name.starts_with(&last));
+    Ok(())
+}
+
+/// Latents (B, C, h, w) with noise, of a strength of its own from 0 to `most` for each sample.
+fn disturbed(latents: &Tensor, most: f64, step: u64, range: &Range<usize>) -> Result<Tensor> {
+    let each = latents.elem_count() / latents.dim(0)?.max(1);
+    let noise: Vec<f32> = range
+        .clone()
+        .flat_map(|sample| {
+            let mut random = Random::new(key(&[Stage::Decoder.seed(), step, sample as u64, 1]));
+            let strength = most * random.uniform();
+            (0..each).map(move |_| (strength * random.normal()) as f32)
+        })
+        .collect();
+    Ok((latents + Tensor::from_vec(noise, latents.shape(), latents.device())?)?)
 }
 
 /// The autoencoder with each latent channel brought to mean 0 and variance 1.

@@ -23,7 +23,7 @@ use crate::shards::{self, Shard};
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::evaluate::{self, EvalSize};
 use crate::stages::pairs::{self, Amount, Solver};
-use crate::stages::{adopt, base, contact_sheet, distill, export, plot, reflow};
+use crate::stages::{adopt, base, contact_sheet, decoder, distill, export, plot, reflow};
 use crate::training::Schedule;
 use crate::training_run::Run;
 
@@ -83,6 +83,19 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     let larger = run_of(&folder.path().join("larger"), config, None)?;
     copy_folder(&run.tokenizer_folder(), &larger.tokenizer_folder());
     assert!(adopt::adopt(&larger, &pair).unwrap_err().to_string().contains("decoder_blocks"));
+
+    // One that paints still larger pictures learns its last levels anew, and keeps the others.
+    let mut config = Config::toy();
+    config.sizes.decoder_blocks.push(0);
+    let finer = run_of(&folder.path().join("finer"), config, None)?;
+    copy_folder(&run.tokenizer_folder(), &finer.tokenizer_folder());
+    adopt::adopt(&finer, &pair)?;
+    let (before, after) = (run.trained(Stage::Decoder)?, finer.trained(Stage::Decoder)?);
+    assert!(after.len() > before.len() && after.keys().all(|name| !name.starts_with("discriminator")));
+    let kept = "decoder.layers.6.conv.0.weight";
+    assert_close_case(kept, &after[kept], &half(&before)?[kept], Tolerance::EXACT);
+    decoder::train(&finer, &finer.config.decoder)?;
+    assert_not_close(&finer.trained(Stage::Decoder)?[kept], &after[kept], Tolerance::EXACT);
 
     // Pairs of a flow that has learned on are another flow's.
     let mut longer = run.config.reflow.clone();

@@ -40,7 +40,7 @@ fn toy_run(folder: &Path) -> Result<Run> {
 fn train_base(run: &Run) -> Result<()> {
     let config = &run.config;
     autoencoder::train(run, &config.autoencoder.schedule, config.autoencoder.pool)?;
-    decoder::train(run, &config.decoder.schedule, config.decoder.pool)?;
+    decoder::train(run, &config.decoder)?;
     classifier::train(run, &config.classifier.schedule, config.classifier.pool)?;
     base::train(run, &config.base)?;
     make_pairs(run, Stage::BASE)

@@ -24,14 +24,12 @@ fn saved(run: &Run, stage: Stage) -> Result<Vec<(String, Vec<f32>)>> {
 fn train_base(run: &Run, starts: usize) -> Result<()> {
     type Train = fn(&Run, &Schedule, usize) -> Result<()>;
     let config = &run.config;
-    let stages: [(Train, &FromScenes); 3] = [
-        (autoencoder::train, &config.autoencoder),
-        (decoder::train, &config.decoder),
-        (classifier::train, &config.classifier),
-    ];
-    for (train, settings) in stages {
-        (0..starts).try_for_each(|_| train(run, &settings.schedule, settings.pool))?;
-    }
+    let of_scenes = |train: Train, settings: &FromScenes| {
+        (0..starts).try_for_each(|_| train(run, &settings.schedule, settings.pool))
+    };
+    of_scenes(autoencoder::train, &config.autoencoder)?;
+    (0..starts).try_for_each(|_| decoder::train(run, &config.decoder))?;
+    of_scenes(classifier::train, &config.classifier)?;
     (0..starts).try_for_each(|_| base::train(run, &config.base))?;
     make_pairs(run, Stage::BASE)
 }

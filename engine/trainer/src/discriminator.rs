@@ -7,7 +7,7 @@
 use anyhow::Result;
 use candle_core::{D, DType, Tensor};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels::{self as kernels, Extras};
+use instaflow_kernels::{self as kernels, FusedOps};
 
 use crate::parameters::Parameters;
 
@@ -41,9 +41,9 @@ impl Discriminator {
     pub fn judge(&self, pictures: &Tensor) -> Result<Tensor> {
         let mut x = pictures.permute((0, 2, 3, 1))?.contiguous()?;
         for level in &self.levels {
-            x = leaky(&level.forward(&x, Extras::default())?)?;
+            x = leaky(&level.forward(&x, FusedOps::default())?)?;
         }
-        Ok(self.verdict.forward(&x, Extras::default())?)
+        Ok(self.verdict.forward(&x, FusedOps::default())?)
     }
 
     /// What the discriminator minimises: verdicts above 1 of what is rendered and below −1 of what is decoded.

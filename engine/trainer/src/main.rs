@@ -64,6 +64,8 @@ mod chart;
 
 mod shards;
 
+mod sharpness;
+
 mod pictures;
 
 mod scenes;

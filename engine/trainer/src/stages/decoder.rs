@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use instaflow_engine::vae::AutoencoderTiny;
 
-use crate::config::Decoder;
 use crate::discriminator::{self, Discriminator};
 use crate::losses::{self, Weights};
 use crate::parameters::{Parameters, Tensors};

@@ -18,6 +18,7 @@ use crate::pictures;
 use crate::scenes::Scene;
 use crate::scenes::attributes::HEADS;
 use crate::shards::{self, LATENTS, Origin, Rows, Shard};
+use crate::sharpness::Sharpness;
 use crate::stage::Stage;
 use crate::stages::classifier::labels;
 use crate::training_run::Run;
@@ -42,6 +43,8 @@ pub struct Predictions {
     pub features: Vec<Vec<f32>>,
     /// The class that each head names, for each picture.
     pub classes: Vec<Vec<u32>>,
+    /// How crisp each picture is, at the size that is drawn.
+    pub sharpness: Vec<Sharpness>,
 }
 
 impl<'a> Metrics<'a> {
@@ -57,15 +60,15 @@ impl<'a> Metrics<'a> {
         &self.classifier
     }
 
-    /// Of rendered scenes.
+    /// Of rendered scenes, at the size that is drawn.
     pub fn renders(&self, scenes: Vec<Scene>) -> Result<Predictions> {
-        self.of(scenes, |scenes| self.rendered(scenes))
+        self.of(scenes, |scenes| self.rendered(scenes, self.run.config.sizes.drawn()))
     }
 
     /// Of rendered scenes that went through the autoencoder: the best that a flow can do.
     pub fn round_trips(&self, scenes: Vec<Scene>) -> Result<Predictions> {
         self.of(scenes, |scenes| {
-            let latents = self.decoder.encode(&self.rendered(scenes)?, &self.never)?;
+            let latents = self.decoder.encode(&self.rendered(scenes, self.run.config.sizes.picture)?, &self.never)?;
             Ok(self.decoder.decode(&latents, &self.never)?)
         })
     }
@@ -83,7 +86,7 @@ impl<'a> Metrics<'a> {
         let side = self.run.config.sizes.drawn();
         let parts = scenes.chunks(PART).map(<[Scene]>::to_vec).collect();
         let squares = self.run.replicas().map(parts, |scenes: Vec<Scene>| {
-            let latents = self.decoder.encode(&self.rendered(&scenes)?, &self.never)?;
+            let latents = self.decoder.encode(&self.rendered(&scenes, self.run.config.sizes.picture)?, &self.never)?;
             let decoded = pictures::from_tensor(&self.decoder.decode(&latents, &self.never)?)?;
             let square = |(scene, decoded): (&Scene, &Vec<u8>)| pictures::mean_square(&scene.render(side), decoded);
             Ok(scenes.iter().zip(&decoded).map(square).collect::<Vec<_>>())
@@ -115,8 +118,7 @@ impl<'a> Metrics<'a> {
         Ok(pictures::decibels(&squares.concat()))
     }
 
-    fn rendered(&self, scenes: &[Scene]) -> Result<Tensor> {
-        let side = self.run.config.sizes.picture;
+    fn rendered(&self, scenes: &[Scene], side: u32) -> Result<Tensor> {
         let rendered: Vec<Vec<u8>> = scenes.iter().map(|scene| scene.render(side)).collect();
         let slices: Vec<&[u8]> = rendered.iter().map(Vec::as_slice).collect();
         pictures::tensor(&slices, side, &self.run.device)
@@ -133,12 +135,15 @@ impl<'a> Metrics<'a> {
             let seen = self.classifier.forward(&pictures)?;
             let columns = seen.logits.iter().map(likeliest).collect::<Result<Vec<_>>>()?;
             let classes = (0..items.len()).map(|row| columns.iter().map(|column| column[row]).collect()).collect();
-            Ok(Predictions { features: seen.features.to_vec2()?, classes })
+            let side = pictures.dim(3)?;
+            let sharpness = pictures::from_tensor(&pictures)?.iter().map(|rgb| Sharpness::of(rgb, side)).collect();
+            Ok(Predictions { features: seen.features.to_vec2()?, classes, sharpness })
         })?;
         let mut all = Predictions::default();
         for part in seen {
             all.features.extend(part.features);
             all.classes.extend(part.classes);
+            all.sharpness.extend(part.sharpness);
         }
         Ok(all)
     }
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn diversity_is_between_pictures_of_one_prompt() {
         let features = vec![vec![0.0, 0.0], vec![3.0, 4.0], vec![100.0, 0.0], vec![100.0, 1.0]];
-        let seen = Predictions { features, classes: Vec::new() };
+        let seen = Predictions { features, ..Predictions::default() };
         assert_close(seen.diversity(2), 3.0, Tolerance::absolute(1e-9));
         assert_close(seen.diversity(1), 0.0, Tolerance::absolute(1e-9));
     }

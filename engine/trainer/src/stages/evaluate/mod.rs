@@ -14,6 +14,7 @@ use crate::held_out_prompts;
 use crate::pictures::HELD_OUT_SEEDS;
 use crate::scenes::attributes::HEADS;
 use crate::scenes::{self, Scene};
+use crate::sharpness::Sharpness;
 use crate::stage::{MOST_REFLOWS, Stage};
 use crate::stages::classifier;
 use crate::training_run::Run;
@@ -163,6 +164,7 @@ impl Row {
             frechet: frechet::distance(&seen.gaussian()?, fresh)?,
             accuracy: known.iter().sum::<f64>() / known.len().max(1) as f64,
             heads,
+            sharpness: Sharpness::mean(&seen.sharpness),
             diversity: None,
             likeness: None,
             straightness: None,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::chart::{self, Panel};
 use crate::file_io;
+use crate::sharpness::Sharpness;
 use crate::training_run::Run;
 
 /// Everything that was measured.
@@ -41,6 +42,8 @@ pub struct Row {
     pub accuracy: f64,
     /// The same by head; `None` where no prompt says anything of it.
     pub heads: Vec<Option<f64>>,
+    /// How crisp the pictures are, at the size that is drawn: the mean over them.
+    pub sharpness: Sharpness,
     /// Mean distance of features between pictures of one prompt.
     pub diversity: Option<f64>,
     /// How near to the pictures of the same flow's 25 guided steps from the same noise, in dB.
@@ -87,13 +90,18 @@ impl Evaluation {
             "On {} held-out prompts, against as many fresh renders. Fréchet distance in the features of the scene \
              classifier (not FID); attributes that the prompt tells, in % by that classifier, the mean over its heads; diversity: mean distance \
              of features between pictures of one prompt ({} prompts); PSNR in dB, against the same flow's 25 guided \
-             steps from the same noise; S and transport cost on latents; seconds from \
-             prompt to pixels, one picture on one replica.\n\n",
+             steps from the same noise; fine detail: power above half of Nyquist's frequency, and edges: the steepest \
+             hundredth of the gradients, both as a share of the first row's; S and transport cost on latents; seconds \
+             from prompt to pixels, one picture on one replica.\n\n",
             self.prompts, self.varied_prompts
         );
         text.push_str(
-            "| | Fréchet | attributes | diversity | PSNR | S | transport | s |\n|---|---|---|---|---|---|---|---|\n",
+            "| | Fréchet | attributes | diversity | PSNR | fine detail | edges | S | transport | s |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
+        // Renders of the same prompts.
+        let first = self.rows.first().map(|row| row.sharpness).unwrap_or_default();
+        let share = |of: f64, first: f64| cell((first > 0.0).then(|| of / first), 2);
         for row in &self.rows {
             let cells = [
                 row.name.clone(),
@@ -101,6 +109,8 @@ impl Evaluation {
                 format!("{:.1}", 100.0 * row.accuracy),
                 cell(row.diversity, 2),
                 cell(row.likeness, 1),
+                share(row.sharpness.high_frequency_power, first.high_frequency_power),
+                share(row.sharpness.steepest_gradient, first.steepest_gradient),
                 cell(row.straightness, 1),
                 cell(row.transport, 0),
                 cell(row.seconds, 3),
@@ -178,11 +188,17 @@ mod tests {
             frechet: 1.234,
             accuracy: 0.5,
             heads: vec![Some(0.25), None],
+            sharpness: Sharpness { high_frequency_power: 0.003, steepest_gradient: 0.4 },
             diversity: Some(2.0),
             likeness: Some(31.25),
             straightness: None,
             transport: Some(4000.0),
             seconds: Some(0.0404),
+        };
+        let renders = Row {
+            name: "renders".into(),
+            sharpness: Sharpness { high_frequency_power: 0.004, steepest_gradient: 0.5 },
+            ..row.clone()
         };
         let point = Point { flow: "base flow".into(), at: 1.5, frechet: 2.0, accuracy: 0.9 };
         let evaluation = Evaluation {
@@ -192,13 +208,14 @@ mod tests {
             heads: vec!["time".into(), "terrain".into()],
             classifier: vec![1.0, 0.99],
             round_trip: vec![("all".into(), 30.04), ("sketch".into(), 27.0)],
-            rows: vec![row],
+            rows: vec![renders, row],
             guidance: vec![point],
             steps: Vec::new(),
         };
         let text = evaluation.markdown();
         for part in [
-            "| base flow, 25 steps | 1.23 | 50.0 | 2.00 | 31.2 | – | 4000 | 0.040 |\n",
+            "| renders | 1.23 | 50.0 | 2.00 | 31.2 | 1.00 | 1.00 | – | 4000 | 0.040 |\n",
+            "| base flow, 25 steps | 1.23 | 50.0 | 2.00 | 31.2 | 0.75 | 0.80 | – | 4000 | 0.040 |\n",
             "|  | time | terrain |\n| --- | --- | --- |\n| classifier | 100.0 | 99.0 |\n",
             "| base flow, 25 steps | 25.0 | – |\n",
             "in dB: all 30.0, sketch 27.0.\n",

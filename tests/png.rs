@@ -251,6 +251,7 @@ fn pictures_of_other_programs_give_what_they_have() {
             guidance: 7.5,
             decoder: Decoder::Full,
             blend: Blend::default(),
+            ..Settings::student("")
         };
         assert_eq!((restored.settings, restored.model.as_deref()), (settings, Some("v1-5")));
     }

@@ -18,11 +18,12 @@ mod sampler;
 mod words;
 
 pub use loading::{
-    DeviceChoice, LoadProgress, ModelCard, ModelPart, ModelSummary, Network, OpenRequest, Precision, Source,
+    Carry, DeviceChoice, LoadProgress, ModelCard, ModelPart, ModelSummary, Network, OpenRequest, Precision, Prediction,
+    Source,
 };
 pub use picture::{Bf16Products, Latents, PathPoint, Picture, Timings};
-pub use picture_settings::{Blend, Decoder, Role, Settings, Toward};
-pub use sampler::Sampler;
+pub use picture_settings::{Blend, Decoder, Lora, PromptSyntax, Role, Settings, Toward};
+pub use sampler::{NoiseSchedule, Sampler};
 pub use words::{WordClass, WordGroup, Words};
 
 /// Numbers the requests of one engine; the sender chooses, ascending.

@@ -46,10 +46,10 @@ impl ModelArguments {
             model: self.source(),
             teacher: self.teacher_model.clone().map(Source::Folder),
             baseline: None,
-            as_teacher: false,
             tiny_decoder: self.tiny_decoder.clone(),
             device: self.device,
             precision: self.dtype,
+            ..OpenRequest::default()
         }
     }
 
@@ -84,6 +84,7 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
     let whole = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
     let source = |source| match source {
         Source::Folder(folder) => Source::Folder(whole(folder)),
+        Source::File(file) => Source::File(whole(file)),
         Source::Pocket => Source::Pocket,
     };
     OpenRequest {

@@ -109,7 +109,7 @@ impl App {
         }
         let source = |source: &Source| match source {
             Source::Pocket => "Pocket".to_owned(),
-            Source::Folder(folder) => folder.display().to_string(),
+            Source::Folder(path) | Source::File(path) => path.display().to_string(),
         };
         let request = self.models.request();
         lines.push(("Opened", source(&request.model)));

@@ -88,7 +88,7 @@ impl State {
     }
 
     fn without_folders(mut self, is_out: impl Fn(&Path) -> bool) -> (Self, bool) {
-        let out = |source: &Source| matches!(source, Source::Folder(folder) if is_out(folder));
+        let out = |source: &Source| matches!(source, Source::Folder(path) | Source::File(path) if is_out(path));
         let open = &self.open;
         let any = out(&open.model)
             || open.teacher.as_ref().is_some_and(out)

@@ -37,7 +37,7 @@ impl Files {
     /// Opens the folder that a source names. It must exist.
     pub fn open(source: &Source) -> Result<Self> {
         match source {
-            Source::Folder(path) => Self::open_folder(path),
+            Source::Folder(path) | Source::File(path) => Self::open_folder(path),
             Source::Pocket if pocket::FILES.is_empty() => {
                 let message = "this build does not include the Pocket pair: open a model folder instead";
                 Err(Error::Setting(message.into()))

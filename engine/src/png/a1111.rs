@@ -5,7 +5,7 @@
 //! limit; this one is for other programs and their pictures.
 
 use super::Restored;
-use crate::protocol::{Blend, Decoder, Picture, Role, Sampler, Settings};
+use crate::protocol::{Blend, Decoder, Picture, PromptSyntax, Role, Sampler, Settings};
 
 const NEGATIVE: &str = "Negative prompt: ";
 const STEPS: &str = "Steps: ";
@@ -63,6 +63,10 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
         // An unknown sampler is left to the model.
         sampler: Sampler::ALL.into_iter().find(|sampler| field("Sampler") == Some(sampler.name())),
         decoder: Decoder::Full,
+        schedule: None,
+        prompt_syntax: PromptSyntax::A1111,
+        clip_skip: 1,
+        loras: Vec::new(),
         blend: Blend::default(),
     };
     let named = |key: &str| field(key).filter(|name| !name.is_empty()).map(str::to_owned);

@@ -16,6 +16,32 @@ pub enum Source {
     Pocket,
     /// A model folder, or a pair (a folder with `student/` and `teacher/`).
     Folder(PathBuf),
+    /// A checkpoint in one safetensors file.
+    File(PathBuf),
+}
+
+/// What a U-Net predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prediction {
+    /// A rectified flow's velocity, image − noise.
+    Flow,
+    /// The noise ε in x, as Stable Diffusion 1.x does.
+    Epsilon,
+    /// v = α·ε − σ·x₀ (Salimans & Ho 2022, arXiv 2202.00512), as some of Stable Diffusion 2.x do.
+    V,
+}
+
+/// What a fine-tune of Stable Diffusion adds to a flow of the same shape: W += weight·(W_finetune − W_base) in the U-Net,
+/// with the fine-tune's text encoder and decoder (InstaFlow's own recipe).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Carry {
+    /// The fine-tune.
+    pub finetune: Source,
+    /// What it was tuned from.
+    pub base: Source,
+    /// How much of the difference: 1 is all of it.
+    pub weight: f32,
 }
 
 /// Which device computes.
@@ -55,7 +81,28 @@ pub struct OpenRequest {
     pub baseline: Option<Source>,
     /// Take a single folder in `model` as the teacher, not as the student.
     pub as_teacher: bool,
-    /// An AutoencoderTiny folder for all of them; a baseline with other latents goes without.
+    /// The configs and the tokenizer of this folder, for a checkpoint in one file; `None` goes by its keys and shapes.
+    #[serde(default)]
+    pub config: Option<PathBuf>,
+    /// Take the averaged weights (`model_ema.*`) of a checkpoint in one file.
+    #[serde(default)]
+    pub ema: bool,
+    /// What the student's or a single model's U-Net predicts, if neither its files nor the table of known models say so.
+    #[serde(default)]
+    pub prediction: Option<Prediction>,
+    /// A folder or a file whose autoencoder replaces the student's and the teacher's own.
+    #[serde(default)]
+    pub vae: Option<PathBuf>,
+    /// What a fine-tune adds to the student and the teacher.
+    #[serde(default)]
+    pub carry: Option<Carry>,
+    /// Textual inversions: safetensors files, each with tokens that prompts may name.
+    #[serde(default)]
+    pub embeddings: Vec<PathBuf>,
+    /// Folders in which `<lora:NAME:WEIGHT>` in a prompt is looked for.
+    #[serde(default)]
+    pub lora_folders: Vec<PathBuf>,
+    /// An AutoencoderTiny, a folder or a file, for all of them; a baseline with other latents goes without.
     pub tiny_decoder: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceChoice,
@@ -78,6 +125,13 @@ impl Default for OpenRequest {
             teacher: None,
             baseline: None,
             as_teacher: false,
+            config: None,
+            ema: false,
+            prediction: None,
+            vae: None,
+            carry: None,
+            embeddings: Vec::new(),
+            lora_folders: Vec::new(),
             tiny_decoder: None,
             device: DeviceChoice::Auto,
             precision: None,

@@ -1,9 +1,11 @@
 //! What decides a picture: plain data, written into PNGs and kept with pictures. A field that is new here needs a
 //! serde default, so that files of earlier versions can be read.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::Sampler;
+use super::{NoiseSchedule, Sampler};
 
 /// Which of the models that are open draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +30,40 @@ pub enum Decoder {
     Tiny,
 }
 
+/// Whose rules say what brackets and the like mean in a prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptSyntax {
+    /// AUTOMATIC1111's: `(word:1.3)` multiplies, `[word]` divides, `BREAK` ends a chunk.
+    #[default]
+    A1111,
+    /// ComfyUI's: `(word:1.3)` sets the weight.
+    ComfyUi,
+    /// None: every character is part of the text. Files of earlier versions have no other.
+    Off,
+}
+
+impl PromptSyntax {
+    fn off() -> Self {
+        Self::Off
+    }
+
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
+/// A LoRA, or another adapter of its family, added to a model's weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lora {
+    /// The safetensors file.
+    pub file: PathBuf,
+    /// How much of it the U-Net takes; may be negative.
+    pub weight: f32,
+    /// How much of it the text encoder takes; may be negative.
+    pub text_weight: f32,
+}
+
 /// Everything that decides a picture, apart from the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -48,11 +84,31 @@ pub struct Settings {
     /// How to step; `None` is the model's own way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Sampler>,
+    /// Which noise levels a diffusion model's steps visit; `None` is what the model's own files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<NoiseSchedule>,
+    /// How the prompts are read.
+    #[serde(default = "PromptSyntax::off", skip_serializing_if = "PromptSyntax::is_off")]
+    pub prompt_syntax: PromptSyntax,
+    /// Which layer of the text encoder counts, from the end: 1 is the last (A1111's counting).
+    #[serde(default = "last_layer", skip_serializing_if = "is_last_layer")]
+    pub clip_skip: u32,
+    /// What is added to the weights of the model that draws, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<Lora>,
     /// Which decoder makes the final picture.
     pub decoder: Decoder,
     /// A second prompt and seed to lie between.
     #[serde(default, skip_serializing_if = "Blend::is_none")]
     pub blend: Blend,
+}
+
+fn last_layer() -> u32 {
+    1
+}
+
+fn is_last_layer(clip_skip: &u32) -> bool {
+    *clip_skip == 1
 }
 
 /// What a picture lies between, where it is not of one prompt and one seed alone.
@@ -94,6 +150,10 @@ impl Settings {
             steps: 1,
             guidance: 1.0,
             sampler: None,
+            schedule: None,
+            prompt_syntax: PromptSyntax::default(),
+            clip_skip: 1,
+            loras: Vec::new(),
             decoder: Decoder::Full,
             blend: Blend::default(),
         }

@@ -20,6 +20,18 @@ pub enum Sampler {
     Ddim,
 }
 
+/// Which noise levels the steps of a diffusion model visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoiseSchedule {
+    /// Those of Karras et al. (2022, arXiv 2206.00364, eq. 5).
+    Karras,
+    /// Evenly spaced times that begin at the noisiest (arXiv 2305.08891, table 2).
+    Trailing,
+    /// Evenly spaced times from the first to the last (the same table).
+    Linspace,
+}
+
 impl Sampler {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Flow, Self::DpmPlusPlus2M, Self::Ddim];

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use half::{bf16, f16};
 
-use crate::packed_gemm::{Packed, ReadRow, with_rows};
+use crate::packed_gemm::{Packed, ReadRow, WeightFormat, with_rows};
 use crate::{cpu_tensor, parallel};
 
 /// A form that so many calls of its layer had no use for is dropped. More than the steps of a picture, so that pictures of
@@ -123,6 +123,17 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
         }
         state.forget(self.dtype);
         Ok(form)
+    }
+
+    /// Whether the form that `key` names is at hand.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.lock().forms.iter().any(|entry| entry.key == *key)
+    }
+
+    /// Whether a form of this format would take the place of the given weights, instead of standing beside them.
+    pub(crate) fn gives_way_to(&self, format: WeightFormat) -> bool {
+        let state = self.lock();
+        state.given.is_some() && !state.learns && format.is_exact(self.dtype)
     }
 
     /// Bytes that all of them take.

@@ -6,7 +6,7 @@ pub(crate) use resnet::Resnet;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Result, Tensor, TensorId};
+use candle_core::{DType, Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 use instaflow_kernels::{self as kernels, FusedOps};
 
@@ -69,6 +69,11 @@ impl Conv2d {
     #[must_use]
     pub fn upsampled(self) -> Self {
         Self(self.0.upsampled())
+    }
+
+    /// About how many bytes of packed weights an image (B, H, W) of this type adds to those at hand.
+    pub fn bytes_to_pack(&self, image: (usize, usize, usize), dtype: DType) -> Result<usize> {
+        self.0.bytes_to_pack(image, dtype)
     }
 
     /// (B, H, W, input) to (B, H', W', output).

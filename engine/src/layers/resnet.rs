@@ -1,6 +1,6 @@
 //! The residual block that the U-Net and the full autoencoder are made of (Diffusers' `ResnetBlock2D`).
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use instaflow_kernels::FusedOps;
 
@@ -35,6 +35,12 @@ impl Resnet {
             conv2: Conv2d::new(&vb.pp("conv2"), output, output, 3)?,
             shortcut: (input != output).then(|| Conv2d::new(&vb.pp("conv_shortcut"), input, output, 1)).transpose()?,
         })
+    }
+
+    /// See [`Conv2d::bytes_to_pack`].
+    pub(crate) fn bytes_to_pack(&self, image: (usize, usize, usize), dtype: DType) -> Result<usize> {
+        let convs = [Some(&self.conv1), Some(&self.conv2), self.shortcut.as_ref()];
+        convs.into_iter().flatten().map(|conv| conv.bytes_to_pack(image, dtype)).sum()
     }
 
     /// `x` (B, h, w, input); `time` (B, width), after SiLU; (B, h, w, output).

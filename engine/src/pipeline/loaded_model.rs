@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::diffusion::Schedule;
 use crate::protocol::{ModelCard, Sampler, TokenCount, Words};
@@ -127,6 +127,11 @@ impl Vae {
     /// A sampler's latents (B, C, h, w) to pixels (B, 3, H, W), around [−1, 1].
     pub(super) fn decode(&self, latents: &Tensor, cancel: &Cancel) -> Result<Tensor> {
         self.network.decode(latents, cancel)
+    }
+
+    /// See [`Autoencoder::bytes_to_pack`].
+    pub(super) fn bytes_to_pack(&self, latents: (usize, usize, usize), dtype: DType) -> Result<usize> {
+        Ok(self.network.bytes_to_pack((1, latents.1, latents.2), dtype)?)
     }
 
     fn is_tiny(&self) -> bool {

@@ -21,9 +21,12 @@ pub(super) fn check(models: &Models, model: &LoadedModel, decoder: &Vae, size: (
     let factor = model.vae.factor() as f64;
     let latents = f64::from(size.0) / factor * (f64::from(size.1) / factor);
     let unet = unet_values(&model.unet.config, latents) * batch as f64;
-    let decoder = decoder_values(&decoder.config, latents);
+    let values = decoder_values(&decoder.config, latents);
+    // Sizes that want other methods of convolution want weights packed for them, beside those of the sizes before.
+    let shape = (batch, size.1 as usize / model.vae.factor(), size.0 as usize / model.vae.factor());
+    let packed = model.unet.network.bytes_to_pack(shape, models.dtype)? + decoder.bytes_to_pack(shape, models.dtype)?;
     // The two run one after the other.
-    let bytes = unet.max(decoder) * models.dtype.size_in_bytes() as f64;
+    let bytes = unet.max(values) * models.dtype.size_in_bytes() as f64 + packed as f64;
     let (width, height) = size;
     fits(models, bytes, &format!("a picture of {width}x{height} pixels"), "choose a smaller size")
 }

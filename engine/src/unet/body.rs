@@ -1,7 +1,7 @@
 //! The part of a U-Net between its first convolution and its last norm: the levels down, the middle block, and the levels
 //! up with the skips of the levels down.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use candle_transformers::models::stable_diffusion::embeddings::Timesteps;
 use instaflow_kernels::{Activation, FusedOps};
@@ -25,6 +25,13 @@ pub(super) struct Body {
 struct Level {
     layers: Vec<(Resnet, Option<Transformer2d>)>,
     resample: Option<Conv2d>,
+}
+
+impl Level {
+    fn bytes_to_pack(&self, image: (usize, usize, usize), dtype: DType) -> Result<usize> {
+        let resnets = self.layers.iter().map(|(resnet, _)| resnet.bytes_to_pack(image, dtype));
+        resnets.chain(self.resample.iter().map(|conv| conv.bytes_to_pack(image, dtype))).sum()
+    }
 }
 
 impl Body {
@@ -105,6 +112,28 @@ impl Body {
             mid,
             up,
         })
+    }
+
+    /// About how many bytes of packed weights a batch of latents (B, h, w) of this type adds to those at hand.
+    pub(super) fn bytes_to_pack(&self, latents: (usize, usize, usize), dtype: DType) -> Result<usize> {
+        let (batch, mut rows, mut columns) = latents;
+        let mut bytes = 0;
+        for level in &self.down {
+            bytes += level.bytes_to_pack((batch, rows, columns), dtype)?;
+            if level.resample.is_some() {
+                (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+            }
+        }
+        for resnet in [&self.mid.0, &self.mid.2] {
+            bytes += resnet.bytes_to_pack((batch, rows, columns), dtype)?;
+        }
+        for level in &self.up {
+            bytes += level.bytes_to_pack((batch, rows, columns), dtype)?;
+            if level.resample.is_some() {
+                (rows, columns) = (2 * rows, 2 * columns);
+            }
+        }
+        Ok(bytes)
     }
 
     /// `x` (B, h, w, C0) after the first convolution; the same shape before the last norm.

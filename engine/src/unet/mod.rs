@@ -45,6 +45,12 @@ impl UNet {
         })
     }
 
+    /// About how many bytes of packed weights a batch of latents (B, h, w) of this type adds to those at hand.
+    pub(crate) fn bytes_to_pack(&self, latents: (usize, usize, usize), dtype: DType) -> candle_core::Result<usize> {
+        let ends = [&self.conv_in, &self.conv_out].map(|conv| conv.bytes_to_pack(latents, dtype));
+        ends.into_iter().chain(self.bodies.iter().map(|body| body.bytes_to_pack(latents, dtype))).sum()
+    }
+
     /// The velocity at `x` (B, C, h, w) and network time `timesteps` (B) in f32, 1000 … 0, for text embeddings `context`
     /// (B, L, D). Stops with [`crate::Error::Cancelled`] between blocks.
     pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, cancel: &Cancel) -> Result<Tensor> {

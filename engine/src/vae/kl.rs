@@ -1,6 +1,6 @@
 //! The full autoencoder of Stable Diffusion, as Diffusers' `AutoencoderKL` computes it.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use serde::Deserialize;
 
@@ -169,6 +169,26 @@ impl AutoencoderKl {
             }
         }
         Ok(channels_first(&decoder.finish(&x, cancel)?)?)
+    }
+
+    /// About how many bytes of packed weights the decoding of latents (B, h, w) of this type adds to those at hand.
+    pub fn bytes_to_pack(&self, latents: (usize, usize, usize), dtype: DType) -> candle_core::Result<usize> {
+        let (batch, mut rows, mut columns) = latents;
+        let decoder = &self.decoder;
+        let mut bytes = decoder.conv_in.bytes_to_pack(latents, dtype)?;
+        for resnet in [&decoder.mid.0, &decoder.mid.2] {
+            bytes += resnet.bytes_to_pack(latents, dtype)?;
+        }
+        for (resnets, resample) in &decoder.levels {
+            for resnet in resnets {
+                bytes += resnet.bytes_to_pack((batch, rows, columns), dtype)?;
+            }
+            if let Some(conv) = resample {
+                bytes += conv.bytes_to_pack((batch, rows, columns), dtype)?;
+                (rows, columns) = (2 * rows, 2 * columns);
+            }
+        }
+        Ok(bytes + decoder.conv_out.bytes_to_pack((batch, rows, columns), dtype)?)
     }
 
     /// Pixels (B, 3, H, W) in −1 … 1 to the mean (B, C, h, w) of the latents' distribution.

@@ -6,7 +6,7 @@ pub use kl::{AutoencoderKl, KlConfig};
 mod tiny;
 pub use tiny::{AutoencoderTiny, TinyConfig};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::{Cancel, Result};
@@ -128,6 +128,15 @@ impl Autoencoder {
             Network::Tiny(network) => network.encode(pixels)?,
         };
         Ok(latents.affine(scale, -shift * scale)?)
+    }
+
+    /// About how many bytes of packed weights the decoding of latents (B, h, w) of this type adds to those at hand. The
+    /// tiny one's weights do not count: all of them are a few megabytes.
+    pub(crate) fn bytes_to_pack(&self, latents: (usize, usize, usize), dtype: DType) -> candle_core::Result<usize> {
+        match &self.network {
+            Network::Kl(network) => network.bytes_to_pack(latents, dtype),
+            Network::Tiny(_) => Ok(0),
+        }
     }
 
     /// Pixels along each side of one latent value.

@@ -77,6 +77,18 @@ impl Algorithm {
     }
 }
 
+impl Algorithm {
+    /// How its weights are packed, and about how many bytes they take: a panel's last columns may be padding.
+    pub(super) fn packed(self, g: &Geometry) -> (WeightFormat, usize) {
+        let (format, values) = match self {
+            Self::Direct(format) | Self::NarrowOutput(format) => (format, g.taps()),
+            Self::Winograd(tile, format) => (format, tile.values()),
+        };
+        let bytes = if format == WeightFormat::F32 { 4 } else { 2 };
+        (format, values * g.channels * g.out_channels * bytes)
+    }
+}
+
 impl Form {
     pub(super) fn pack(algorithm: Algorithm, g: &Geometry, read: ReadRow<'_>) -> Self {
         match algorithm {

@@ -129,6 +129,18 @@ impl Conv2d {
         self.weights.bytes()
     }
 
+    /// About how many bytes an image (B, H, W) of this type adds to [`Self::bytes`]: those of the packed form that it needs,
+    /// unless that is at hand or takes the place of the weights as they were given.
+    pub fn bytes_to_pack(&self, (batch, height, width): (usize, usize, usize), dtype: DType) -> Result<usize> {
+        let image = (batch, height, width, self.shape.1).into();
+        let g = Geometry::new(&image, self.shape, self.stride, self.padding, self.upsample)?;
+        let bf16 = dtype == DType::BF16;
+        let algorithm = Algorithm::new(&g, self.method.unwrap_or_else(|| best_method(&g, bf16)), bf16);
+        let (format, bytes) = algorithm.packed(&g);
+        let stands_alone = matches!(algorithm, Algorithm::Direct(_)) && self.weights.gives_way_to(format);
+        Ok(if stands_alone || self.weights.has(&algorithm) { 0 } else { bytes })
+    }
+
     fn geometry(&self, x: &Tensor) -> Result<Geometry> {
         Geometry::new(x.shape(), self.shape, self.stride, self.padding, self.upsample)
     }

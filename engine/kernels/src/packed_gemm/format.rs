@@ -3,6 +3,8 @@
 
 use std::sync::OnceLock;
 
+use candle_core::DType;
+
 use crate::peak;
 
 /// How this processor multiplies numbers of bf16. Which of the two it is changes the last bits of what comes out.
@@ -54,6 +56,15 @@ impl WeightFormat {
         match bf16_products() {
             Bf16Products::Pairs => Self::Bf16Pairs,
             Bf16Products::Widened => Self::Bf16Weights,
+        }
+    }
+
+    /// Whether it holds every weight exactly that was given as this type.
+    pub(crate) fn is_exact(self, given: DType) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::Bf16Pairs | Self::Bf16Weights => given == DType::BF16,
+            Self::F16Weights => given == DType::F16,
         }
     }
 

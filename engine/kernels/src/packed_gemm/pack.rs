@@ -113,11 +113,7 @@ impl Packed {
 
     /// Whether every weight is what it was, where weights of that type were packed.
     pub(crate) fn is_exact(&self, given: DType) -> bool {
-        match self.format {
-            WeightFormat::F32 => true,
-            WeightFormat::Bf16Pairs | WeightFormat::Bf16Weights => given == DType::BF16,
-            WeightFormat::F16Weights => given == DType::F16,
-        }
+        self.format.is_exact(given)
     }
 
     /// Writes row `row` of the weights (O, depth, taps) that were packed: the way back of [`Packed::new`].

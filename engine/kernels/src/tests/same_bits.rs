@@ -275,6 +275,32 @@ fn forms_out_of_use_are_dropped() -> Result<()> {
     Ok(())
 }
 
+/// What an image adds to a layer's memory is known before it is convolved.
+#[test]
+fn the_memory_of_packed_weights_is_foretold() -> Result<()> {
+    for (dtype, pairs) in ARITHMETICS {
+        let weight = random(&[64, 64, 3, 3], 1)?.to_dtype(dtype)?;
+        pool(1).install(|| {
+            FORCED_PAIRS.set(pairs);
+            let layer = Conv2d::new(weight.clone(), None)?;
+            for size in [[1, 3, 5], [1, 9, 7], [1, 33, 31], [2, 65, 63], [1, 3, 5]] {
+                let [batch, height, width] = size;
+                let foretold = layer.bytes_to_pack((batch, height, width), dtype)?;
+                let before = layer.bytes();
+                layer.forward(&image(size, 64, dtype)?, FusedOps::default())?;
+                // What was given may give way to a form, or be kept in fewer bits.
+                let given = weight.elem_count() * dtype.size_in_bytes();
+                let grown = layer.bytes() as i64 - before as i64;
+                assert!(grown <= foretold as i64, "{dtype:?} {size:?}: {grown} bytes, {foretold} foretold");
+                assert!(foretold as i64 <= grown + given as i64, "{dtype:?} {size:?}: {grown} bytes, {foretold} foretold");
+                assert_eq!(layer.bytes_to_pack((batch, height, width), dtype)?, 0, "{dtype:?} {size:?}: at hand");
+            }
+            Ok::<_, candle_core::Error>(())
+        })?;
+    }
+    Ok(())
+}
+
 /// Weights of a file in 16 bits, computed with in f32, are kept in 16 bits, and give what they would in 32.
 #[test]
 fn weights_that_16_bits_hold_are_kept_in_16_bits() -> Result<()> {

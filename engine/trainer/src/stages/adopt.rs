@@ -45,10 +45,10 @@ pub fn adopt(run: &Run, folder: &Path) -> Result<()> {
     let before = model.architecture().autoencoder()?;
     ensure!(
         before.num_encoder_blocks == config.num_encoder_blocks
-            && config.num_decoder_blocks.starts_with(&before.num_decoder_blocks),
+            && grows(&before.num_decoder_blocks, &config.num_decoder_blocks),
         other_sizes()
     );
-    if before.num_decoder_blocks.len() < config.num_decoder_blocks.len() {
+    if before.num_decoder_blocks != config.num_decoder_blocks {
         decoder::without_last_layer(&mut given)?;
     }
     let autoencoder = widened(&given, &fresh, &["encoder.", "decoder."])?;
@@ -76,6 +76,14 @@ pub fn adopt(run: &Run, folder: &Path) -> Result<()> {
     // The flow first: without an autoencoder nothing goes on from it, were this to end in between.
     training::begin(&run.checkpoint(Stage::BASE), &flow)?;
     training::begin(&run.checkpoint(stage), &autoencoder)
+}
+
+/// Whether a decoder with `after` blocks in its levels begins as one with `before` does: it may have more blocks in the last
+/// level that both have, and more levels after it.
+fn grows(before: &[usize], after: &[usize]) -> bool {
+    before.split_last().is_some_and(|(last, levels)| {
+        after.starts_with(levels) && after.get(levels.len()).is_some_and(|blocks| blocks >= last)
+    })
 }
 
 /// Gives convolutions below `prefixes` the channels that fresh ones have: outputs beyond the given ones begin as fresh
@@ -113,6 +121,20 @@ mod tests {
 
     fn built(weights: Tensors) -> VarBuilder<'static> {
         VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu)
+    }
+
+    #[test]
+    fn a_decoder_grows_only_where_it_ends() {
+        for (before, after, expected) in [
+            (vec![5, 4, 2, 0], vec![5, 4, 2, 0], true),
+            (vec![5, 4, 2, 0], vec![5, 4, 2, 1, 0], true),
+            (vec![5, 4, 2, 0], vec![5, 4, 2, 0, 0, 1], true),
+            (vec![5, 4, 2, 1], vec![5, 4, 2, 0, 1], false),
+            (vec![5, 4, 2, 0], vec![5, 5, 2, 0, 0], false),
+            (vec![5, 4, 2, 0], vec![5, 4, 2], false),
+        ] {
+            assert_eq!(grows(&before, &after), expected, "{before:?} to {after:?}");
+        }
     }
 
     const TOLERANCE: Tolerance = Tolerance::of_largest(1e-5);

@@ -292,7 +292,10 @@ fn the_memory_of_packed_weights_is_foretold() -> Result<()> {
                 let given = weight.elem_count() * dtype.size_in_bytes();
                 let grown = layer.bytes() as i64 - before as i64;
                 assert!(grown <= foretold as i64, "{dtype:?} {size:?}: {grown} bytes, {foretold} foretold");
-                assert!(foretold as i64 <= grown + given as i64, "{dtype:?} {size:?}: {grown} bytes, {foretold} foretold");
+                assert!(
+                    foretold as i64 <= grown + given as i64,
+                    "{dtype:?} {size:?}: {grown} bytes, {foretold} foretold"
+                );
                 assert_eq!(layer.bytes_to_pack((batch, height, width), dtype)?, 0, "{dtype:?} {size:?}: at hand");
             }
             Ok::<_, candle_core::Error>(())

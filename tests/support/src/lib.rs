@@ -1,9 +1,11 @@
-//! What the tests of every crate share: comparing numbers with a reference, expected errors, the fixture's model, and skipping a test whose
-//! tools are missing. Change here what a whole workspace of tests would otherwise repeat.
+//! What the tests of every crate share: comparing numbers with a reference, expected errors, the fixture's model, a hub
+//! on the loopback interface, and skipping a test whose tools are missing. Change here what a whole workspace of tests
+//! would otherwise repeat.
 
 mod close;
 mod errors;
 mod fixture;
+mod loopback_hub;
 mod tools;
 
 pub use close::{
@@ -11,4 +13,5 @@ pub use close::{
 };
 pub use errors::assert_error;
 pub use fixture::{PROMPT, copy_folder, expected, fixture, tensor_in};
+pub use loopback_hub::{Fault, LoopbackHub, Repository, Request};
 pub use tools::skip_or_fail;

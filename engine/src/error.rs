@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::protocol::Prediction;
+
 /// What went wrong, as a sentence. [`std::error::Error::source`] gives the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +20,16 @@ pub enum Error {
     /// A setting is not possible: a size, a step count, a precision that the device lacks …
     #[error("{0}")]
     Setting(String),
+
+    /// Nothing says what a model's U-Net predicts, so the person must ([`Error::choices`]).
+    #[error(
+        "{name} does not say what its U-Net predicts, and it is not a known model: say which of {} it is",
+        Prediction::ALL.map(Prediction::option).join(", ")
+    )]
+    UnknownPrediction {
+        /// The file's or folder's name.
+        name: String,
+    },
 
     /// A file could not be read or written.
     #[error("{action} {}", path.display())]
@@ -62,6 +74,12 @@ impl Error {
     /// Whether the job was stopped on purpose.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)
+    }
+
+    /// What a person can choose from so that this does not happen again: the predictions of a U-Net, one of which belongs
+    /// into [`OpenRequest::prediction`](crate::protocol::OpenRequest::prediction). `None` if there is nothing to choose.
+    pub fn choices(&self) -> Option<&'static [Prediction]> {
+        matches!(self, Self::UnknownPrediction { .. }).then_some(&Prediction::ALL)
     }
 
     /// Whether memory ran out, on the host or on the GPU. A smaller picture may work.

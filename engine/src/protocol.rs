@@ -23,7 +23,7 @@ pub use loading::{
 };
 pub use picture::{Bf16Products, Latents, PathPoint, Picture, Timings};
 pub use picture_settings::{Blend, Decoder, Lora, PromptSyntax, Role, Settings, Toward};
-pub use sampler::{NoiseSchedule, Sampler};
+pub use sampler::{Defaults, NoiseSchedule, Sampler};
 pub use words::{WordClass, WordGroup, Words};
 
 /// Numbers the requests of one engine; the sender chooses, ascending.

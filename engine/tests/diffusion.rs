@@ -166,8 +166,8 @@ fn what_the_scheduler_says_is_refused_where_it_is_not_known() {
         assert_eq!(message.lines().count(), 1);
     };
     refused(&stable_diffusion(|config| config["beta_schedule"] = "squaredcos_cap_v2".into()), "scaled_linear");
-    refused(&stable_diffusion(|config| config["prediction_type"] = "sample".into()), "v_prediction");
-    refused(&stable_diffusion(|config| config["_class_name"] = "LCMScheduler".into()), "LCMScheduler");
+    refused(&stable_diffusion(|config| config["prediction_type"] = "flow_prediction".into()), "v_prediction");
+    refused(&stable_diffusion(|config| config["_class_name"] = "EDMEulerScheduler".into()), "EDMEulerScheduler");
     let without = stable_diffusion(|_| {});
     std::fs::remove_dir_all(without.path().join("scheduler")).unwrap();
     refused(&without, "fetch the whole folder");

@@ -50,7 +50,7 @@ fn check(columns: &[(DeviceChoice, Precision, f64)]) -> Result {
     for &(choice, precision, tolerance) in columns {
         let (device, name) = device::open(choice)?;
         println!("{name}, {precision:?}");
-        let mut found = networks(&device, device::dtype(&device, Some(precision))?, &expected)?;
+        let mut found = networks(&device, device::dtype(&device, Some(precision), 0)?, &expected)?;
         found.extend(runs(choice, precision, &expected)?);
         for (index, (name, values)) in found.into_iter().enumerate() {
             let off = match compare(&values, &expected[&name], Tolerance::of_largest(tolerance)) {

@@ -9,6 +9,7 @@ mod noise;
 mod order;
 mod pipeline;
 mod pocket;
+mod samplers;
 mod support;
 mod tokenizer;
 mod words;

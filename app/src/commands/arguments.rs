@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use instaflow_engine::protocol::{Decoder, DeviceChoice, OpenRequest, Precision, Sampler, Source};
+use instaflow_engine::protocol::{
+    Decoder, DeviceChoice, NoiseSchedule, OpenRequest, Precision, Prediction, Sampler, Source,
+};
 
 /// Which model, and where it computes.
 #[derive(Clone, Debug, Args)]
@@ -26,9 +28,15 @@ pub struct ModelArguments {
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
     pub device: DeviceChoice,
 
-    /// Number format of the networks; f16 is only for CUDA [default: f32 on the CPU, bf16 on CUDA]
-    #[arg(long, value_name = "f32|bf16|f16", value_parser = precision(), hide_possible_values = true)]
-    pub dtype: Option<Precision>,
+    /// Number format of the networks; f16 is only for CUDA. auto is bf16 on CUDA, and on a CPU that multiplies it faster if
+    /// the model is large; otherwise f32 [default: auto]
+    #[arg(long, value_name = "auto|f32|bf16|f16", default_value = "auto", hide_default_value = true, value_parser = precision(), hide_possible_values = true)]
+    pub dtype: Dtype,
+
+    /// What the U-Net predicts, if neither the model's files nor the table of known models say so: a flow's velocity, the
+    /// noise, v, or the image
+    #[arg(long, value_name = "flow|epsilon|v|sample", value_parser = prediction(), hide_possible_values = true)]
+    pub recipe: Option<Prediction>,
 }
 
 /// What to record of the run.
@@ -48,7 +56,8 @@ impl ModelArguments {
             baseline: None,
             tiny_decoder: self.tiny_decoder.clone(),
             device: self.device,
-            precision: self.dtype,
+            precision: self.dtype.0,
+            prediction: self.recipe,
             ..OpenRequest::default()
         }
     }
@@ -151,10 +160,14 @@ pub(super) struct DrawArguments {
     #[arg(long, value_name = "full|tiny", default_value = "full", hide_default_value = true, value_parser = decoder(), hide_possible_values = true)]
     pub decoder: Decoder,
 
-    /// How to get from noise to a picture: by Euler steps along a flow, or with a sampler of Stable Diffusion
-    /// [default: flow, or dpmpp-2m for Stable Diffusion, as model_index.json says]
-    #[arg(long, value_name = "flow|dpmpp-2m|ddim", value_parser = sampler(), hide_possible_values = true)]
+    /// How to get from noise to a picture: by Euler steps along a flow, or with a sampler for diffusion models
+    /// [default: flow, or dpmpp-2m for Stable Diffusion, or what a known model needs]
+    #[arg(long, value_name = "flow|dpmpp-2m|ddim|euler|euler-a|unipc|heun|lms|lcm|tcd", value_parser = sampler(), hide_possible_values = true)]
     pub sampler: Option<Sampler>,
+
+    /// Which noise levels a diffusion model's steps visit [default: what the model's files say]
+    #[arg(long, value_name = "default|karras|trailing|linspace", value_parser = schedule(), hide_possible_values = true)]
+    pub schedule: Option<Schedule>,
 
     /// Start from the tensor `noise` (N,C,h,w) in this file, which sets size and count; --seed then has no effect
     #[arg(long, value_name = "FILE.safetensors")]
@@ -177,11 +190,34 @@ pub(super) fn device() -> impl TypedValueParser<Value = DeviceChoice> {
     })
 }
 
-pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| match name.as_str() {
-        "bf16" => Precision::Bf16,
-        "f16" => Precision::F16,
-        _ => Precision::F32,
+/// A number format, or none for the device's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Dtype(pub Option<Precision>);
+
+pub(super) fn precision() -> impl TypedValueParser<Value = Dtype> {
+    PossibleValuesParser::new(["auto", "f32", "bf16", "f16"]).map(|name| {
+        Dtype(match name.as_str() {
+            "f32" => Some(Precision::F32),
+            "bf16" => Some(Precision::Bf16),
+            "f16" => Some(Precision::F16),
+            _ => None,
+        })
+    })
+}
+
+/// A schedule, or none for the model's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule(pub Option<NoiseSchedule>);
+
+fn schedule() -> impl TypedValueParser<Value = Schedule> {
+    let names = std::iter::once("default").chain(NoiseSchedule::ALL.map(NoiseSchedule::option));
+    PossibleValuesParser::new(names)
+        .map(|name| Schedule(NoiseSchedule::ALL.into_iter().find(|schedule| schedule.option() == name)))
+}
+
+fn prediction() -> impl TypedValueParser<Value = Prediction> {
+    PossibleValuesParser::new(Prediction::ALL.map(Prediction::option)).map(|name| {
+        Prediction::ALL.into_iter().find(|prediction| prediction.option() == name).unwrap_or(Prediction::Epsilon)
     })
 }
 

@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
         (None, None) => return Err(wrong_use("there is no model to time: name one with --model")),
     };
 
-    let settings = one_step(arguments, role, PROMPT);
+    let settings = one_step(arguments, role, card, PROMPT);
     let pictures = Timer { models: &models, progress: &progress, runs: arguments.runs };
     if arguments.serve {
         return serve(&pictures, &settings, card, &summary);
@@ -111,10 +111,16 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
 
     // With its own defaults; its first step warms up as well as all of them do.
     let many_steps = |role: Role, card: &ModelCard, what: &str| -> anyhow::Result<(f64, Settings)> {
-        let own = Settings::of(Role::Teacher, card.sampler, PROMPT);
+        // A student that stands in for its teacher has other defaults of its own.
+        let own = match role {
+            Role::Student => Settings::of(Role::Teacher, card.sampler, PROMPT),
+            Role::Teacher | Role::Baseline => Settings::of(role, card, PROMPT),
+        };
         let timed =
             Settings { role, size: settings.size, decoder: settings.decoder, sampler: Some(card.sampler), ..own };
-        pictures.warm_up(&Settings { steps: 1, ..timed.clone() })?;
+        // A model that draws in a few steps may need all of them.
+        let steps = if timed.steps > 8 { 1 } else { timed.steps };
+        pictures.warm_up(&Settings { steps, ..timed.clone() })?;
         Ok((median(pictures.time(what, &timed)?.0.iter().map(|t| t.total)), timed))
     };
     let teacher = match &summary.teacher {
@@ -127,7 +133,8 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
     let baseline = baseline.map(|card| many_steps(Role::Baseline, card, "timing the baseline")).transpose()?;
     let mut report = Report { teacher, baseline, ..Report::new(card, &summary, &picture, &one_step_runs) };
     if let Some(prompt) = &arguments.live {
-        report.live = Some(live_latency::run(models, &one_step(arguments, role, ""), prompt, &progress)?);
+        let settings_to_type = Settings { prompt: String::new(), ..settings };
+        report.live = Some(live_latency::run(models, &settings_to_type, prompt, &progress)?);
     }
     drop(progress);
     if arguments.json { say(as_json(&report)) } else { as_text(&report).iter().try_for_each(say) }
@@ -167,8 +174,8 @@ fn serve(timer: &Timer<'_>, settings: &Settings, card: &ModelCard, summary: &Mod
 
 fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
     match arguments.random.as_deref() {
-        Some("instaflow-1.7b") => Models::random(Shapes::InstaFlow17b, arguments.model.device, arguments.model.dtype),
-        Some(_) => Models::random(Shapes::Sd15, arguments.model.device, arguments.model.dtype),
+        Some("instaflow-1.7b") => Models::random(Shapes::InstaFlow17b, arguments.model.device, arguments.model.dtype.0),
+        Some(_) => Models::random(Shapes::Sd15, arguments.model.device, arguments.model.dtype.0),
         None => Models::open(&request(arguments), &mut |part| progress.loading(part)),
     }
     .map_err(engine_error)
@@ -181,8 +188,13 @@ fn request(arguments: &Bench) -> instaflow_engine::protocol::OpenRequest {
     instaflow_engine::protocol::OpenRequest { as_teacher, ..request }
 }
 
-fn one_step(arguments: &Bench, role: Role, prompt: &str) -> Settings {
-    Settings { role, size: arguments.size, decoder: arguments.decoder, ..Settings::student(prompt) }
+/// One step, or the few that the student needs.
+fn one_step(arguments: &Bench, role: Role, card: &ModelCard, prompt: &str) -> Settings {
+    let student = match role {
+        Role::Student => Settings::of(role, card, prompt),
+        Role::Teacher | Role::Baseline => Settings { role, ..Settings::student(prompt) },
+    };
+    Settings { size: arguments.size, decoder: arguments.decoder, ..student }
 }
 
 struct Timer<'a> {

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use clap::Args;
 use instaflow_engine::pipeline::{Drawn, Models};
-use instaflow_engine::protocol::{Picture, Role, Sampler, Settings};
+use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
 use instaflow_engine::{Cancel, png};
 
 use super::arguments::{BaselineArguments, DrawArguments, ModelArguments};
@@ -48,11 +48,10 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
     };
     // The teacher draws at the student's size, so that both start from the same noise.
     let size = if draw.noise.is_some() { draw.size } else { draw.size.or(Some(student.size)) };
-    let own = teacher.sampler;
 
-    let teachers_steps = u64::from(resolved.settings(Role::Teacher, own, 0).steps);
-    let baselines = summary.baseline.as_ref().map(|card| baseline_settings(draw, card.sampler));
-    let steps = 1 + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
+    let teachers_steps = u64::from(resolved.settings(Role::Teacher, teacher, 0).steps);
+    let baselines = summary.baseline.as_ref().map(|card| baseline_settings(draw, card));
+    let steps = u64::from(student.steps) + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
     progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in resolved.outputs.iter().enumerate() {
@@ -68,11 +67,13 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
                 )
                 .map_err(engine_error)
         };
-        let teachers = Settings { size, ..resolved.settings(Role::Teacher, own, index) };
+        let teachers = Settings { size, ..resolved.settings(Role::Teacher, teacher, index) };
         let (seed, decoder) = (teachers.seed, teachers.decoder);
-        let students = Settings { seed, size, decoder, ..Settings::student(teachers.prompt.as_str()) };
+        let students = Settings::of(Role::Student, student, teachers.prompt.as_str());
+        let students = Settings { seed, size, decoder, ..students };
+        let before_teacher = before + u64::from(students.steps);
         let student = one(&students, before)?;
-        let teacher = one(&teachers, before + 1)?;
+        let teacher = one(&teachers, before_teacher)?;
         let shared = |drawn: &Drawn, who: &str| -> anyhow::Result<()> {
             ensure!(
                 student.latents.shape == drawn.latents.shape && student.picture.rgb.len() == drawn.picture.rgb.len(),
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
         };
         shared(&teacher, "teacher")?;
         let baseline = match &baselines {
-            Some(settings) => Some(one(&Settings { seed, size, ..settings.clone() }, before + 1 + teachers_steps)?),
+            Some(settings) => Some(one(&Settings { seed, size, ..settings.clone() }, before_teacher + teachers_steps)?),
             None => None,
         };
         if let Some(baseline) = &baseline {
@@ -111,8 +112,8 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 
 /// The baseline's own defaults, except for what was asked of every model of many steps; a guidance scale is not, because
 /// it means something else to each model.
-fn baseline_settings(draw: &DrawArguments, own: Sampler) -> Settings {
-    let defaults = Settings::of(Role::Baseline, own, draw.prompt.as_str());
+fn baseline_settings(draw: &DrawArguments, card: &ModelCard) -> Settings {
+    let defaults = Settings::of(Role::Baseline, card, draw.prompt.as_str());
     Settings {
         negative_prompt: draw.negative.clone().unwrap_or_default(),
         steps: draw.steps.unwrap_or(defaults.steps),

@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     progress.begin("drawing", (prompts.len() * columns.len()) as u64);
     let draw = |prompt: &str, role: Role, card: &ModelCard, seed: u32| {
         // The teacher draws at the student's size, so that both start from the same noise.
-        let settings = Settings { seed, size: Some(student.size), ..Settings::of(role, card.sampler, prompt) };
+        let settings = Settings { seed, size: Some(student.size), ..Settings::of(role, card, prompt) };
         let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;
         ensure!(
             (drawn.picture.width, drawn.picture.height) == student.size,

@@ -1,5 +1,6 @@
 //! `instaflow generate`: one PNG of a prompt, or several.
 
+use anyhow::Context;
 use clap::Args;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{Picture, Role};
@@ -43,17 +44,16 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let summary = models.summary();
     // A folder of Stable Diffusion holds no student.
     let (role, card) = match &summary.student {
-        Some(card) if !arguments.teacher => (Role::Student, Some(card)),
-        _ => (Role::Teacher, summary.teacher.as_ref()),
+        Some(card) if !arguments.teacher => (Role::Student, card),
+        _ => (Role::Teacher, summary.teacher.as_ref().context("no model is open")?),
     };
-    let sampler = card.map(|card| card.sampler).unwrap_or_default();
 
-    let steps = u64::from(resolved.settings(role, sampler, 0).steps);
+    let steps = u64::from(resolved.settings(role, card, 0).steps);
     progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in resolved.outputs.iter().enumerate() {
         let before = index as u64 * steps;
-        let settings = resolved.settings(role, sampler, index);
+        let settings = resolved.settings(role, card, index);
         let noise = resolved.noise(index);
         let drawn = models
             .draw(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use instaflow_engine::pipeline::Latents;
-use instaflow_engine::protocol::{Role, Sampler, Settings};
+use instaflow_engine::protocol::{ModelCard, Role, Settings};
 
 use super::arguments::{DrawArguments, MOST_PICTURES};
 use super::output::{check_name, check_output, output_names};
@@ -56,10 +56,10 @@ impl<'a> ResolvedDraw<'a> {
         Ok(Self { arguments, noise, outputs })
     }
 
-    /// The settings of picture `index`: what was asked for, else the defaults of its `role`; `own` is its model's sampler.
-    pub fn settings(&self, role: Role, own: Sampler, index: usize) -> Settings {
+    /// The settings of picture `index`: what was asked for, else the defaults of the model that plays this `role`.
+    pub fn settings(&self, role: Role, card: &ModelCard, index: usize) -> Settings {
         let arguments = self.arguments;
-        let defaults = Settings::of(role, arguments.sampler.unwrap_or(own), arguments.prompt.as_str());
+        let defaults = Settings::of(role, card.defaults(arguments.sampler), arguments.prompt.as_str());
         Settings {
             role,
             negative_prompt: arguments.negative.clone().unwrap_or_default(),
@@ -69,6 +69,7 @@ impl<'a> ResolvedDraw<'a> {
             steps: arguments.steps.unwrap_or(defaults.steps),
             guidance: arguments.guidance.unwrap_or(defaults.guidance),
             sampler: arguments.sampler,
+            schedule: arguments.schedule.and_then(|schedule| schedule.0),
             decoder: arguments.decoder,
             ..defaults
         }

@@ -2,7 +2,7 @@
 //! student. What belongs to the program is in the settings.
 
 use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
-use instaflow_engine::protocol::{Decoder, ModelCard, Role, Sampler};
+use instaflow_engine::protocol::{Decoder, ModelCard, Role};
 
 use super::{terms, toggle};
 use crate::state::{Action, App, Command, View};
@@ -140,8 +140,8 @@ fn teacher(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let open = app.models.open.as_ref().is_none_or(|model| model.teacher.is_some());
     let card = app.models.open.as_ref().and_then(|model| model.teacher.as_ref());
-    let (most, own) = (most_guidance(card), card.map(|card| card.sampler));
-    sampler(view, ui, own, "Teacher sampler");
+    let most = most_guidance(card);
+    sampler(view, ui, card, "Teacher sampler");
     let controls = &mut view.controls;
     row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.recipe.steps, 1..=50)))
         .on_hover_text(terms::STEPS)
@@ -168,8 +168,8 @@ pub(super) fn teachers_term(app: &App) -> &'static str {
 fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     let Some(card) = app.models.baseline_card() else { return };
-    let (most, own, name) = (most_guidance(Some(card)), card.sampler, card.name.clone());
-    sampler(view, ui, Some(own), "Baseline sampler");
+    let (most, name) = (most_guidance(Some(card)), card.name.clone());
+    sampler(view, ui, Some(card), "Baseline sampler");
     let steps = &mut view.controls.recipe.baseline_steps;
     row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
     let mut guidance = app.baseline_guidance();
@@ -193,16 +193,17 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     });
 }
 
-/// The choice between Stable Diffusion's samplers; a flow has none.
-fn sampler(view: &mut View<'_>, ui: &mut Ui, own: Option<Sampler>, name: &str) {
+/// The choice between a diffusion model's samplers; a flow has none.
+fn sampler(view: &mut View<'_>, ui: &mut Ui, card: Option<&ModelCard>, name: &str) {
     let app = view.app;
-    let Some(own) = own.filter(|own| own.is_diffusion()) else { return };
+    let Some(card) = card.filter(|card| card.sampler.is_diffusion()) else { return };
+    let own = card.sampler;
     let mut chosen = app.controls.recipe.sampler.unwrap_or(own);
     row(ui, "Sampler", name, |ui| {
         let combo = ComboBox::from_id_salt(name).width(ui.available_width());
         let shown = combo.selected_text(chosen.name()).show_ui(ui, |ui| {
-            for sampler in Sampler::ALL.into_iter().filter(|sampler| sampler.is_diffusion()) {
-                ui.selectable_value(&mut chosen, sampler, sampler.name());
+            for sampler in card.samplers.iter().filter(|sampler| sampler.is_diffusion()) {
+                ui.selectable_value(&mut chosen, *sampler, sampler.name());
             }
         });
         shown.response
@@ -235,6 +236,8 @@ fn sizes(card: &ModelCard) -> Vec<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use instaflow_engine::protocol::Sampler;
+
     use super::*;
 
     fn card(side: u32, size_multiple: u32) -> ModelCard {
@@ -242,6 +245,9 @@ mod tests {
             name: String::new(),
             hash: String::new(),
             sampler: Sampler::Flow,
+            steps: 1,
+            guidance: 1.0,
+            samplers: vec![Sampler::Flow],
             size: (side, side),
             size_multiple,
             unet_parameters: 0,

@@ -80,23 +80,35 @@ impl App {
 
     /// The baseline's guidance scale: the person's, or what suits its kind.
     pub(crate) fn baseline_guidance(&self) -> f32 {
-        let suits = self.models.baseline_card().map(|card| card.sampler).unwrap_or_default().guidance();
+        let suits = self.models.baseline_card().map_or(Sampler::default().guidance(), |card| card.guidance);
         self.controls.recipe.baseline_guidance.unwrap_or(suits)
     }
 
-    /// Where the teacher's guidance is what suits the kind of model that was open, takes what suits the new one.
+    /// Where the teacher's guidance, or the steps of teacher or baseline, are what suits the model that was open, takes
+    /// what suits the new one.
     pub(super) fn suit_guidance(&mut self, model: &ModelSummary) {
-        let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.sampler.guidance());
+        let suits = |model: &ModelSummary| Some(model.teacher.as_ref()?.guidance);
         let before = self.models.open.as_ref().and_then(suits).unwrap_or(Sampler::Flow.guidance());
         let untouched = (self.controls.recipe.guidance - before).abs() < f32::EPSILON;
         if let Some(now) = suits(model).filter(|_| untouched) {
             self.controls.recipe.guidance = now;
         }
+        let many = Settings::teacher("").steps;
+        let mut suit_steps = |role: Role, steps: &mut u32| {
+            let suits = |model: &ModelSummary| model.card(role).map(|card| card.steps);
+            let before = self.models.open.as_ref().and_then(suits).unwrap_or(many);
+            if let Some(now) = suits(model).filter(|_| *steps == before) {
+                *steps = now;
+            }
+        };
+        suit_steps(Role::Teacher, &mut self.controls.recipe.steps);
+        suit_steps(Role::Baseline, &mut self.controls.recipe.baseline_steps);
     }
 
     /// The sampler that the person has chosen for a model of this kind; flows have one alone.
     pub(super) fn sampler(&self, card: Option<&ModelCard>) -> Option<Sampler> {
-        self.controls.recipe.sampler.filter(|_| card.is_some_and(|card| card.sampler.is_diffusion()))
+        let takes = |card: &ModelCard, sampler| card.sampler.is_diffusion() && card.samplers.contains(sampler);
+        self.controls.recipe.sampler.filter(|sampler| card.is_some_and(|card| takes(card, sampler)))
     }
 
     /// What the baseline makes of the same prompt and noise.

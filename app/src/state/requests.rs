@@ -23,7 +23,11 @@ impl App {
             ..Settings::student(controls.recipe.prompt.clone())
         };
         match role {
-            Role::Student => plain,
+            Role::Student => match self.models.live_card() {
+                // A model distilled to a few steps takes as many as it needs.
+                Some(card) => Settings { steps: card.steps, guidance: card.guidance, ..plain },
+                None => plain,
+            },
             Role::Baseline => self.baselines(plain),
             Role::Teacher => Settings {
                 role,

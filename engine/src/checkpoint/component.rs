@@ -121,6 +121,12 @@ impl Component {
         self.files.path()
     }
 
+    /// How many numbers its tensors hold.
+    pub fn values(&self) -> u64 {
+        let count = |shape: &[usize]| shape.iter().map(|side| *side as u64).product::<u64>();
+        self.tensors.iter().map(|(_, stored)| count(&stored.shape)).sum()
+    }
+
     /// The types that its tensors are stored in, and their total size in bytes.
     pub(super) fn stored(&self) -> (Vec<String>, u64) {
         let mut types: Vec<String> = self.tensors.iter().map(|(_, stored)| stored.dtype.to_string()).collect();

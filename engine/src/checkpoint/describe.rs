@@ -7,7 +7,7 @@ use candle_core::DType;
 use super::component::Component;
 use super::dry_run::Size;
 use super::files::Files;
-use super::model_folder::{ModelFolder, pipeline, read_tokenizer};
+use super::model_folder::{ModelFolder, read_tokenizer, recipe_of};
 use super::pair::halves;
 use super::vocabulary;
 use crate::Result;
@@ -50,7 +50,7 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
 fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<String>) {
     lines.extend(vocabulary_in_words(files));
     let before = lines.len();
-    if let Err(error) = pipeline(files) {
+    if let Err(error) = recipe_of(files, &files.folder("scheduler"), None) {
         lines.push(line("problem", &error.to_string()));
     }
     let own_or_theirs = |name: &str| {
@@ -68,8 +68,8 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
         }
     }
     let has_problem = lines[before..].iter().any(|line| line.contains("problem: ") || line.contains("problem  "));
-    let model = match fallback.map(|teacher| ModelFolder::open(teacher, None)).transpose() {
-        Ok(teacher) => ModelFolder::open(files, teacher.as_ref()),
+    let model = match fallback.map(|teacher| ModelFolder::open(teacher, None, None)).transpose() {
+        Ok(teacher) => ModelFolder::open(files, teacher.as_ref(), None),
         Err(_) => return,
     };
     match model {
@@ -78,7 +78,7 @@ fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<Strin
             let (channels, factor) = (model.latent_channels(), model.latent_factor() as u32);
             let latents = format!("latents {channels} × {} × {}", height / factor, width / factor);
             lines.push(line("pictures", &format!("{width} × {height}, {latents}")));
-            lines.push(line("sampler", model.sampler().name()));
+            lines.push(line("sampler", model.recipe().sampler.name()));
             lines.push(line("hash", &model.hash()));
         }
         // The problem was reported with the part that has it.

@@ -24,6 +24,8 @@ mod digest;
 
 mod component;
 
+pub mod recipe;
+
 mod model_folder;
 
 mod pair;
@@ -41,3 +43,4 @@ pub use files::Files;
 pub use model_folder::ModelFolder;
 pub use pair::{Opened, open, open_tokenizer};
 pub use random_weights::random_weights;
+pub use recipe::Recipe;

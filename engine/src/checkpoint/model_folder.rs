@@ -1,5 +1,4 @@
-//! A model folder in Diffusers layout: which parts it has, and whether they belong together. Add another pipeline class
-//! to [`PIPELINES`].
+//! A model folder in Diffusers layout: which parts it has, and whether they belong together.
 
 use std::sync::Arc;
 
@@ -8,9 +7,10 @@ use serde_json::Value;
 use super::component::{Component, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
+use super::recipe::{self, Configs, Recipe};
 use super::vocabulary;
 use crate::diffusion::Schedule;
-use crate::protocol::{Sampler, Words};
+use crate::protocol::{Prediction, Words};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, Tokenizer};
 use crate::unet::{UNetConfig, meant_side};
@@ -20,14 +20,6 @@ const INDEX: &str = "model_index.json";
 
 const SCHEDULER: &str = "scheduler_config.json";
 
-/// The supported pipelines and their samplers: the InstaFlow authors' own, the one in Diffusers' community folder, and
-/// Stable Diffusion.
-const PIPELINES: [(&str, Sampler); 3] = [
-    ("RectifiedFlowPipeline", Sampler::Flow),
-    ("InstaFlowPipeline", Sampler::Flow),
-    ("StableDiffusionPipeline", Sampler::DpmPlusPlus2M),
-];
-
 const KL: &str = "AutoencoderKL";
 const TINY: &str = "AutoencoderTiny";
 
@@ -35,7 +27,7 @@ const TINY: &str = "AutoencoderTiny";
 #[derive(Debug)]
 pub struct ModelFolder {
     name: String,
-    sampler: Sampler,
+    recipe: Recipe,
     scheduler: Files,
     /// The folder that holds its vocabulary.json, if it has one.
     vocabulary: Files,
@@ -51,8 +43,14 @@ pub struct ModelFolder {
 
 impl ModelFolder {
     /// Opens the parts of a folder, taking those that it lacks from `fallback`, and checks that they belong together.
-    pub fn open(files: &Files, fallback: Option<&Self>) -> Result<Self> {
-        let sampler = pipeline(files)?;
+    /// `wanted` is what the person says that the U-Net predicts.
+    pub fn open(files: &Files, fallback: Option<&Self>, wanted: Option<Prediction>) -> Result<Self> {
+        let own_or_theirs = |name: &str, theirs: Option<&Files>| {
+            let own = files.folder(name);
+            theirs.filter(|_| !own.exists()).cloned().unwrap_or(own)
+        };
+        let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
+        let recipe = recipe_of(files, &scheduler, wanted)?;
         if !files.folder("unet").exists() && fallback.is_none() {
             return Err(files.fault("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
         }
@@ -68,12 +66,7 @@ impl ModelFolder {
         let unet = part("unet", fallback.map(|it| &it.unet), &unet_classes)?;
         let vae = part("vae", fallback.map(|it| &it.vae), &[KL, TINY])?;
 
-        let own_or_theirs = |name: &str, theirs: Option<&Files>| {
-            let own = files.folder(name);
-            theirs.filter(|_| !own.exists()).cloned().unwrap_or(own)
-        };
         let tokenizer = own_or_theirs("tokenizer", fallback.map(|it| &it.tokenizer));
-        let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let mut model = Self {
             name: files.name(),
             vocabulary: match fallback {
@@ -83,7 +76,7 @@ impl ModelFolder {
             latent_channels: latent_channels(&vae)?,
             latent_factor: latent_factor(&vae)?,
             sample_size: sample_size(&unet)?,
-            sampler,
+            recipe,
             scheduler,
             tokenizer,
             text_encoder,
@@ -92,7 +85,7 @@ impl ModelFolder {
             vae_tiny: None,
         };
         model.check_channels()?;
-        if sampler.is_diffusion() {
+        if model.recipe.prediction != Prediction::Flow {
             model.schedule()?;
         }
 
@@ -131,18 +124,19 @@ impl ModelFolder {
         read_tokenizer(&self.tokenizer, Some(self.text_encoder.config()))
     }
 
-    /// The sampler that the folder asks for.
-    pub fn sampler(&self) -> Sampler {
-        self.sampler
+    /// What the U-Net predicts and how the model is drawn.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 
-    /// Reads the noise schedule for Stable Diffusion's samplers. Folders of flows have one too, but it is not used.
+    /// Reads the noise schedule for the samplers of diffusion models. Folders of flows have one too, but it is not used.
     pub fn schedule(&self) -> Result<Schedule> {
         let config = read_json(&self.scheduler, SCHEDULER)?.ok_or_else(|| {
             let message = "does not exist, but Stable Diffusion's samplers need it: fetch the whole folder";
             self.scheduler.fault(SCHEDULER, message)
         })?;
-        Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))
+        let schedule = Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))?;
+        Ok(self.recipe.schedule_of(schedule))
     }
 
     /// The contents of its vocabulary.json; `None` if it has none.
@@ -237,14 +231,24 @@ impl ModelFolder {
     }
 }
 
-/// The sampler of the pipeline that model_index.json names. A folder without the file is assumed to be a flow.
-pub(super) fn pipeline(files: &Files) -> Result<Sampler> {
+/// What a folder's model predicts and how it is drawn. The scheduler's config has a say here, but it is checked only if it
+/// is needed.
+pub(super) fn recipe_of(files: &Files, scheduler: &Files, wanted: Option<Prediction>) -> Result<Recipe> {
     let index = read_json(files, INDEX)?.unwrap_or_default();
-    let Some(class) = index["_class_name"].as_str() else { return Ok(Sampler::Flow) };
-    let known = PIPELINES.iter().find(|(name, _)| *name == class);
-    known.map(|(_, sampler)| *sampler).ok_or_else(|| {
-        let names = PIPELINES.map(|(name, _)| name).join(", ");
-        files.fault(INDEX, format!("names the unsupported pipeline {class}: supported are {names}"))
+    let scheduler = read_json(scheduler, SCHEDULER).unwrap_or_default();
+    let configs = Configs {
+        is_folder: true,
+        pipeline: index["_class_name"].as_str(),
+        scheduler: scheduler.as_ref(),
+        prediction: None,
+    };
+    let name = match files {
+        Files::Folder(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
+        Files::Embedded { .. } => files.name(),
+    };
+    recipe::of(&name, "", configs, wanted).map_err(|error| match error {
+        Error::Setting(message) => files.fault(INDEX, message),
+        error => error,
     })
 }
 

@@ -24,14 +24,15 @@ pub struct Opened {
 ///
 /// A pair is a folder with `student/` and `teacher/`. The student takes the parts that it lacks from the teacher. Nothing
 /// in a single folder of a flow says which of the two it is: it is the student, unless `as_teacher` is set and no other
-/// teacher is named. A folder of Stable Diffusion is always the teacher, because it needs many steps.
+/// teacher is named. A folder of Stable Diffusion is always the teacher, because it needs many steps, unless its recipe
+/// says that it was distilled to need few.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
     let files = Files::open(&request.model)?;
     let mut opened = if let Some((student, teacher)) = halves(&files)? {
-        let mut teacher = ModelFolder::open(&teacher, None)?;
-        let mut student = ModelFolder::open(&student, Some(&teacher))?;
-        if student.sampler().is_diffusion() {
-            let message = "holds Stable Diffusion in student/, but it needs many steps: put a one-step flow there";
+        let mut teacher = ModelFolder::open(&teacher, None, None)?;
+        let mut student = ModelFolder::open(&student, Some(&teacher), request.prediction)?;
+        if !student.recipe().can_be_student() {
+            let message = "holds Stable Diffusion in student/, but it needs many steps: put a one-step model there";
             return Err(files.fault("", message));
         }
         for model in [&mut teacher, &mut student] {
@@ -40,13 +41,13 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
         }
         Opened { student: Some(student), teacher: Some(teacher), baseline: None }
     } else {
-        let model = ModelFolder::open(&files, None)?;
-        let no_student = request.as_teacher || model.sampler().is_diffusion();
+        let model = ModelFolder::open(&files, None, request.prediction)?;
+        let no_student = request.as_teacher || !model.recipe().can_be_student();
         match (no_student, &request.teacher) {
             (true, None) => Opened { student: None, teacher: Some(model), baseline: None },
-            (true, Some(_)) if model.sampler().is_diffusion() => {
-                let message =
-                    "is Stable Diffusion, which cannot be a student: open it as the teacher or as the baseline";
+            (true, Some(_)) if !model.recipe().can_be_student() => {
+                let message = "is Stable Diffusion, which needs many steps and so cannot be a student: \
+                               open it as the teacher or as the baseline";
                 return Err(files.fault("", message));
             }
             _ => Opened { student: Some(model), teacher: None, baseline: None },
@@ -71,7 +72,7 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
 fn open_many_steps(source: &Source) -> Result<ModelFolder> {
     let files = Files::open(source)?;
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
-    let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None)?;
+    let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None, None)?;
     model.rename(files.name());
     model.set_vocabulary(&files);
     Ok(model)

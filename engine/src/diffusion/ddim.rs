@@ -3,17 +3,15 @@
 
 use candle_core::Tensor;
 
-use super::{Epsilon, Observe, Timesteps};
+use super::{Observe, Predict, Timesteps, mix};
 use crate::Result;
 
 /// Steps from `noise` (B, C, h, w) through all timesteps and returns the last x.
 pub fn sample(
     noise: &Tensor,
     timesteps: &Timesteps,
-    epsilon: &mut Epsilon<'_>,
+    predict: &mut Predict<'_>,
     observer: &mut Observe<'_>,
 ) -> Result<Tensor> {
-    super::sample(noise, timesteps, epsilon, observer, |step, next| {
-        Ok(((step.estimate * next.alpha)? + (step.epsilon * next.sigma)?)?)
-    })
+    super::sample(noise, timesteps, predict, observer, |step, _| mix(step.estimate, step.epsilon, step.next))
 }

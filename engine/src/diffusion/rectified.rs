@@ -39,8 +39,9 @@ mod tests {
     use instaflow_test_support::{Tolerance, assert_close, assert_close_case};
     use serde_json::json;
 
-    use super::super::{Schedule, ddim, dpm};
+    use super::super::{Observe, Predict, Predicted, Schedule, Step, Timesteps, ddim, dpm};
     use super::*;
+    use crate::protocol::Sampler;
 
     fn tensor(values: [f32; 4]) -> Result<Tensor> {
         Ok(Tensor::new(&[[[values]]], &Device::Cpu)?)
@@ -63,18 +64,20 @@ mod tests {
         let (image, noise) = (tensor([0.5, -1.0, 2.0, 0.0])?, tensor([1.5, 0.25, -0.75, 1.0])?);
         let schedule = schedule();
         for is_dpm in [false, true] {
-            let timesteps = if is_dpm { schedule.dpm(10) } else { schedule.ddim(10) };
-            let sample = if is_dpm { dpm::sample } else { ddim::sample };
+            let sampler = if is_dpm { Sampler::DpmPlusPlus2M } else { Sampler::Ddim };
+            let timesteps = schedule.timesteps(sampler, 10, None);
+            let sample = |x: &Tensor, times: &Timesteps, predict: &mut Predict<'_>, observe: &mut Observe<'_>| {
+                if is_dpm { dpm::sample(x, times, predict, None, observe) } else { ddim::sample(x, times, predict, observe) }
+            };
             // Begun on the line, not at pure noise, which no x of a diffusion is.
             let first = timesteps.levels[0];
             let start = ((&image * first.alpha)? + (&noise * first.sigma)?)?;
-            let mut epsilon = |x: &Tensor, step: usize| -> Result<Tensor> {
-                let level = timesteps.levels[step];
-                Ok(((x - (&image * level.alpha)?)? / level.sigma)?)
+            let mut predict = |x: &Tensor, _: f64, level: NoiseLevel| -> Result<Predicted> {
+                Ok(Predicted { image: image.clone(), epsilon: ((x - (&image * level.alpha)?)? / level.sigma)? })
             };
             let straight = (&image - &noise)?;
             let mut seen = Vec::new();
-            let mut observer = |step: super::super::Step<'_>| -> Result<()> {
+            let mut observer = |step: Step<'_>| -> Result<()> {
                 let t = time(step.level);
                 let line = ((&image * t)? + (&noise * (1.0 - t))?)?;
                 assert_close_case(format!("at t = {t}"), &position(step.x, step.level)?, &line, TOLERANCE);
@@ -82,7 +85,7 @@ mod tests {
                 seen.push(t);
                 Ok(())
             };
-            let end: Tensor = sample(&start, &timesteps, &mut epsilon, &mut observer)?;
+            let end = sample(&start, &timesteps, &mut predict, &mut observer)?;
             let last = timesteps.levels[10];
             let line = ((&image * last.alpha)? + (&noise * last.sigma)?)?;
             assert_close(&end, &line, TOLERANCE);
@@ -95,20 +98,22 @@ mod tests {
     #[test]
     fn a_step_of_ddim_is_an_euler_step() -> Result<()> {
         let schedule = schedule();
-        let timesteps = schedule.ddim(6);
+        let timesteps = schedule.timesteps(Sampler::Ddim, 6, None);
         let noise = tensor([1.5, 0.25, -0.75, 1.0])?;
         // Any network will do.
-        let network = |x: &Tensor, step: usize| -> Result<Tensor> { Ok((x.sin()? + (step as f64 * 0.1))?) };
+        let mut predict = |x: &Tensor, time: f64, level: NoiseLevel| -> Result<Predicted> {
+            schedule.predicted(x, &(x.sin()? + (time / 10_000.0))?, level)
+        };
         let mut z = position(&noise, timesteps.levels[0])?;
         let mut step_at = 0;
-        let mut observer = |step: super::super::Step<'_>| -> Result<()> {
+        let mut observer = |step: Step<'_>| -> Result<()> {
             assert_close_case(format!("before step {step_at}"), &position(step.x, step.level)?, &z, TOLERANCE);
             let dt = time(timesteps.levels[step_at + 1]) - time(step.level);
             z = (&z + (velocity(step.estimate, step.epsilon)? * dt)?)?;
             step_at += 1;
             Ok(())
         };
-        let end = ddim::sample(&noise, &timesteps, &mut |x, step| network(x, step), &mut observer)?;
+        let end = ddim::sample(&noise, &timesteps, &mut predict, &mut observer)?;
         assert_close(&position(&end, timesteps.levels[6])?, &z, TOLERANCE);
         Ok(())
     }

@@ -1,17 +1,19 @@
-//! The noise schedule of Stable Diffusion, from `scheduler/scheduler_config.json`: how much noise x holds at each time, and
-//! the times of a run of N steps, computed as in Diffusers. Read another key here. A key that would change the steps and
-//! is not supported must be refused.
+//! The noise schedule of a diffusion model, from `scheduler/scheduler_config.json`: how much noise x holds at each time, and
+//! what else the config says of the steps, read as Diffusers reads it. Read another key here. A key that would change the
+//! steps and is not supported must be refused. The times of a run are in `timesteps.rs`.
 
 use candle_core::Tensor;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Predicted;
 use crate::Result;
+use crate::protocol::Prediction;
 
 /// Number of times that the network was trained at. Time 0 is nearly an image and the last is nearly noise.
-const TIMES: usize = 1000;
+pub(super) const TIMES: usize = 1000;
 
 /// Schedulers of Diffusers whose configs are supported.
-const CLASSES: [&str; 12] = [
+const CLASSES: [&str; 14] = [
     "PNDMScheduler",
     "DDIMScheduler",
     "DDPMScheduler",
@@ -24,14 +26,14 @@ const CLASSES: [&str; 12] = [
     "EulerAncestralDiscreteScheduler",
     "HeunDiscreteScheduler",
     "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
 ];
 
 /// Their options that change the steps and are not supported. `clip_sample` is not among them because Diffusers' pipeline
 /// for Stable Diffusion switches it off.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 6] = [
     "thresholding",
-    "rescale_betas_zero_snr",
-    "use_karras_sigmas",
     "use_exponential_sigmas",
     "use_beta_sigmas",
     "use_lu_lambdas",
@@ -39,37 +41,52 @@ const REFUSED: [&str; 8] = [
     "euler_at_final",
 ];
 
-/// Supported options of DPM-Solver++. In Diffusers it treats the names from other solvers as midpoint.
-const SOLVERS: [(&str, &[&str]); 2] =
-    [("algorithm_type", &["dpmsolver++", "deis"]), ("solver_type", &["midpoint", "logrho", "bh1", "bh2"])];
+/// Names of options that are supported. DPM-Solver++ treats the names from other solvers as midpoint, as in Diffusers.
+const OPTIONS: [(&str, &[&str]); 4] = [
+    ("algorithm_type", &["dpmsolver++", "sde-dpmsolver++", "deis"]),
+    ("solver_type", &["midpoint", "logrho", "bh1", "bh2"]),
+    ("interpolation_type", &["linear"]),
+    ("timestep_type", &["discrete"]),
+];
+
+/// Numbers that must be absent, because with them the steps would be others.
+const ABSENT: [&str; 3] = ["lambda_min_clipped", "sigma_min", "sigma_max"];
+
+/// ᾱ at the last time if that holds no image at all and the sampler divides by α: Diffusers' own choice, the smallest
+/// number of f16 that is not 0.
+const LEAST_ALPHA: f64 = 1.0 / (1 << 24) as f64;
 
 /// A model's schedule: `x_t = α_t·image + σ_t·noise` with α² + σ² = 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// ᾱ_t = α_t², the image's share of the variance, at each time.
-    alphas_cumprod: Vec<f64>,
+    pub(super) alphas_cumprod: Vec<f64>,
     prediction: Prediction,
-    ddim_spacing: Spacing,
-    dpm_spacing: Spacing,
-    steps_offset: usize,
+    /// Where the config names none, each sampler has its own.
+    pub(super) spacing: Option<Spacing>,
+    pub(super) steps_offset: usize,
     /// Whether DDIM ends at an image without noise and not at time 0.
-    set_alpha_to_one: bool,
-    /// Whether DPM-Solver++ ends at time 0 and not at an image without noise.
-    ends_at_least_sigma: bool,
-}
-
-/// What the network predicts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Prediction {
-    /// The noise ε.
-    Epsilon,
-    /// v = α·ε − σ·image (Salimans & Ho, 2022, arXiv 2202.00512).
-    V,
+    pub(super) set_alpha_to_one: bool,
+    /// Whether the other samplers end at time 0 and not at an image without noise.
+    pub(super) ends_at_least_sigma: bool,
+    /// Whether levels are spaced as Karras et al. do, by samplers that Diffusers can do that with.
+    pub(super) karras: bool,
+    /// Times that the model was distilled at (LCM, TCD).
+    pub(super) distilled_times: usize,
+    /// By how much LCM multiplies times in its boundary condition.
+    pub time_scale: f64,
+    /// Whether DPM-Solver++ solves the SDE, which adds noise at every step.
+    pub is_sde: bool,
+    /// How far below the next time TCD goes, as a share of it: 0 adds no noise. Diffusers takes this and the next one as
+    /// arguments of a pipeline; a folder may name them here.
+    pub eta: f64,
+    /// How much of a guided prediction's contrast is taken back: 0 is none of it (see [`super::rescale`]).
+    pub guidance_rescale: f64,
 }
 
 /// Which of the trained times a run uses ("Common Diffusion Noise Schedules …", arXiv 2305.08891, table 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Spacing {
+pub(super) enum Spacing {
     Linspace,
     Leading,
     Trailing,
@@ -82,15 +99,6 @@ pub struct NoiseLevel {
     pub alpha: f64,
     /// The noise's factor σ.
     pub sigma: f64,
-}
-
-/// The times of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timesteps {
-    /// The time that the network is given before each step.
-    pub times: Vec<f64>,
-    /// The noise level at each of these times and at the end: one more than `times`.
-    pub levels: Vec<NoiseLevel>,
 }
 
 impl Schedule {
@@ -113,70 +121,102 @@ impl Schedule {
         if times != TIMES as u64 {
             return Err(format!("has num_train_timesteps = {times}: Stable Diffusion has {TIMES}"));
         }
-        for (key, known) in SOLVERS {
+        for (key, known) in OPTIONS {
             one_of(config, key, &known.iter().map(|name| (*name, ())).collect::<Vec<_>>())?;
         }
         let order = whole(config, "solver_order", 2)?;
         if order != 2 {
             return Err(format!("has solver_order = {order}: only 2 is supported"));
         }
-        if let Some(least) = config["lambda_min_clipped"].as_f64() {
-            return Err(format!(
-                "has lambda_min_clipped = {least}, which is not supported: remove it to draw without it"
-            ));
+        for key in ABSENT {
+            if !config[key].is_null() {
+                let value = &config[key];
+                return Err(format!("has {key} = {value}, which is not supported: remove it to draw without it"));
+            }
         }
         // Diffusers' pipeline replaces any other number in a config, and DDIM's own default, with 1.
         whole(config, "steps_offset", 1)?;
         let outdated = !config["steps_offset"].is_null() || config["_class_name"].as_str() == Some("DDIMScheduler");
-        let spacing = one_of(config, "timestep_spacing", &SPACINGS)?;
+        let mut alphas_cumprod = alphas_cumprod(config)?;
+        let prediction = one_of(config, "prediction_type", &PREDICTIONS)?.unwrap_or(Prediction::Epsilon);
+        if config["rescale_betas_zero_snr"].as_bool() == Some(true) {
+            rescale_to_no_image(&mut alphas_cumprod);
+        }
+        let share = |key: &str| -> Result<f64, String> {
+            let value = number(config, key, 0.0)?;
+            if (0.0..=1.0).contains(&value) {
+                return Ok(value);
+            }
+            Err(format!("has {key} = {value}, but a number from 0 to 1 is expected"))
+        };
+        let distilled_times = whole(config, "original_inference_steps", 50)?;
+        if !(1..=TIMES as u64).contains(&distilled_times) {
+            return Err(format!("has original_inference_steps = {distilled_times}: it must be 1 to {TIMES}"));
+        }
         Ok(Self {
-            alphas_cumprod: alphas_cumprod(config)?,
-            prediction: one_of(config, "prediction_type", &PREDICTIONS)?.unwrap_or(Prediction::Epsilon),
-            ddim_spacing: spacing.unwrap_or(Spacing::Leading),
-            dpm_spacing: spacing.unwrap_or(Spacing::Linspace),
+            alphas_cumprod,
+            prediction,
+            spacing: one_of(config, "timestep_spacing", &SPACINGS)?,
             steps_offset: usize::from(outdated),
             set_alpha_to_one: config["set_alpha_to_one"].as_bool().unwrap_or(true),
             ends_at_least_sigma: one_of(config, "final_sigmas_type", &[("zero", false), ("sigma_min", true)])?
                 .unwrap_or(false),
+            karras: config["use_karras_sigmas"].as_bool().unwrap_or(false),
+            distilled_times: distilled_times as usize,
+            time_scale: number(config, "timestep_scaling", 10.0)?,
+            is_sde: config["algorithm_type"].as_str() == Some("sde-dpmsolver++"),
+            eta: share("eta")?,
+            guidance_rescale: share("guidance_rescale")?,
         })
     }
 
-    /// The times of `steps` steps of DDIM. Each step leads to the next of these times. Diffusers goes down by 1000/`steps`
-    /// instead, which differs only for linspace, and for trailing if `steps` does not divide 1000.
-    pub fn ddim(&self, steps: usize) -> Timesteps {
-        let times = match self.ddim_spacing {
-            Spacing::Leading => backwards(steps, |step| step * (TIMES / steps) + self.steps_offset),
-            Spacing::Linspace => backwards(steps, |step| linspace(step, steps)),
-            Spacing::Trailing => trailing(steps),
-        };
-        let end = if self.set_alpha_to_one { 1.0 } else { self.alphas_cumprod[0] };
-        self.timesteps(times, NoiseLevel::of(end))
+    /// Stable Diffusion's own, for models that come without a config.
+    pub fn stable_diffusion() -> Result<Self, String> {
+        Self::from_json(&json!({
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+            "set_alpha_to_one": false,
+        }))
     }
 
-    /// The times of `steps` steps of DPM-Solver++.
-    pub fn dpm(&self, steps: usize) -> Timesteps {
-        // One more time than there are steps; the smallest is left out.
-        let mut times = match self.dpm_spacing {
-            Spacing::Leading => backwards(steps + 1, |step| step * (TIMES / (steps + 1)) + self.steps_offset),
-            Spacing::Linspace => backwards(steps + 1, |step| linspace(step, steps + 1)),
-            Spacing::Trailing => trailing(steps),
-        };
-        times.truncate(steps);
-        let end = if self.ends_at_least_sigma { self.alphas_cumprod[0] } else { 1.0 };
-        self.timesteps(times, NoiseLevel::of(end))
+    /// The same for a network that predicts this. A flow's velocity is no prediction of a diffusion, so it changes nothing.
+    #[must_use]
+    pub fn predicting(self, prediction: Prediction) -> Self {
+        if prediction == Prediction::Flow { self } else { Self { prediction, ..self } }
     }
 
-    /// The noise in x (B, C, h, w) at this level, from the network's prediction there.
-    pub fn epsilon(&self, x: &Tensor, prediction: &Tensor, level: NoiseLevel) -> Result<Tensor> {
-        match self.prediction {
-            Prediction::Epsilon => Ok(prediction.clone()),
-            Prediction::V => Ok(((prediction * level.alpha)? + (x * level.sigma)?)?),
-        }
+    /// The image and the noise in x (B, C, h, w) at this level, from the network's output there.
+    pub fn predicted(&self, x: &Tensor, output: &Tensor, level: NoiseLevel) -> Result<Predicted> {
+        let NoiseLevel { alpha, sigma } = level;
+        Ok(match self.prediction {
+            Prediction::Epsilon | Prediction::Flow => {
+                Predicted { image: ((x - (output * sigma)?)? / alpha)?, epsilon: output.clone() }
+            }
+            Prediction::V => Predicted {
+                image: ((x * alpha)? - (output * sigma)?)?,
+                epsilon: ((output * alpha)? + (x * sigma)?)?,
+            },
+            Prediction::Sample => {
+                Predicted { image: output.clone(), epsilon: ((x - (output * alpha)?)? / sigma)? }
+            }
+        })
     }
 
-    fn timesteps(&self, times: Vec<usize>, end: NoiseLevel) -> Timesteps {
-        let levels = times.iter().map(|time| NoiseLevel::of(self.alphas_cumprod[*time])).chain([end]).collect();
-        Timesteps { times: times.into_iter().map(|time| time as f64).collect(), levels }
+    /// The level at one of the trained times. If x holds no image there, only v can say what the image is, and only to a
+    /// sampler that does not divide by α.
+    pub(super) fn level(&self, time: usize, divides: bool) -> NoiseLevel {
+        let alpha_cumprod = self.alphas_cumprod[time.min(TIMES - 1)];
+        let divides = divides || self.prediction != Prediction::V;
+        NoiseLevel::of(if divides { alpha_cumprod.max(LEAST_ALPHA) } else { alpha_cumprod })
+    }
+
+    /// ᾱ at one of the trained times.
+    pub fn alpha_cumprod(&self, time: usize) -> f64 {
+        self.alphas_cumprod[time.min(TIMES - 1)]
+    }
+
+    /// σ̄ = σ/α at each of the trained times; finite.
+    pub(super) fn ratios(&self) -> Vec<f64> {
+        self.alphas_cumprod.iter().map(|alpha| NoiseLevel::of(alpha.max(LEAST_ALPHA)).ratio()).collect()
     }
 }
 
@@ -186,18 +226,28 @@ impl NoiseLevel {
         Self { alpha: alpha_cumprod.sqrt(), sigma: (1.0 - alpha_cumprod).sqrt() }
     }
 
+    /// The level of `image + σ̄·noise`, scaled to a variance of 1.
+    pub fn of_ratio(ratio: f64) -> Self {
+        let alpha = 1.0 / ratio.hypot(1.0);
+        Self { alpha, sigma: ratio * alpha }
+    }
+
+    /// An image without noise.
+    pub const IMAGE: Self = Self { alpha: 1.0, sigma: 0.0 };
+
+    /// σ̄ = σ/α, the noise's standard deviation beside an image that is not scaled.
+    pub fn ratio(self) -> f64 {
+        self.sigma / self.alpha
+    }
+
     /// λ = ln(α/σ), half the logarithm of the signal-to-noise ratio; infinite if no noise is left.
     pub fn lambda(self) -> f64 {
         (self.alpha / self.sigma).ln()
     }
-
-    /// The image in x without the noise ε: (x − σ·ε)/α.
-    pub fn image(self, x: &Tensor, epsilon: &Tensor) -> Result<Tensor> {
-        Ok(((x - (epsilon * self.sigma)?)? / self.alpha)?)
-    }
 }
 
-const PREDICTIONS: [(&str, Prediction); 2] = [("epsilon", Prediction::Epsilon), ("v_prediction", Prediction::V)];
+const PREDICTIONS: [(&str, Prediction); 3] =
+    [("epsilon", Prediction::Epsilon), ("v_prediction", Prediction::V), ("sample", Prediction::Sample)];
 
 const SPACINGS: [(&str, Spacing); 3] =
     [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
@@ -224,21 +274,13 @@ fn alphas_cumprod(config: &Value) -> Result<Vec<f64>, String> {
     Ok((0..TIMES).scan(1.0, product).collect())
 }
 
-/// The times of ascending steps, the noisiest first.
-fn backwards(steps: usize, time: impl Fn(usize) -> usize) -> Vec<usize> {
-    (0..steps).rev().map(time).collect()
-}
-
-/// Time `step` of `count` from 0 to the last, rounded as NumPy rounds.
-fn linspace(step: usize, count: usize) -> usize {
-    let apart = (TIMES - 1) as f64 / count.saturating_sub(1).max(1) as f64;
-    (step as f64 * apart).round_ties_even() as usize
-}
-
-/// Evenly from the last time down, without 0.
-fn trailing(steps: usize) -> Vec<usize> {
-    let apart = TIMES as f64 / steps as f64;
-    (0..steps).map(|step| (TIMES as f64 - step as f64 * apart).round_ties_even() as usize - 1).collect()
+/// Shifts and stretches α so that the last time holds no image (arXiv 2305.08891, algorithm 1).
+fn rescale_to_no_image(alphas_cumprod: &mut [f64]) {
+    let (Some(first), Some(last)) = (alphas_cumprod.first().copied(), alphas_cumprod.last().copied()) else { return };
+    let (first, last) = (first.sqrt(), last.sqrt());
+    for alpha in alphas_cumprod {
+        *alpha = ((alpha.sqrt() - last) * first / (first - last)).powi(2);
+    }
 }
 
 fn number(config: &Value, key: &str, default: f64) -> Result<f64, String> {

@@ -27,20 +27,34 @@ pub struct Path {
     pub straightness: Option<f64>,
 }
 
-/// `steps` Euler steps of size 1/`steps` from `noise` (B, C, h, w).
+/// One step: the time at its beginning, and its length.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stride {
+    /// 0 is noise, 1 is an image.
+    pub t: f64,
+    /// How far it leads.
+    pub dt: f64,
+}
+
+/// `steps` steps of size 1/`steps` from noise to an image.
+pub fn even(steps: usize) -> Vec<Stride> {
+    (0..steps).map(|step| Stride { t: step as f64 / steps as f64, dt: 1.0 / steps as f64 }).collect()
+}
+
+/// Euler steps from `noise` (B, C, h, w).
 ///
-/// `velocity(x, t)` gives v at t = i/steps, with guidance if that is wanted. `observer` is called after every step.
+/// `velocity(x, t)` gives v at the beginning of each, with guidance if that is wanted. `observer` is called after every
+/// step.
 pub fn sample(
     noise: &Tensor,
-    steps: usize,
+    strides: &[Stride],
     velocity: &mut dyn FnMut(&Tensor, f64) -> Result<Tensor>,
     observer: &mut dyn FnMut(Progress<'_>) -> Result<()>,
 ) -> Result<Path> {
-    let dt = 1.0 / steps as f64;
+    let steps = strides.len();
     let mut x = noise.clone();
     let mut velocities = Vec::with_capacity(if steps > 1 { steps } else { 0 });
-    for step in 0..steps {
-        let t = step as f64 / steps as f64;
+    for (step, &Stride { t, dt }) in strides.iter().enumerate() {
         let v = velocity(&x, t)?;
         let estimate = (&x + (&v * (1.0 - t))?)?;
         x = (&x + (&v * dt)?)?;
@@ -52,9 +66,9 @@ pub fn sample(
     let straightness = if steps > 1 {
         let chord = (&x - noise)?.to_dtype(DType::F32)?;
         let mut sum = 0.0;
-        for v in &velocities {
+        for (v, stride) in velocities.iter().zip(strides) {
             let off = (&chord - v.to_dtype(DType::F32)?)?;
-            sum += dt * f64::from(off.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            sum += stride.dt * f64::from(off.sqr()?.sum_all()?.to_scalar::<f32>()?);
         }
         Some(sum / noise.dim(0)? as f64)
     } else {

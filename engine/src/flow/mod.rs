@@ -1,5 +1,8 @@
-//! Rectified flow: the noise that a picture starts from, and Euler steps along the velocity.
+//! Rectified flow: the noise that a picture starts from, Euler steps along the velocity, and the velocity of a piecewise
+//! rectified flow.
 
 pub mod noise;
 
 pub mod euler;
+
+pub mod windows;

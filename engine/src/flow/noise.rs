@@ -15,22 +15,41 @@ const BLOCK: usize = 16;
 /// Standard normal values for `shape`, row-major: `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`
 /// on a CPU, in f32, to 1e-6. Like PyTorch's generator, this one uses only the low 32 bits of the seed.
 pub fn randn(seed: u64, shape: &[usize]) -> Vec<f32> {
-    let count = shape.iter().product();
-    let mut generator = Mt::new(seed as u32);
-    if count < BLOCK { one_by_one(&mut generator, count) } else { in_blocks(&mut generator, count) }
+    Generator::new(seed).randn(shape)
 }
 
-/// Double precision. Every second value is the sine that belongs to the cosine before it.
-fn one_by_one(generator: &mut Mt, count: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
-        let angle = TAU * uniform_f64(generator);
-        let radius = (-2.0 * (-uniform_f64(generator)).ln_1p()).sqrt();
-        values.push((radius * angle.cos()) as f32);
-        values.push((radius * angle.sin()) as f32);
+/// A `torch.Generator` on the CPU, for noise that is drawn one after the other.
+pub struct Generator {
+    bits: Mt,
+    /// The sine that belongs to the last cosine that was drawn alone.
+    spare: Option<f32>,
+}
+
+impl Generator {
+    /// `torch.Generator().manual_seed(seed)`.
+    pub fn new(seed: u64) -> Self {
+        Self { bits: Mt::new(seed as u32), spare: None }
     }
-    values.truncate(count);
-    values
+
+    /// The next standard normal values for `shape`, row-major: `torch.randn(shape, generator=self)`.
+    pub fn randn(&mut self, shape: &[usize]) -> Vec<f32> {
+        let count = shape.iter().product();
+        if count < BLOCK { self.one_by_one(count) } else { in_blocks(&mut self.bits, count) }
+    }
+
+    /// Double precision. Every second value is the sine that belongs to the cosine before it.
+    fn one_by_one(&mut self, count: usize) -> Vec<f32> {
+        let next = || {
+            if let Some(spare) = self.spare.take() {
+                return spare;
+            }
+            let angle = TAU * uniform_f64(&mut self.bits);
+            let radius = (-2.0 * (-uniform_f64(&mut self.bits)).ln_1p()).sqrt();
+            self.spare = Some((radius * angle.sin()) as f32);
+            (radius * angle.cos()) as f32
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
 }
 
 /// Single precision, 16 at a time. If the count is not a multiple of 16, the last 16 values are all drawn again.

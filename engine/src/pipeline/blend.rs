@@ -1,7 +1,7 @@
 //! Interpolation between two seeds, as [`Blend`] asks for it. Change here how noise is interpolated; the interpolation
 //! between two prompts is in `draw.rs`.
 
-use crate::flow::noise;
+use crate::flow::noise::Generator;
 use crate::protocol::{Blend, Settings};
 use crate::{Error, Result};
 
@@ -21,12 +21,29 @@ pub(super) fn validate(blend: &Blend, noise_given: bool) -> Result<()> {
     Ok(())
 }
 
-/// The noise that the settings start from: the seed's, or a point between the seed's and the second seed's.
-pub(super) fn noise(settings: &Settings, shape: &[usize]) -> Vec<f32> {
-    let from = noise::randn(u64::from(settings.seed), shape);
-    match &settings.blend.seed {
-        None => from,
-        Some(toward) => slerp(from, noise::randn(u64::from(toward.to), shape), toward.by),
+/// The noise of the settings, drawn one after the other: first what the picture starts from, then what samplers add on
+/// the way. It is the seed's, or a point between the seed's and the second seed's.
+pub(super) struct Noise {
+    from: Generator,
+    toward: Option<(Generator, f32)>,
+}
+
+impl Noise {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let toward = settings.blend.seed.as_ref();
+        Self {
+            from: Generator::new(u64::from(settings.seed)),
+            toward: toward.map(|toward| (Generator::new(u64::from(toward.to)), toward.by)),
+        }
+    }
+
+    /// The next values, row-major.
+    pub(super) fn next(&mut self, shape: &[usize]) -> Vec<f32> {
+        let from = self.from.randn(shape);
+        match &mut self.toward {
+            None => from,
+            Some((toward, by)) => slerp(from, toward.randn(shape), *by),
+        }
     }
 }
 
@@ -77,7 +94,8 @@ mod tests {
         let rms = |values: &[f32]| (values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64).sqrt();
         for by in [0.25, 0.5, 0.75] {
             let blend = Blend { seed: Some(Toward { to: 9, by }), prompt: None };
-            let length = rms(&noise(&Settings { seed: 3, blend, ..Settings::student("") }, &shape));
+            let settings = Settings { seed: 3, blend, ..Settings::student("") };
+            let length = rms(&Noise::new(&settings).next(&shape));
             assert_close_case(format!("{by} of the way"), length, 1.0, Tolerance::absolute(0.05));
         }
     }

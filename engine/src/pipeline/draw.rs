@@ -9,9 +9,12 @@ use tracing::info_span;
 
 use super::embedding_cache::Key;
 use super::loaded_model::{LoadedModel, Vae};
-use super::{Drawn, Latents, Models, blend, memory_estimate, pixels, sampling, validate};
+use super::sampling::Run;
+use super::{Drawn, Latents, Models, blend, memory_estimate, pixels, validate};
+use crate::diffusion::rescale;
 use crate::flow::euler;
 use crate::protocol::{Decoder, Picture, Settings, Step, Timings};
+use crate::unet::guidance_embedding;
 use crate::{Cancel, Error, Result, device};
 
 /// Latent channels of Stable Diffusion, whose latents can be previewed without a decoder.
@@ -29,18 +32,23 @@ pub(super) fn draw(
     let model = models.model(settings.role)?;
     let (channels, factor) = (model.vae.latent_channels(), model.vae.factor());
     let (width, height) = validate::settings(settings, &model.card, given, channels, factor as u32)?;
+    validate::stepping(settings, model)?;
     blend::validate(&settings.blend, given.is_some())?;
     let decoder = model.decoder(settings.decoder)?;
     let shape = [1, channels, height as usize / factor, width as usize / factor];
-    let guided = settings.guidance > 1.0;
+    let guidance = Guidance::of(models, model, settings)?;
+    let guided = matches!(guidance, Guidance::Negative(_));
     memory_estimate::check(models, model, decoder, (width, height), if guided { 2 } else { 1 })?;
 
     let mut timings = Timings::default();
     let context = context(models, model, settings, guided, &mut timings)?;
     cancel.check()?;
+    // As in Diffusers, noise that samplers add on the way continues the seed's, or begins it if the start is given.
+    let mut noise = blend::Noise::new(settings);
+    let mut fresh = || Ok(Tensor::from_vec(noise.next(&shape), &shape, &models.device)?);
     let start = match given {
         Some(given) => given.tensor(&models.device)?,
-        None => Tensor::from_vec(blend::noise(settings, &shape), &shape, &models.device)?,
+        None => fresh()?,
     };
 
     let sampler = settings.sampler.unwrap_or(model.card.sampler);
@@ -57,8 +65,7 @@ pub(super) fn draw(
     let mut predict = |x: &Tensor, time: f64| -> Result<Tensor> {
         cancel.check()?;
         let begun = Instant::now();
-        let guidance = guided.then_some(f64::from(settings.guidance));
-        let prediction = predict(models, model, x, time, &context, guidance, cancel)?;
+        let prediction = predict(models, model, x, time, &context, &guidance, cancel)?;
         in_unet.set(in_unet.get() + begun.elapsed().as_secs_f64());
         Ok(prediction)
     };
@@ -69,7 +76,8 @@ pub(super) fn draw(
         observer(Step { done: done as u32, total: total as u32, estimate });
         Ok(())
     };
-    let end = sampling::run(model, sampler, &start, settings.steps as usize, &mut predict, &mut watch)?;
+    let run = Run { sampler, schedule: settings.schedule, steps: settings.steps as usize };
+    let end = run.run(model, &start, &mut predict, &mut fresh, &mut watch)?;
     timings.unet = in_unet.get();
 
     let in_decoder = Instant::now();
@@ -155,15 +163,37 @@ fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timin
     Ok(embedding)
 }
 
+/// What is done with the guidance scale.
+enum Guidance {
+    Nothing,
+    /// Away from the negative prompt, by this scale.
+    Negative(f64),
+    /// The network takes its embedding (1, W).
+    Embedded(Tensor),
+}
+
+impl Guidance {
+    fn of(models: &Models, model: &LoadedModel, settings: &Settings) -> Result<Self> {
+        let scale = f64::from(settings.guidance);
+        Ok(match model.unet.config.time_cond_proj_dim {
+            Some(width) => {
+                Self::Embedded(Tensor::from_vec(guidance_embedding(scale, width), (1, width), &models.device)?)
+            }
+            None if scale > 1.0 => Self::Negative(scale),
+            None => Self::Nothing,
+        })
+    }
+}
+
 /// The network's prediction in f32 (a velocity or a noise) at x (1, C, h, w) and a network time (1000 = noise, 0 =
-/// image), with guidance if a scale is given.
+/// image), with guidance.
 fn predict(
     models: &Models,
     model: &LoadedModel,
     x: &Tensor,
     time: f64,
     context: &Tensor,
-    guidance: Option<f64>,
+    guidance: &Guidance,
     cancel: &Cancel,
 ) -> Result<Tensor> {
     let batch = context.dim(0)?;
@@ -171,11 +201,20 @@ fn predict(
     // (B, C, h, w)
     let x = x.to_dtype(models.dtype)?.repeat((batch, 1, 1, 1))?;
     let timesteps = Tensor::full(time as f32, batch, &models.device)?;
-    let prediction = model.unet.network.forward(&x, &timesteps, context, cancel)?.to_dtype(DType::F32)?;
+    let embedding = if let Guidance::Embedded(embedding) = guidance { Some(embedding) } else { None };
+    let network = &model.unet.network;
+    let prediction = network.forward_guided(&x, &timesteps, context, embedding, cancel)?.to_dtype(DType::F32)?;
     let prediction = match guidance {
-        None => prediction,
-        // The negative prompt comes first in the batch.
-        Some(scale) => euler::guided(&prediction.narrow(0, 1, 1)?, &prediction.narrow(0, 0, 1)?, scale)?,
+        Guidance::Nothing | Guidance::Embedded(_) => prediction,
+        Guidance::Negative(scale) => {
+            // The negative prompt comes first in the batch.
+            let (negative, text) = (prediction.narrow(0, 0, 1)?, prediction.narrow(0, 1, 1)?);
+            let guided = euler::guided(&text, &negative, *scale)?;
+            match model.schedule.as_ref().map_or(0.0, |schedule| schedule.guidance_rescale) {
+                by if by > 0.0 => rescale::rescaled(&guided, &text, by)?,
+                _ => guided,
+            }
+        }
     };
     // This copies to the host and so waits for a GPU. The time measured for the network thus includes all its work.
     finite(&prediction, "U-Net")?;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
+use crate::checkpoint::Recipe;
 use crate::diffusion::Schedule;
-use crate::protocol::{ModelCard, Sampler, TokenCount, Words};
+use crate::protocol::{Defaults, ModelCard, Role, Settings, TokenCount, Words};
 use crate::text::{Reading, TextConfig, TextEncoder, Tokenizer, unknown_words};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
@@ -21,7 +22,9 @@ pub(super) struct LoadedModel {
     pub(super) vae: Arc<Vae>,
     /// An AutoencoderTiny beside `vae`.
     pub(super) tiny: Option<Arc<Vae>>,
-    /// The noise schedule for Stable Diffusion's samplers, or why there is none.
+    /// What the U-Net predicts and how it is drawn.
+    pub(super) recipe: Recipe,
+    /// The noise schedule for the samplers of diffusion models, or why there is none.
     pub(super) schedule: Result<Schedule, String>,
 }
 
@@ -39,11 +42,11 @@ pub(super) type Denoiser = Part<UNet, UNetConfig>;
 pub(super) type Vae = Part<Autoencoder, AutoencoderConfig>;
 
 impl LoadedModel {
-    /// A model of loaded parts, with its name and the ten hex digits of its weights' digest.
+    /// A model of loaded parts for one role, with its name and the ten hex digits of its weights' digest.
     pub(super) fn new(
         name: String,
         hash: String,
-        (sampler, schedule): (Sampler, Result<Schedule, String>),
+        (role, recipe, schedule): (Role, Recipe, Result<Schedule, String>),
         tokenizer: Tokenizer,
         text: Arc<Text>,
         unet: Arc<Denoiser>,
@@ -52,10 +55,16 @@ impl LoadedModel {
     ) -> Self {
         let pixels = |latents: usize| u32::try_from(latents.saturating_mul(vae.factor())).unwrap_or(u32::MAX);
         let (rows, columns) = unet.config.latent_size();
+        let own = recipe.defaults(role);
+        let Settings { steps, guidance, .. } = Settings::of(role, own, "");
+        let Defaults { sampler, .. } = own;
         let card = ModelCard {
             name,
             hash,
             sampler,
+            steps,
+            guidance,
+            samplers: recipe.samplers(schedule.is_ok()),
             size: (pixels(columns), pixels(rows)),
             size_multiple: pixels(unet.config.latent_multiple()),
             unet_parameters: unet.parameters,
@@ -64,7 +73,7 @@ impl LoadedModel {
             token_limit: tokenizer.limit(),
             words: tokenizer.words().map(|known| Words { known: known.clone(), ..Words::default() }.into()),
         };
-        Self { card, listed: false, tokenizer, text, unet, vae, tiny, schedule }
+        Self { card, listed: false, tokenizer, text, unet, vae, tiny, recipe, schedule }
     }
 
     /// Uses the words of its vocabulary.json in place of the tokenizer's, which are fewer.

@@ -134,19 +134,19 @@ impl Models {
         self.embeddings().clear();
     }
 
-    /// On a device, without a model.
-    fn empty(choice: DeviceChoice, precision: Option<Precision>) -> Result<Self> {
+    /// On a device, without a model. `parameters` is how many the largest U-Net will have.
+    fn empty(choice: DeviceChoice, precision: Option<Precision>, parameters: u64) -> Result<Self> {
         let (device, device_name) = device::open(choice)?;
-        let dtype = device::dtype(&device, precision)?;
+        let dtype = device::dtype(&device, precision, parameters)?;
         let (student, teacher, baseline) = (None, None, None);
         let (embeddings, remarks) = (Mutex::default(), Vec::new());
         Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
     }
 
     /// On the same device, without a model.
-    fn emptied(&self, precision: Option<Precision>) -> Result<Self> {
+    fn emptied(&self, precision: Option<Precision>, parameters: u64) -> Result<Self> {
         let (device, device_name) = (self.device.clone(), self.device_name.clone());
-        let dtype = device::dtype(&device, precision)?;
+        let dtype = device::dtype(&device, precision, parameters)?;
         let (student, teacher, baseline, choice) = (None, None, None, self.choice);
         let (embeddings, remarks) = (Mutex::default(), Vec::new());
         Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })

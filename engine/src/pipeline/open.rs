@@ -22,9 +22,11 @@ pub(super) fn open(
     cancel: &Cancel,
 ) -> Result<Models> {
     let opened = checkpoint::open(request)?;
+    let folders = opened.student.iter().chain(&opened.teacher).chain(&opened.baseline);
+    let parameters = folders.map(|folder| folder.unet().values()).max().unwrap_or(0);
     let mut models = match previous.filter(|previous| previous.choice == request.device) {
-        Some(previous) => previous.emptied(request.precision)?,
-        None => Models::empty(request.device, request.precision)?,
+        Some(previous) => previous.emptied(request.precision, parameters)?,
+        None => Models::empty(request.device, request.precision, parameters)?,
     };
     let mut cache = previous.map(|previous| PartCache::of(previous, &models)).unwrap_or_default();
 
@@ -151,7 +153,7 @@ fn load(
     };
     let vae = decoder(folder.vae(), Network::Decoder)?;
     let tiny = folder.vae_tiny().map(|component| decoder(component, Network::TinyDecoder)).transpose()?;
-    let stepping = (folder.sampler(), folder.schedule().map_err(|error| error.to_string()));
+    let stepping = (role, folder.recipe().clone(), folder.schedule().map_err(|error| error.to_string()));
     let model = LoadedModel::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
     // If they cannot be read, `open` has added a remark.
     Ok(model.with_words(folder.words().unwrap_or_default()))

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::loaded_model::{Denoiser, LoadedModel, Text, Vae};
 use super::{Models, Shapes, memory_estimate};
 use crate::Result;
-use crate::checkpoint;
-use crate::protocol::{DeviceChoice, Precision, Sampler};
+use crate::checkpoint::{self, Recipe};
+use crate::protocol::{DeviceChoice, Precision, Prediction, Role};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
@@ -26,11 +26,11 @@ const TINY_PARAMETERS: u64 = 2_445_063;
 
 /// See [`Models::random`].
 pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Precision>) -> Result<Models> {
-    let mut models = Models::empty(choice, precision)?;
     let (name, num_stacks, unet_parameters) = match shapes {
         Shapes::Sd15 => ("sd15", 1, UNET_PARAMETERS),
         Shapes::InstaFlow17b => ("instaflow-1.7b", 2, STACKED_PARAMETERS),
     };
+    let mut models = Models::empty(choice, precision, unet_parameters)?;
     let name = format!("{name} (random weights)");
     let parameters = unet_parameters + TEXT_PARAMETERS + VAE_PARAMETERS + TINY_PARAMETERS;
     memory_estimate::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
@@ -50,7 +50,8 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let tiny = Vae { digest: "random tiny VAE".to_owned(), network, config, parameters: TINY_PARAMETERS };
     let hash = "random".to_owned();
     let tokenizer = tokenizer(&name)?;
-    let stepping = (Sampler::Flow, Err("random weights have no schedule".to_owned()));
+    let recipe = Recipe::predicting(Prediction::Flow);
+    let stepping = (Role::Student, recipe, Err("random weights have no schedule".to_owned()));
     let tiny = Some(tiny.into());
     models.student =
         Some(LoadedModel::new(name, hash, stepping, tokenizer, text.into(), unet.into(), vae.into(), tiny));

@@ -1,7 +1,8 @@
 //! Checks settings against a model before any work is done. Change the limits here.
 
 use super::Latents;
-use crate::protocol::{ModelCard, Settings};
+use super::loaded_model::LoadedModel;
+use crate::protocol::{ModelCard, Sampler, Settings};
 use crate::{Error, Result};
 
 /// Most steps for one picture.
@@ -46,6 +47,49 @@ pub(super) fn settings(
     Ok(size)
 }
 
+/// Checks how the settings would lead the model from noise to an image.
+pub(super) fn stepping(settings: &Settings, model: &LoadedModel) -> Result<()> {
+    let wrong = |message: String| Err(Error::Setting(message));
+    let sampler = settings.sampler.unwrap_or(model.card.sampler);
+    if model.recipe.is_known {
+        takes(&model.card, sampler)?;
+    }
+    if sampler.has_own_times() && settings.schedule.is_some() {
+        let name = sampler.name();
+        return wrong(format!("{name} visits times of its own: leave the schedule out, or choose another sampler"));
+    }
+    let steps = settings.steps as usize;
+    if let Some(windows) = model.recipe.windows.filter(|windows| !sampler.is_diffusion() && steps < *windows) {
+        let name = &model.card.name;
+        return wrong(format!("{name} needs at least {windows} steps, one for each of its windows of time"));
+    }
+    if sampler.is_diffusion() {
+        let most = model.schedule(sampler)?.most_steps(sampler);
+        if steps > most {
+            let (name, sampler) = (&model.card.name, sampler.name());
+            return wrong(format!("{name} was distilled at {most} times, so {sampler} takes at most {most} steps of it"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a sampler of the wrong kind: it would take the prediction for what it is not, and draw noise.
+fn takes(card: &ModelCard, sampler: Sampler) -> Result<()> {
+    if card.samplers.contains(&sampler) {
+        return Ok(());
+    }
+    let name = &card.name;
+    let (is, with) = if card.sampler.is_diffusion() {
+        ("a diffusion model", "one of the samplers for noise")
+    } else {
+        ("a flow", "the sampler flow")
+    };
+    Err(Error::Setting(format!(
+        "the sampler {} is not for {name}, which is {is}: leave the sampler out, or choose {with}",
+        sampler.name()
+    )))
+}
+
 fn noise_size(settings: &Settings, noise: &Latents, channels: usize, factor: u32) -> Result<(u32, u32)> {
     let wrong = |message: String| Err(Error::Setting(message));
     let [count, noise_channels, rows, columns] = noise.shape;
@@ -78,7 +122,10 @@ mod tests {
         ModelCard {
             name: "tiny".to_owned(),
             hash: String::new(),
-            sampler: crate::protocol::Sampler::Flow,
+            sampler: Sampler::Flow,
+            steps: 1,
+            guidance: 1.0,
+            samplers: vec![Sampler::Flow],
             size: (128, 128),
             size_multiple: 64,
             unet_parameters: 0,

@@ -30,6 +30,33 @@ pub enum Prediction {
     Epsilon,
     /// v = α·ε − σ·x₀ (Salimans & Ho 2022, arXiv 2202.00512), as some of Stable Diffusion 2.x do.
     V,
+    /// The image x₀ itself.
+    Sample,
+}
+
+impl Prediction {
+    /// All of them, the most likely first.
+    pub const ALL: [Self; 4] = [Self::Epsilon, Self::Flow, Self::V, Self::Sample];
+
+    /// What it is called on the command line.
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Epsilon => "epsilon",
+            Self::V => "v",
+            Self::Sample => "sample",
+        }
+    }
+
+    /// What it is called in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flow => "a flow's velocity",
+            Self::Epsilon => "the noise",
+            Self::V => "v",
+            Self::Sample => "the image",
+        }
+    }
 }
 
 /// What a fine-tune of Stable Diffusion adds to a flow of the same shape: W += weight·(W_finetune − W_base) in the U-Net,
@@ -106,7 +133,8 @@ pub struct OpenRequest {
     pub tiny_decoder: Option<PathBuf>,
     /// Where to compute.
     pub device: DeviceChoice,
-    /// In which arithmetic; `None` is the device's own: f32 on a CPU, bf16 on CUDA.
+    /// In which arithmetic; `None` is the device's own: bf16 on CUDA, and on a CPU that was measured to multiply it faster
+    /// if the model is large; otherwise f32.
     pub precision: Option<Precision>,
 }
 
@@ -163,8 +191,14 @@ pub struct ModelCard {
     pub name: String,
     /// First ten hex digits of the weights' digest.
     pub hash: String,
-    /// How it is drawn unless asked otherwise: what its folder says it is.
+    /// How it is drawn unless asked otherwise.
     pub sampler: Sampler,
+    /// In how many steps, unless asked otherwise.
+    pub steps: u32,
+    /// With which guidance scale, unless asked otherwise; at most 1 is none.
+    pub guidance: f32,
+    /// The samplers that it can be drawn with, the order that of [`Sampler::ALL`].
+    pub samplers: Vec<Sampler>,
     /// Its own picture size, width and height in pixels.
     pub size: (u32, u32),
     /// Both sides must be multiples of this.

@@ -14,9 +14,11 @@ use crate::layers::{Conv2d, Linear, Resnet};
 #[derive(Debug)]
 pub(super) struct Body {
     timesteps: Timesteps,
+    /// Adds the embedding of the guidance scale to that of the time.
+    guidance: Option<Linear>,
     time_embedding: [Linear; 2],
     down: Vec<Level>,
-    mid: (Resnet, Option<Transformer2d>, Resnet),
+    mid: Option<(Resnet, Option<Transformer2d>, Resnet)>,
     up: Vec<Level>,
 }
 
@@ -70,12 +72,16 @@ impl Body {
 
         let coarsest = channels[levels - 1];
         let vb_mid = vb.pp("mid_block");
-        let attends = config.mid_block_type == "UNetMidBlock2DCrossAttn";
-        let mid = (
-            resnet(vb_mid.pp("resnets.0"), coarsest, coarsest)?,
-            attends.then(|| transformer(vb_mid.pp("attentions.0"), levels - 1)).transpose()?,
-            resnet(vb_mid.pp("resnets.1"), coarsest, coarsest)?,
-        );
+        let mid = match config.mid_block_type.as_deref() {
+            None => None,
+            Some(name) => Some((
+                resnet(vb_mid.pp("resnets.0"), coarsest, coarsest)?,
+                (name == "UNetMidBlock2DCrossAttn")
+                    .then(|| transformer(vb_mid.pp("attentions.0"), levels - 1))
+                    .transpose()?,
+                resnet(vb_mid.pp("resnets.1"), coarsest, coarsest)?,
+            )),
+        };
 
         let up = (0..levels)
             .map(|index| {
@@ -104,6 +110,7 @@ impl Body {
 
         Ok(Self {
             timesteps: Timesteps::new(channels[0], config.flip_sin_to_cos, config.freq_shift),
+            guidance: guidance(vb, config)?,
             time_embedding: [
                 Linear::new(&vb.pp("time_embedding.linear_1"), channels[0], time_width)?,
                 Linear::new(&vb.pp("time_embedding.linear_2"), time_width, time_width)?,
@@ -124,7 +131,7 @@ impl Body {
                 (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
             }
         }
-        for resnet in [&self.mid.0, &self.mid.2] {
+        for resnet in self.mid.iter().flat_map(|(first, _, second)| [first, second]) {
             bytes += resnet.bytes_to_pack((batch, rows, columns), dtype)?;
         }
         for level in &self.up {
@@ -136,15 +143,20 @@ impl Body {
         Ok(bytes)
     }
 
-    /// `x` (B, h, w, C0) after the first convolution; the same shape before the last norm.
+    /// `x` (B, h, w, C0) after the first convolution; the same shape before the last norm. `guidance` (B, W) is the
+    /// embedding of the guidance scale, for models that take it.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         timesteps: &Tensor,
         context: &Tensor,
+        guidance: Option<&Tensor>,
         cancel: &Cancel,
     ) -> crate::Result<Tensor> {
-        let time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
+        let mut time = self.timesteps.forward(timesteps)?.to_dtype(x.dtype())?;
+        if let Some((projection, guidance)) = self.guidance.as_ref().zip(guidance) {
+            time = (time + projection.forward(&guidance.to_dtype(x.dtype())?)?)?;
+        }
         let [first, second] = &self.time_embedding;
         let time = first.forward_with(&time, FusedOps::activation(Activation::Silu))?;
         // Every residual block begins with SiLU on the embedding, so it is computed once here.
@@ -174,15 +186,16 @@ impl Body {
             }
         }
 
-        let (first, attention, second) = &self.mid;
-        cancel.check()?;
-        x = first.forward(&x, Some(&time))?;
-        if let Some(attention) = attention {
+        if let Some((first, attention, second)) = &self.mid {
             cancel.check()?;
-            x = attention.forward(&x, context)?;
+            x = first.forward(&x, Some(&time))?;
+            if let Some(attention) = attention {
+                cancel.check()?;
+                x = attention.forward(&x, context)?;
+            }
+            cancel.check()?;
+            x = second.forward(&x, Some(&time))?;
         }
-        cancel.check()?;
-        x = second.forward(&x, Some(&time))?;
 
         for level in &self.up {
             for each in &level.layers {
@@ -196,4 +209,14 @@ impl Body {
         }
         Ok(x)
     }
+}
+
+/// The layer for the embedding of the guidance scale, if the config has one.
+fn guidance(vb: &VarBuilder, config: &UNetConfig) -> Result<Option<Linear>> {
+    let Some(width) = config.time_cond_proj_dim else { return Ok(None) };
+    let vb = vb.pp("time_embedding.cond_proj");
+    if !vb.contains_tensor("weight") {
+        candle_core::bail!("time_cond_proj_dim is {width}, but the weights lack time_embedding.cond_proj.weight");
+    }
+    Linear::without_bias(&vb, width, config.block_out_channels[0]).map(Some)
 }

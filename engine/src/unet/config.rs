@@ -21,8 +21,8 @@ pub struct UNetConfig {
     pub block_out_channels: Vec<usize>,
     /// "DownBlock2D" or "CrossAttnDownBlock2D" for each level, from the finest.
     pub down_block_types: Vec<String>,
-    /// "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D".
-    pub mid_block_type: String,
+    /// "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D"; null for none.
+    pub mid_block_type: Option<String>,
     /// "UpBlock2D" or "CrossAttnUpBlock2D" for each level, from the coarsest.
     pub up_block_types: Vec<String>,
     /// Residual blocks per level on the way down. There is one more on the way up.
@@ -51,6 +51,9 @@ pub struct UNetConfig {
     pub act_fn: String,
     /// U-Nets in series: 1, or 2 for the stacked student (paper, appendix B).
     pub num_stacks: usize,
+    /// Width of the embedding of the guidance scale, for models that take it as an input (latent consistency models).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_cond_proj_dim: Option<usize>,
     /// Must be null.
     pub class_embed_type: Option<String>,
     /// Must be null.
@@ -94,7 +97,7 @@ impl Default for UNetConfig {
                 "CrossAttnDownBlock2D",
                 "DownBlock2D",
             ]),
-            mid_block_type: "UNetMidBlock2DCrossAttn".into(),
+            mid_block_type: Some("UNetMidBlock2DCrossAttn".into()),
             up_block_types: levels(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
             layers_per_block: 2,
             transformer_layers_per_block: 1,
@@ -109,6 +112,7 @@ impl Default for UNetConfig {
             downsample_padding: 1,
             act_fn: "silu".into(),
             num_stacks: 1,
+            time_cond_proj_dim: None,
             class_embed_type: None,
             addition_embed_type: None,
             resnet_time_scale_shift: "default".into(),
@@ -153,11 +157,12 @@ impl UNetConfig {
                 return Err(format!("the block type \"{unknown}\" is unknown (known: {})", known.join(", ")));
             }
         }
-        if !["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"].contains(&self.mid_block_type.as_str()) {
-            return Err(format!(
-                "the middle block type \"{}\" is unknown (known: UNetMidBlock2DCrossAttn, UNetMidBlock2D)",
-                self.mid_block_type
-            ));
+        let known = ["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"];
+        if let Some(unknown) = self.mid_block_type.as_deref().filter(|name| !known.contains(name)) {
+            return Err(format!("the middle block type \"{unknown}\" is unknown (known: {})", known.join(", ")));
+        }
+        if let Some(width) = self.time_cond_proj_dim.filter(|width| !(4..=65_536).contains(width) || width % 2 == 1) {
+            return Err(format!("time_cond_proj_dim is {width}, but an even number from 4 to 65536 is expected"));
         }
         if self.downsample_padding > 1 {
             return Err(format!("downsample_padding is {}, but only 0 and 1 are supported", self.downsample_padding));

@@ -54,12 +54,36 @@ impl UNet {
     /// The velocity at `x` (B, C, h, w) and network time `timesteps` (B) in f32, 1000 … 0, for text embeddings `context`
     /// (B, L, D). Stops with [`crate::Error::Cancelled`] between blocks.
     pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, cancel: &Cancel) -> Result<Tensor> {
+        self.forward_guided(x, timesteps, context, None, cancel)
+    }
+
+    /// The same with the embedding (B, W) of the guidance scale (see [`guidance_embedding`]), for models that take it as an
+    /// input. Others ignore it.
+    pub fn forward_guided(
+        &self,
+        x: &Tensor,
+        timesteps: &Tensor,
+        context: &Tensor,
+        guidance: Option<&Tensor>,
+        cancel: &Cancel,
+    ) -> Result<Tensor> {
         let mut x = self.conv_in.forward(&channels_last(x)?)?;
         let timesteps = timesteps.to_dtype(DType::F32)?;
         for body in &self.bodies {
-            x = body.forward(&x, &timesteps, context, cancel)?;
+            x = body.forward(&x, &timesteps, context, guidance, cancel)?;
         }
         cancel.check()?;
         Ok(channels_first(&self.conv_out.forward(&self.conv_norm_out.forward_silu(&x)?)?)?)
     }
+}
+
+/// The embedding of a guidance scale for models that take it as an input: sines, then cosines, of (`scale` − 1)·1000 at
+/// `width`/2 frequencies from 1 to 1/10,000 (Luo et al., 2023, arXiv 2310.04378, section 4.2, as in Diffusers).
+pub fn guidance_embedding(scale: f64, width: usize) -> Vec<f32> {
+    let half = width / 2;
+    let angle = |index: usize| {
+        let frequency = (-(10_000f64.ln()) * index as f64 / half.saturating_sub(1).max(1) as f64).exp();
+        (scale - 1.0) * 1000.0 * frequency
+    };
+    (0..half).map(|index| angle(index).sin() as f32).chain((0..half).map(|index| angle(index).cos() as f32)).collect()
 }

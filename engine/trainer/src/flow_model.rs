@@ -75,7 +75,7 @@ impl FlowModel {
                 Ok(v)
             }
         };
-        Ok(euler::sample(noise, steps, &mut velocity, &mut |_| Ok(()))?)
+        Ok(euler::sample(noise, &euler::even(steps), &mut velocity, &mut |_| Ok(()))?)
     }
 }
 

@@ -4,6 +4,18 @@ use instaflow_test_support::{Tolerance, assert_close};
 use serde_json::json;
 
 use super::*;
+use crate::diffusion::Timesteps;
+use crate::protocol::Sampler;
+
+impl Schedule {
+    fn ddim(&self, steps: usize) -> Timesteps {
+        self.timesteps(Sampler::Ddim, steps, None)
+    }
+
+    fn dpm(&self, steps: usize) -> Timesteps {
+        self.timesteps(Sampler::DpmPlusPlus2M, steps, None)
+    }
+}
 
 fn config() -> Value {
     json!({
@@ -65,13 +77,13 @@ fn runs_stop_where_diffusers_does() {
 #[test]
 fn what_is_unknown_is_refused() {
     for (key, value, words) in [
-        ("_class_name", json!("LCMScheduler"), "LCMScheduler"),
+        ("_class_name", json!("DDPMWuerstchenScheduler"), "DDPMWuerstchenScheduler"),
         ("beta_schedule", json!("squaredcos_cap_v2"), "supported are linear, scaled_linear"),
         ("beta_start", json!("much"), "but a number is expected"),
         ("beta_end", json!(1.5), "between 0 and 1"),
-        ("prediction_type", json!("sample"), "supported are epsilon, v_prediction"),
+        ("prediction_type", json!("flow_prediction"), "supported are epsilon, v_prediction"),
         ("timestep_spacing", json!(7), "supported are linspace"),
-        ("algorithm_type", json!("sde-dpmsolver++"), "supported are dpmsolver++, deis"),
+        ("algorithm_type", json!("sde-dpmsolver"), "supported are dpmsolver++, sde-dpmsolver++"),
         ("solver_type", json!("heun"), "supported are midpoint"),
         ("solver_order", json!(3), "only 2 is supported"),
         ("lambda_min_clipped", json!(-5.1), "lambda_min_clipped = -5.1"),
@@ -79,7 +91,11 @@ fn what_is_unknown_is_refused() {
         ("num_train_timesteps", json!(100), "has 1000"),
         ("trained_betas", json!([0.1]), "trained_betas"),
         ("thresholding", json!(true), "thresholding = true"),
-        ("rescale_betas_zero_snr", json!(true), "rescale_betas_zero_snr"),
+        ("use_beta_sigmas", json!(true), "use_beta_sigmas"),
+        ("sigma_min", json!(0.1), "sigma_min = 0.1"),
+        ("timestep_type", json!("continuous"), "supported are discrete"),
+        ("original_inference_steps", json!(0), "original_inference_steps"),
+        ("eta", json!(2), "from 0 to 1"),
     ] {
         let mut config = config();
         config[key] = value;
@@ -113,8 +129,10 @@ fn a_velocity_prediction_gives_the_noise_back() -> Result<()> {
     let (image, noise) = (tensor(0.75)?, tensor(-1.25)?);
     let x = ((&image * level.alpha)? + (&noise * level.sigma)?)?;
     let v = ((&noise * level.alpha)? - (&image * level.sigma)?)?;
-    let epsilon = schedule.epsilon(&x, &v, level)?;
-    assert_close(&epsilon, &noise, Tolerance::absolute(1e-6));
-    assert_close(level.image(&x, &epsilon)?, &image, Tolerance::absolute(1e-5));
+    let predicted = schedule.predicted(&x, &v, level)?;
+    assert_close(&predicted.epsilon, &noise, Tolerance::absolute(1e-6));
+    assert_close(&predicted.image, &image, Tolerance::absolute(1e-5));
+    let predicted = schedule.predicting(Prediction::Sample).predicted(&x, &image, level)?;
+    assert_close(&predicted.epsilon, &noise, Tolerance::absolute(1e-5));
     Ok(())
 }

@@ -51,7 +51,8 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 
     let teachers_steps = u64::from(resolved.settings(Role::Teacher, teacher, 0).steps);
     let baselines = summary.baseline.as_ref().map(|card| baseline_settings(draw, card));
-    let steps = u64::from(student.steps) + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
+    let steps =
+        u64::from(student.steps) + teachers_steps + baselines.as_ref().map_or(0, |settings| u64::from(settings.steps));
     progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in resolved.outputs.iter().enumerate() {

@@ -94,7 +94,7 @@ impl App {
             self.controls.recipe.guidance = now;
         }
         let many = Settings::teacher("").steps;
-        let mut suit_steps = |role: Role, steps: &mut u32| {
+        let suit_steps = |role: Role, steps: &mut u32| {
             let suits = |model: &ModelSummary| model.card(role).map(|card| card.steps);
             let before = self.models.open.as_ref().and_then(suits).unwrap_or(many);
             if let Some(now) = suits(model).filter(|_| *steps == before) {
@@ -107,8 +107,8 @@ impl App {
 
     /// The sampler that the person has chosen for a model of this kind; flows have one alone.
     pub(super) fn sampler(&self, card: Option<&ModelCard>) -> Option<Sampler> {
-        let takes = |card: &ModelCard, sampler| card.sampler.is_diffusion() && card.samplers.contains(sampler);
-        self.controls.recipe.sampler.filter(|sampler| card.is_some_and(|card| takes(card, sampler)))
+        let card = card.filter(|card| card.sampler.is_diffusion())?;
+        self.controls.recipe.sampler.filter(|sampler| card.samplers.contains(sampler))
     }
 
     /// What the baseline makes of the same prompt and noise.

@@ -267,8 +267,13 @@ mod tests {
         assert!(table.len() >= 10);
         for (entry, recipe) in &table {
             assert!(!entry._title.is_empty() && !entry._source.is_empty());
-            assert_eq!(recipe.sampler.is_diffusion(), recipe.prediction != Prediction::Flow && recipe.windows.is_none());
-            assert!(recipe.times.iter().all(|time| *time < 1000) && recipe.times.windows(2).all(|pair| pair[0] > pair[1]));
+            assert_eq!(
+                recipe.sampler.is_diffusion(),
+                recipe.prediction != Prediction::Flow && recipe.windows.is_none()
+            );
+            assert!(
+                recipe.times.iter().all(|time| *time < 1000) && recipe.times.windows(2).all(|pair| pair[0] > pair[1])
+            );
             for name in entry.repositories.iter().chain(&entry.names) {
                 assert_eq!(known(name, "").as_ref(), Some(recipe), "{name} is found as another model");
             }

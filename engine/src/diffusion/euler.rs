@@ -13,7 +13,6 @@ pub fn sample(
     predict: &mut Predict<'_>,
     observer: &mut Observe<'_>,
 ) -> Result<Tensor> {
-    let x =
-        super::sample(noise, timesteps, predict, observer, |step, _| mix(step.estimate, step.epsilon, step.next))?;
+    let x = super::sample(noise, timesteps, predict, observer, |step, _| mix(step.estimate, step.epsilon, step.next))?;
     unscaled(&x, timesteps)
 }

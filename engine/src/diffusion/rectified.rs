@@ -67,7 +67,11 @@ mod tests {
             let sampler = if is_dpm { Sampler::DpmPlusPlus2M } else { Sampler::Ddim };
             let timesteps = schedule.timesteps(sampler, 10, None);
             let sample = |x: &Tensor, times: &Timesteps, predict: &mut Predict<'_>, observe: &mut Observe<'_>| {
-                if is_dpm { dpm::sample(x, times, predict, None, observe) } else { ddim::sample(x, times, predict, observe) }
+                if is_dpm {
+                    dpm::sample(x, times, predict, None, observe)
+                } else {
+                    ddim::sample(x, times, predict, observe)
+                }
             };
             // Begun on the line, not at pure noise, which no x of a diffusion is.
             let first = timesteps.levels[0];

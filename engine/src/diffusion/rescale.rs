@@ -28,7 +28,11 @@ mod tests {
         let (guided, conditional) = (tensor([4.0, -4.0, 8.0, -8.0])?, tensor([1.0, -1.0, 2.0, -2.0])?);
         assert_close(&rescaled(&guided, &conditional, 1.0)?, &conditional, Tolerance::absolute(1e-6));
         assert_close(&rescaled(&guided, &conditional, 0.0)?, &guided, Tolerance::absolute(1e-6));
-        assert_close(&rescaled(&guided, &conditional, 0.5)?, tensor([2.5, -2.5, 5.0, -5.0])?, Tolerance::absolute(1e-6));
+        assert_close(
+            &rescaled(&guided, &conditional, 0.5)?,
+            tensor([2.5, -2.5, 5.0, -5.0])?,
+            Tolerance::absolute(1e-6),
+        );
         Ok(())
     }
 }

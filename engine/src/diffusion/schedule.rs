@@ -191,13 +191,10 @@ impl Schedule {
             Prediction::Epsilon | Prediction::Flow => {
                 Predicted { image: ((x - (output * sigma)?)? / alpha)?, epsilon: output.clone() }
             }
-            Prediction::V => Predicted {
-                image: ((x * alpha)? - (output * sigma)?)?,
-                epsilon: ((output * alpha)? + (x * sigma)?)?,
-            },
-            Prediction::Sample => {
-                Predicted { image: output.clone(), epsilon: ((x - (output * alpha)?)? / sigma)? }
+            Prediction::V => {
+                Predicted { image: ((x * alpha)? - (output * sigma)?)?, epsilon: ((output * alpha)? + (x * sigma)?)? }
             }
+            Prediction::Sample => Predicted { image: output.clone(), epsilon: ((x - (output * alpha)?)? / sigma)? },
         })
     }
 

@@ -89,8 +89,7 @@ impl Schedule {
     pub fn at(&self, times: &[usize], sampler: Sampler) -> Timesteps {
         let family = Family::of(sampler);
         let divides = !matches!(family, Family::Ddim | Family::Distilled);
-        let levels: Vec<_> =
-            times.iter().map(|time| self.level(*time, divides)).chain([self.end(sampler)]).collect();
+        let levels: Vec<_> = times.iter().map(|time| self.level(*time, divides)).chain([self.end(sampler)]).collect();
         let start = if family == Family::Continuous { levels[0].sigma } else { 1.0 };
         Timesteps { times: times.iter().map(|time| *time as f64).collect(), levels, start }
     }

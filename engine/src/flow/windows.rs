@@ -37,7 +37,8 @@ impl Windows {
             }
         }
         let ends = times.iter().skip(1).copied().chain([0.0]);
-        let stride = |(time, end): (&f64, f64)| Stride { t: 1.0 - time / TIMES as f64, dt: (time - end) / TIMES as f64 };
+        let stride =
+            |(time, end): (&f64, f64)| Stride { t: 1.0 - time / TIMES as f64, dt: (time - end) / TIMES as f64 };
         times.iter().zip(ends).map(stride).collect()
     }
 

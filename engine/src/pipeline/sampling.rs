@@ -52,7 +52,15 @@ impl Run {
     ) -> Result<Ran> {
         let recipe = &model.recipe;
         if self.sampler.is_diffusion() {
-            return diffuse(model.schedule(self.sampler)?, &self.timesteps(model)?, self, noise, predict, fresh, observe);
+            return diffuse(
+                model.schedule(self.sampler)?,
+                &self.timesteps(model)?,
+                self,
+                noise,
+                predict,
+                fresh,
+                observe,
+            );
         }
         match recipe.windows.filter(|_| recipe.prediction != Prediction::Flow) {
             None => euler_flow(noise, &flow::even(self.steps), &mut |_, v, _| Ok(v), predict, observe),
@@ -157,9 +165,8 @@ fn diffuse(
 impl LoadedModel {
     /// The noise schedule for a diffusion model's sampler.
     pub(super) fn schedule(&self, sampler: Sampler) -> Result<&Schedule> {
-        let why = |why: &String| {
-            Error::Setting(format!("{} cannot be drawn with {}: {why}", self.card.name, sampler.name()))
-        };
+        let why =
+            |why: &String| Error::Setting(format!("{} cannot be drawn with {}: {why}", self.card.name, sampler.name()));
         self.schedule.as_ref().map_err(why)
     }
 }

@@ -67,7 +67,9 @@ pub(super) fn stepping(settings: &Settings, model: &LoadedModel) -> Result<()> {
         let most = model.schedule(sampler)?.most_steps(sampler);
         if steps > most {
             let (name, sampler) = (&model.card.name, sampler.name());
-            return wrong(format!("{name} was distilled at {most} times, so {sampler} takes at most {most} steps of it"));
+            return wrong(format!(
+                "{name} was distilled at {most} times, so {sampler} takes at most {most} steps of it"
+            ));
         }
     }
     Ok(())

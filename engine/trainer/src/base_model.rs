@@ -26,7 +26,7 @@ pub struct BaseModel {
 impl BaseModel {
     /// Opens a rectified flow in Diffusers layout.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = ModelFolder::open(&Files::open_folder(path)?, None)?;
+        let folder = ModelFolder::open(&Files::open_folder(path)?, None, None)?;
         let config = |component: &Component| component.config().clone();
         let (text, unet, vae) = (folder.text_encoder(), folder.unet(), folder.vae());
         let architecture = Architecture::of_folder(config(text), config(unet), config(vae))

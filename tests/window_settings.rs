@@ -215,8 +215,8 @@ impl Backend for Panicking {
         self.0.decode(settings, latents, cancel)
     }
 
-    fn count_tokens(&self, prompt: &str) -> TokenCount {
-        self.0.count_tokens(prompt)
+    fn count_tokens(&self, settings: &Settings) -> TokenCount {
+        self.0.count_tokens(settings)
     }
 }
 

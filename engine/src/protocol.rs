@@ -92,8 +92,8 @@ pub enum Request {
         /// Of one picture.
         latents: Arc<Latents>,
     },
-    /// Count a prompt's tokens: answered at once with [`Event::Tokens`].
-    CountTokens(String),
+    /// Count the tokens of the settings' prompt, as their model would read it: answered at once with [`Event::Tokens`].
+    CountTokens(Box<Settings>),
     /// Empty a lane and stop what runs in it.
     Stop(Lane),
     /// Stop decoding, and drop what waits for it.
@@ -219,17 +219,19 @@ impl From<&crate::Error> for Failure {
     }
 }
 
-/// How many of a prompt's tokens the text encoder sees.
+/// How many tokens a prompt has, and what of it has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenCount {
     /// The prompt that was counted.
     pub prompt: String,
-    /// Tokens of the prompt, start and end marks included, before truncation.
+    /// Tokens of the prompt without start and end marks; a chunk that ended early counts in full.
     pub used: usize,
-    /// How many fit (77 with CLIP), marks included.
+    /// How many fit into the chunks that the prompt takes: 75 each with CLIP.
     pub limit: usize,
     /// Byte offset in `prompt` after which nothing reaches the text encoder; its length if all of it fits.
     pub cut_at: usize,
     /// Where the words are, in bytes of `prompt`, that the model does not know; none if it may know any.
     pub unknown: Vec<Range<usize>>,
+    /// What cannot be honoured, one sentence each.
+    pub remarks: Vec<String>,
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "embed-pocket")]
+use instaflow_engine::Cancel;
 use instaflow_engine::checkpoint;
 use instaflow_engine::pipeline::Models;
-use instaflow_engine::protocol::{OpenRequest, Source};
-#[cfg(feature = "embed-pocket")]
-use instaflow_engine::{Cancel, protocol::Settings};
+use instaflow_engine::protocol::{OpenRequest, PromptSyntax, Settings, Source, TokenCount};
 use instaflow_test_support::{copy_folder, fixture};
 use tempfile::TempDir;
 
@@ -36,9 +36,13 @@ fn open(folder: &Path) -> Models {
     Models::open(&request, &mut |_| {}).unwrap_or_else(|error| panic!("{error} {:?}", error.causes()))
 }
 
+fn counted(models: &Models, prompt: &str) -> TokenCount {
+    models.count_tokens(&Settings::student(prompt))
+}
+
 /// The unknown words of a prompt.
 fn unknown(models: &Models, prompt: &str) -> Vec<String> {
-    let count = models.count_tokens(prompt);
+    let count = counted(models, prompt);
     assert_eq!(count.prompt, prompt);
     count.unknown.into_iter().map(|word| prompt[word].to_owned()).collect()
 }
@@ -58,8 +62,9 @@ fn a_model_folder_may_say_what_it_knows() {
     assert_eq!(words.known.iter().collect::<Vec<_>>(), ["at", "lake", "night"]);
     assert_eq!(words.groups[0].classes[0].phrases, ["at night"]);
     assert_eq!(unknown(&models, "Lake, at NIGHT. A lighthouse's lamp"), ["A", "lighthouse", "lamp"]);
-    let long = format!("{} unicorn", "lake ".repeat(100));
-    assert_eq!(unknown(&models, &long), [""; 0], "what is cut off is not underlined, too");
+    let long = Settings::student(format!("{} unicorn", "lake ".repeat(100)));
+    let cut = models.count_tokens(&Settings { prompt_syntax: PromptSyntax::Off, ..long });
+    assert!(cut.unknown.is_empty(), "what is cut off is not underlined, too");
 }
 
 #[test]
@@ -69,13 +74,19 @@ fn synonyms_and_misspelt_words_are_understood() {
     assert_eq!(unknown(&models, "Pond at late evening, lkae at nihgt. I like a pound "), ["I", "like", "a", "pound"]);
     // Half a word is not known yet, though it is drawn as a whole one.
     assert_eq!(unknown(&models, "lake at nig"), ["nig"]);
-    let used = |prompt: &str| models.count_tokens(prompt).used;
+    let used = |prompt: &str| counted(&models, prompt).used;
     assert_eq!((used("lake at nig"), used("unicorn pond")), (used("lake at night"), used("lake")));
     // What is cut off is counted in the prompt as it was typed.
     let long = format!("{} unicorn", "pond ".repeat(100));
-    let count = models.count_tokens(&long);
-    assert_eq!((count.used, count.cut_at), (102, 5 * (count.limit - 2)));
-    assert!(count.unknown.is_empty(), "it is not seen");
+    let whole = counted(&models, &long);
+    assert_eq!((whole.used, whole.limit, whole.cut_at), (100, 150, long.len()));
+    assert_eq!(unknown(&models, &long), ["unicorn"]);
+    let cut = models.count_tokens(&Settings { prompt_syntax: PromptSyntax::Off, ..Settings::student(long) });
+    assert_eq!((cut.used, cut.cut_at), (100, 5 * cut.limit));
+    assert!(cut.unknown.is_empty(), "it is not seen");
+    // Marks stand around words, not in them.
+    assert_eq!(unknown(&models, "(Pond:1.2) [unicorn] lake\\(s"), ["unicorn", "s"]);
+    assert_eq!((used("(pond:1.2) BREAK (nihgt)"), used("(lake at nig) x")), (76, 2));
 }
 
 #[test]

@@ -61,8 +61,8 @@ impl Backend for Studio {
         Ok(Picture { latents: Some(Arc::new(latents.clone())), ..picture(settings) })
     }
 
-    fn count_tokens(&self, prompt: &str) -> TokenCount {
-        TokenCount { prompt: prompt.to_owned(), used: 3, limit: 77, ..TokenCount::default() }
+    fn count_tokens(&self, settings: &Settings) -> TokenCount {
+        TokenCount { prompt: settings.prompt.clone(), used: 3, limit: 75, ..TokenCount::default() }
     }
 }
 
@@ -426,7 +426,7 @@ fn tokens_are_counted_while_a_picture_is_drawn() {
     let engine = engine(&studio);
     draw(&engine, 1, Lane::Live, "slow");
     until(&engine, begins(1));
-    engine.send(Request::CountTokens("a lake".to_owned()));
+    engine.send(Request::CountTokens(Settings::student("a lake").into()));
     let events = until(&engine, |event| matches!(event, Event::Tokens(count) if count.prompt == "a lake"));
     assert!(!story(&events).contains(&("drawn", 1)), "the picture is still being drawn");
 }

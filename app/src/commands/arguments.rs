@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use instaflow_engine::protocol::{
-    Decoder, DeviceChoice, NoiseSchedule, OpenRequest, Precision, Prediction, Sampler, Source,
+    Decoder, DeviceChoice, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler, Settings, Source,
 };
 
 /// Which model, and where it computes.
@@ -23,6 +23,10 @@ pub struct ModelArguments {
     /// Folder of an AutoencoderTiny to use as the tiny decoder
     #[arg(long, value_name = "DIR")]
     pub tiny_decoder: Option<PathBuf>,
+
+    /// A textual inversion that prompts may name; its token is the file's name, or the name in the file; may be repeated
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub embedding: Vec<PathBuf>,
 
     /// Where to compute; auto uses CUDA if it is available [default: auto]
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
@@ -55,6 +59,7 @@ impl ModelArguments {
             teacher: self.teacher_model.clone().map(Source::Folder),
             baseline: None,
             tiny_decoder: self.tiny_decoder.clone(),
+            embeddings: self.embedding.clone(),
             device: self.device,
             precision: self.dtype.0,
             prediction: self.recipe,
@@ -101,6 +106,7 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
         teacher: request.teacher.map(source),
         baseline: request.baseline.map(source),
         tiny_decoder: request.tiny_decoder.map(whole),
+        embeddings: request.embeddings.into_iter().map(whole).collect(),
         ..request
     }
 }
@@ -109,6 +115,26 @@ impl BaselineArguments {
     /// The same request with this model in it.
     pub fn add_to(&self, request: OpenRequest) -> OpenRequest {
         OpenRequest { baseline: self.baseline_model.clone().map(Source::Folder), ..request }
+    }
+}
+
+/// How prompts are read.
+#[derive(Clone, Debug, Args)]
+pub struct PromptArguments {
+    /// Whose rules say what brackets, BREAK and <lora:…> in a prompt mean; off takes every character as text
+    /// [default: a1111]
+    #[arg(long, value_name = "a1111|comfyui|off", default_value = "a1111", hide_default_value = true, value_parser = prompt_syntax(), hide_possible_values = true)]
+    pub prompt_syntax: PromptSyntax,
+
+    /// Which layer of the text encoder counts, from the end: 1 is the last, 2 the last but one [default: 1]
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub clip_skip: u32,
+}
+
+impl PromptArguments {
+    /// The same settings with prompts that are read so.
+    pub(super) fn apply(&self, settings: Settings) -> Settings {
+        Settings { prompt_syntax: self.prompt_syntax, clip_skip: self.clip_skip, ..settings }
     }
 }
 
@@ -130,6 +156,9 @@ pub(super) struct DrawArguments {
 
     #[command(flatten)]
     pub trace: TraceArguments,
+
+    #[command(flatten)]
+    pub reading: PromptArguments,
 
     /// Number of steps, 1 to 50 [default: 1 for the student, 25 for other models]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -223,6 +252,14 @@ fn prediction() -> impl TypedValueParser<Value = Prediction> {
 
 pub(super) fn decoder() -> impl TypedValueParser<Value = Decoder> {
     PossibleValuesParser::new(["full", "tiny"]).map(|name| if name == "tiny" { Decoder::Tiny } else { Decoder::Full })
+}
+
+fn prompt_syntax() -> impl TypedValueParser<Value = PromptSyntax> {
+    PossibleValuesParser::new(["a1111", "comfyui", "off"]).map(|name| match name.as_str() {
+        "comfyui" => PromptSyntax::ComfyUi,
+        "off" => PromptSyntax::Off,
+        _ => PromptSyntax::A1111,
+    })
 }
 
 fn sampler() -> impl TypedValueParser<Value = Sampler> {

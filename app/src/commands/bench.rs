@@ -8,7 +8,7 @@ use instaflow_engine::protocol::{
 };
 use serde_json::json;
 
-use super::arguments::{self, BaselineArguments, ModelArguments, TraceArguments};
+use super::arguments::{self, BaselineArguments, ModelArguments, PromptArguments, TraceArguments};
 use super::live_latency::{self, LiveLatency};
 use super::progress::Progress;
 use super::{engine_error, say, wrong_use};
@@ -29,9 +29,12 @@ pub struct Bench {
     #[command(flatten)]
     baseline: BaselineArguments,
 
+    #[command(flatten)]
+    reading: PromptArguments,
+
     /// Time random weights of these shapes instead of a model
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
-    #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "tiny_decoder"])]
+    #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "tiny_decoder", "embedding"])]
     random: Option<String>,
 
     /// Time the teacher's 25 steps; a single folder in --model is then taken as the teacher
@@ -116,6 +119,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
             Role::Student => Settings::of(Role::Teacher, card.sampler, PROMPT),
             Role::Teacher | Role::Baseline => Settings::of(role, card, PROMPT),
         };
+        let own = arguments.reading.apply(own);
         let timed =
             Settings { role, size: settings.size, decoder: settings.decoder, sampler: Some(card.sampler), ..own };
         // A model that draws in a few steps may need all of them.
@@ -194,7 +198,7 @@ fn one_step(arguments: &Bench, role: Role, card: &ModelCard, prompt: &str) -> Se
         Role::Student => Settings::of(role, card, prompt),
         Role::Teacher | Role::Baseline => Settings { role, ..Settings::student(prompt) },
     };
-    Settings { size: arguments.size, decoder: arguments.decoder, ..student }
+    arguments.reading.apply(Settings { size: arguments.size, decoder: arguments.decoder, ..student })
 }
 
 struct Timer<'a> {

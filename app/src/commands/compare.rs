@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
         let teachers = Settings { size, ..resolved.settings(Role::Teacher, teacher, index) };
         let (seed, decoder) = (teachers.seed, teachers.decoder);
         let students = Settings::of(Role::Student, student, teachers.prompt.as_str());
-        let students = Settings { seed, size, decoder, ..students };
+        let students = draw.reading.apply(Settings { seed, size, decoder, ..students });
         let before_teacher = before + u64::from(students.steps);
         let student = one(&students, before)?;
         let teacher = one(&teachers, before_teacher)?;
@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 /// The baseline's own defaults, except for what was asked of every model of many steps; a guidance scale is not, because
 /// it means something else to each model.
 fn baseline_settings(draw: &DrawArguments, card: &ModelCard) -> Settings {
-    let defaults = Settings::of(Role::Baseline, card, draw.prompt.as_str());
+    let defaults = draw.reading.apply(Settings::of(Role::Baseline, card, draw.prompt.as_str()));
     Settings {
         negative_prompt: draw.negative.clone().unwrap_or_default(),
         steps: draw.steps.unwrap_or(defaults.steps),

@@ -48,7 +48,12 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
         _ => (Role::Teacher, summary.teacher.as_ref().context("no model is open")?),
     };
 
-    let steps = u64::from(resolved.settings(role, card, 0).steps);
+    let first = resolved.settings(role, card, 0);
+    for remark in models.count_tokens(&first).remarks {
+        progress.aside(|| eprintln!("note: {remark}"));
+    }
+
+    let steps = u64::from(first.steps);
     progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
     for (index, output) in resolved.outputs.iter().enumerate() {

@@ -116,7 +116,8 @@ pub enum Command {
     Info(info::Info),
     /// Print a prompt's token ids as the text encoder gets them.
     ///
-    /// Prints all of them (77 with CLIP), including padding, on one line.
+    /// Prints all of them (77 with CLIP; as many again for each further chunk of a long prompt), including padding, on one
+    /// line.
     Tokens(tokens::Tokens),
     /// List, download and remove models (not available yet).
     #[command(hide = true)]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use instaflow_engine::checkpoint;
 use instaflow_engine::protocol::Source;
+use instaflow_engine::text::{Embeddings, PromptReader};
 
+use super::arguments::PromptArguments;
 use super::{engine_error, say};
 
 /// What `tokens` is asked.
@@ -18,11 +20,25 @@ pub struct Tokens {
     /// Model folder or pair whose tokenizer to use [default: the built-in Pocket pair]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+
+    /// A textual inversion that the prompt may name; may be repeated
+    #[arg(long, value_name = "FILE.safetensors")]
+    embedding: Vec<PathBuf>,
+
+    #[command(flatten)]
+    reading: PromptArguments,
 }
 
 pub(super) fn run(arguments: &Tokens) -> anyhow::Result<()> {
     let source = arguments.model.clone().map_or(Source::Pocket, Source::Folder);
     let tokenizer = checkpoint::open_tokenizer(&source).map_err(engine_error)?;
-    let ids: Vec<String> = tokenizer.encode(&arguments.prompt).iter().map(u32::to_string).collect();
+    let mut embeddings = Vec::new();
+    for path in &arguments.embedding {
+        embeddings.extend(checkpoint::read_embeddings(path).map_err(engine_error)?);
+    }
+    let embeddings = Embeddings::new(&embeddings, tokenizer.vocabulary_size() as u32);
+    let reader = PromptReader { tokenizer: &tokenizer, words: None, embeddings: &embeddings };
+    let read = reader.read(&arguments.prompt, arguments.reading.prompt_syntax);
+    let ids: Vec<String> = read.chunks.iter().flat_map(|chunk| &chunk.ids).map(u32::to_string).collect();
     say(ids.join(" "))
 }

@@ -19,6 +19,7 @@ const EXAMPLE: &str = "Type what to draw, for example: a snowy mountain near a l
 pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     let app = view.app;
     field(view, ui);
+    remarks(app, ui);
     vocabulary::line(view, ui);
     ui.horizontal_wrapped(|ui| {
         live(view, ui);
@@ -165,6 +166,15 @@ fn select(ctx: &egui::Context, id: Id, prompt: &str, bytes: Range<usize>) {
     state.store(ctx, id);
 }
 
+/// What of the prompt cannot be honoured, in one line.
+fn remarks(app: &App, ui: &mut Ui) {
+    let remarks = &app.prompt.tokens.remarks;
+    if !remarks.is_empty() {
+        let text = egui::RichText::new(remarks.join(" ")).small().color(palette(ui).note);
+        ui.add(egui::Label::new(text).truncate()).on_hover_text(remarks.join("\n"));
+    }
+}
+
 fn token_count(app: &App, ui: &mut Ui) {
     let tokens = &app.prompt.tokens;
     if tokens.limit == 0 {
@@ -177,7 +187,10 @@ fn token_count(app: &App, ui: &mut Ui) {
             "The prompt is longer than the text encoder accepts: its grey end has no effect.",
         )
     } else {
-        (egui::RichText::new(text).color(palette(ui).muted), "The prompt's tokens, including start and end marks.")
+        (
+            egui::RichText::new(text).color(palette(ui).muted),
+            "The prompt's tokens, and how many fit before the text encoder reads another chunk.",
+        )
     };
     ui.label(text.monospace()).on_hover_text(hint);
 }

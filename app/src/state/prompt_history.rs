@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use egui::{Event, ImeEvent};
-use instaflow_engine::protocol::TokenCount;
+use instaflow_engine::protocol::{Settings, TokenCount};
 use serde::{Deserialize, Serialize};
 
 use super::history::{Moment, end_of_change};
@@ -29,8 +29,8 @@ pub(crate) struct PromptState {
     pub hints: WordHints,
     /// The engine's last count.
     pub tokens: TokenCount,
-    /// The prompt that the engine was last asked to count.
-    pub counted: Option<String>,
+    /// The settings whose prompt the engine was last asked to count.
+    pub counted: Option<Settings>,
     /// The prompts drawn before.
     pub earlier: Prompts,
 }

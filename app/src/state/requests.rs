@@ -66,10 +66,7 @@ impl App {
 
     /// Sends what has changed since the last frame.
     pub(super) fn follow(&mut self, ctx: &egui::Context) {
-        if self.prompt.counted.as_deref() != Some(self.controls.recipe.prompt.as_str()) && self.models.open.is_some() {
-            self.prompt.counted = Some(self.controls.recipe.prompt.clone());
-            self.engine.send(Request::CountTokens(self.controls.recipe.prompt.clone()));
-        }
+        self.count_tokens();
         if self.controls.live || self.panes.live.due.is_some() {
             self.send_live();
         }
@@ -82,6 +79,18 @@ impl App {
         // What a request ends at once waits among the events without a call of the engine's waker.
         if !self.engine.events().is_empty() {
             ctx.request_repaint();
+        }
+    }
+
+    /// Asks how the live lane's model reads the prompt, unless that was asked already.
+    fn count_tokens(&mut self) {
+        let Settings { role, prompt, prompt_syntax, guidance, .. } = self.wanted(PaneId::Live);
+        // A student's settings have no negative prompt. Whoever types one is told.
+        let negative_prompt = self.controls.recipe.negative_prompt.clone();
+        let asked = Settings { role, prompt_syntax, guidance, negative_prompt, ..Settings::student(prompt) };
+        if self.models.open.is_some() && self.prompt.counted.as_ref() != Some(&asked) {
+            self.engine.send(Request::CountTokens(Box::new(asked.clone())));
+            self.prompt.counted = Some(asked);
         }
     }
 

@@ -22,6 +22,8 @@ mod random_weights;
 
 mod digest;
 
+mod embedding_file;
+
 mod component;
 
 pub mod recipe;
@@ -39,6 +41,7 @@ mod pocket;
 pub use component::Component;
 pub use describe::describe;
 pub use dry_run::Size;
+pub use embedding_file::read_embeddings;
 pub use files::Files;
 pub use model_folder::ModelFolder;
 pub use pair::{Opened, open, open_tokenizer};

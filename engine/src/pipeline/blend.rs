@@ -1,5 +1,5 @@
 //! Interpolation between two seeds, as [`Blend`] asks for it. Change here how noise is interpolated; the interpolation
-//! between two prompts is in `draw.rs`.
+//! between two prompts is in `conditioning.rs`.
 
 use crate::flow::noise::Generator;
 use crate::protocol::{Blend, Settings};

@@ -7,7 +7,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use tracing::info_span;
 
-use super::embedding_cache::Key;
+use super::conditioning::Conditioning;
 use super::loaded_model::{LoadedModel, Vae};
 use super::sampling::Run;
 use super::{Drawn, Latents, Models, blend, memory_estimate, pixels, validate};
@@ -38,10 +38,12 @@ pub(super) fn draw(
     let shape = [1, channels, height as usize / factor, width as usize / factor];
     let guidance = Guidance::of(models, model, settings)?;
     let guided = matches!(guidance, Guidance::Negative(_));
-    memory_estimate::check(models, model, decoder, (width, height), if guided { 2 } else { 1 })?;
+    let conditioning = Conditioning::read(model, settings, guided)?;
+    let batch = if guided { 2 } else { 1 };
+    memory_estimate::check(models, model, decoder, (width, height), batch, conditioning.keys())?;
 
     let mut timings = Timings::default();
-    let context = context(models, model, settings, guided, &mut timings)?;
+    let context = conditioning.encode(models, &mut timings, cancel)?;
     cancel.check()?;
     // As in Diffusers, noise that samplers add on the way continues the seed's, or begins it if the start is given.
     let mut noise = blend::Noise::new(settings);
@@ -111,7 +113,7 @@ pub(super) fn decode_again(
         }
     };
     let decoder = model.decoder(settings.decoder)?;
-    memory_estimate::check(models, model, decoder, (width, height), 1)?;
+    memory_estimate::check(models, model, decoder, (width, height), 1, 0)?;
     let rgb = decode(models, decoder, &latents.tensor(&models.device)?, cancel)?;
     let seconds = begun.elapsed().as_secs_f64();
     let settings = Settings { size: Some((width, height)), ..settings.clone() };
@@ -123,44 +125,6 @@ pub(super) fn decode_again(
         latents: Some(Arc::new(latents.clone())),
         ..Picture::new(width, height, rgb, settings)
     })
-}
-
-/// The text embedding (B, L, D): the prompt's, interpolated towards a second prompt's if there is one. With guidance, the
-/// negative prompt's comes before it.
-fn context(
-    models: &Models,
-    model: &LoadedModel,
-    settings: &Settings,
-    guided: bool,
-    timings: &mut Timings,
-) -> Result<Tensor> {
-    let mut text = embed(models, model, &settings.prompt, timings)?;
-    if let Some(toward) = &settings.blend.prompt {
-        let other = embed(models, model, &toward.to, timings)?;
-        text = ((text * f64::from(1.0 - toward.by))? + (other * f64::from(toward.by))?)?;
-    }
-    if !guided {
-        return Ok(text);
-    }
-    let negative = embed(models, model, &settings.negative_prompt, timings)?;
-    Ok(Tensor::cat(&[&negative, &text], 0)?)
-}
-
-/// The embedding (1, L, D) of one prompt, from the cache if it has it.
-fn embed(models: &Models, model: &LoadedModel, prompt: &str, timings: &mut Timings) -> Result<Tensor> {
-    let begun = Instant::now();
-    let ids = model.token_ids(prompt);
-    let key = Key { encoder: model.text.digest.clone(), ids };
-    if let Some(embedding) = models.embeddings().get(&key) {
-        return Ok(embedding);
-    }
-    let _span = info_span!("text encoder").entered();
-    let ids = Tensor::new(key.ids.as_slice(), &models.device)?.unsqueeze(0)?;
-    let embedding = model.text.network.forward(&ids)?;
-    finite(&embedding, "text encoder")?;
-    timings.text_encoder += begun.elapsed().as_secs_f64();
-    models.embeddings().insert(key, embedding.clone());
-    Ok(embedding)
 }
 
 /// What is done with the guidance scale.
@@ -240,7 +204,8 @@ fn preview(models: &Models, model: &LoadedModel, estimate: &Tensor, cancel: &Can
     }
 }
 
-fn finite(tensor: &Tensor, part: &'static str) -> Result<()> {
+/// An error if a value is not a number; `part` is the network that gave it.
+pub(super) fn finite(tensor: &Tensor, part: &'static str) -> Result<()> {
     let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(Error::NotANumber { part }) }
 }

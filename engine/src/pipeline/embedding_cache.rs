@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use candle_core::Tensor;
 
-/// How many embeddings are kept. Each takes 0.2 MiB with CLIP ViT-L in f32. This is enough for the prompt and the negative
-/// prompt of every model, and for words that are deleted and typed again.
-const CAPACITY: usize = 32;
+/// How many embeddings of chunks are kept. Each takes 0.2 MiB with CLIP ViT-L in f32. This is enough for long prompts and
+/// negative prompts of every model, and for words that are deleted and typed again.
+const CAPACITY: usize = 64;
 
 #[derive(Default)]
 pub(super) struct EmbeddingCache {
@@ -14,10 +14,11 @@ pub(super) struct EmbeddingCache {
     entries: VecDeque<(Key, Tensor)>,
 }
 
-/// The digest of a text encoder, and the token ids that it encoded.
+/// The digest of a text encoder, how it was used, and the token ids of the chunk that it encoded.
 #[derive(PartialEq)]
 pub(super) struct Key {
     pub(super) encoder: String,
+    pub(super) clip_skip: usize,
     pub(super) ids: Vec<u32>,
 }
 
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     fn key(id: usize) -> Key {
-        Key { encoder: "e".to_owned(), ids: vec![id as u32] }
+        Key { encoder: "e".to_owned(), clip_skip: 1, ids: vec![id as u32] }
     }
 
     #[test]

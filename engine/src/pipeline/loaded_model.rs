@@ -6,8 +6,8 @@ use candle_core::{DType, Tensor};
 
 use crate::checkpoint::Recipe;
 use crate::diffusion::Schedule;
-use crate::protocol::{Defaults, ModelCard, Role, Settings, TokenCount, Words};
-use crate::text::{Reading, TextConfig, TextEncoder, Tokenizer, unknown_words};
+use crate::protocol::{Defaults, ModelCard, PromptSyntax, Role, Settings, TokenCount, Words};
+use crate::text::{AddedTokens, Embeddings, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
@@ -17,6 +17,10 @@ pub(super) struct LoadedModel {
     /// Whether the card's words come from a vocabulary.json, which lists all of them. The tokenizer knows only some.
     listed: bool,
     pub(super) tokenizer: Tokenizer,
+    /// The textual inversions that prompts may name.
+    embeddings: Embeddings,
+    /// Their vectors.
+    pub(super) added_tokens: Option<AddedTokens>,
     pub(super) text: Arc<Text>,
     pub(super) unet: Arc<Denoiser>,
     pub(super) vae: Arc<Vae>,
@@ -73,7 +77,8 @@ impl LoadedModel {
             token_limit: tokenizer.limit(),
             words: tokenizer.words().map(|known| Words { known: known.clone(), ..Words::default() }.into()),
         };
-        Self { card, listed: false, tokenizer, text, unet, vae, tiny, recipe, schedule }
+        let (embeddings, added_tokens) = (Embeddings::default(), None);
+        Self { card, listed: false, tokenizer, embeddings, added_tokens, text, unet, vae, tiny, recipe, schedule }
     }
 
     /// Uses the words of its vocabulary.json in place of the tokenizer's, which are fewer.
@@ -85,36 +90,26 @@ impl LoadedModel {
         self
     }
 
-    /// A prompt's token ids, as the text encoder gets them.
-    pub(super) fn token_ids(&self, prompt: &str) -> Vec<u32> {
-        match self.read(prompt) {
-            Some(reading) => self.tokenizer.encode(&reading.text),
-            None => self.tokenizer.encode(prompt),
+    /// Lets prompts name these textual inversions; `added` are their vectors.
+    pub(super) fn with_embeddings(mut self, embeddings: Embeddings, added: Option<AddedTokens>) -> Self {
+        (self.embeddings, self.added_tokens) = (embeddings, added);
+        self
+    }
+
+    /// A prompt in tokens, as this model reads it.
+    pub(super) fn read_prompt(&self, prompt: &str, syntax: PromptSyntax) -> PromptTokens {
+        let words = self.card.words.as_deref().filter(|_| self.listed);
+        PromptReader { tokenizer: &self.tokenizer, words, embeddings: &self.embeddings }.read(prompt, syntax)
+    }
+
+    /// Counts the tokens of the settings' prompt, and says what has no effect.
+    pub(super) fn count_tokens(&self, settings: &Settings) -> TokenCount {
+        let mut count = self.read_prompt(&settings.prompt, settings.prompt_syntax).count;
+        let unguided = settings.guidance <= 1.0 || self.unet.config.time_cond_proj_dim.is_some();
+        if unguided && !settings.negative_prompt.trim().is_empty() {
+            count.remarks.push("The negative prompt has no effect on this model's picture.".to_owned());
         }
-    }
-
-    /// Counts a prompt's tokens and finds its unknown words.
-    pub(super) fn count_tokens(&self, prompt: &str) -> TokenCount {
-        let mut count = if let Some(reading) = self.read(prompt) {
-            let count = self.tokenizer.count(&reading.text);
-            let cut_at = reading.typed_offset(count.cut_at);
-            TokenCount { prompt: prompt.to_owned(), cut_at, unknown: reading.unknown, ..count }
-        } else {
-            let mut count = self.tokenizer.count(prompt);
-            if let Some(words) = self.card.words.as_ref().filter(|_| self.listed) {
-                count.unknown = unknown_words(prompt, &words.known);
-            }
-            count
-        };
-        // Words that do not reach the text encoder are neither known nor unknown.
-        count.unknown.retain(|word| word.start < count.cut_at);
         count
-    }
-
-    /// A prompt in words that the model knows, if its vocabulary.json has synonyms.
-    fn read(&self, prompt: &str) -> Option<Reading> {
-        let words = self.card.words.as_ref().filter(|words| !words.synonyms.is_empty())?;
-        Some(Reading::new(prompt, words))
     }
 
     /// The decoder that is cheap enough for every step: the tiny one beside the VAE, or the VAE if it is tiny itself.

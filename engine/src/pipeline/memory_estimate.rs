@@ -16,11 +16,19 @@ const RESNET_MAPS: f64 = 5.0;
 /// after it, the input, its norm, and two residuals. Attention works in blocks and needs no N × N matrix.
 const TRANSFORMER_MAPS: f64 = 16.0;
 
-/// Refuses a picture of this size in pixels if it does not fit.
-pub(super) fn check(models: &Models, model: &LoadedModel, decoder: &Vae, size: (u32, u32), batch: usize) -> Result<()> {
+/// Refuses a picture of this size in pixels if it does not fit. `keys` is the length of its text embedding, padding
+/// included.
+pub(super) fn check(
+    models: &Models,
+    model: &LoadedModel,
+    decoder: &Vae,
+    size: (u32, u32),
+    batch: usize,
+    keys: usize,
+) -> Result<()> {
     let factor = model.vae.factor() as f64;
     let latents = f64::from(size.0) / factor * (f64::from(size.1) / factor);
-    let unet = unet_values(&model.unet.config, latents) * batch as f64;
+    let unet = (unet_values(&model.unet.config, latents) + text_values(&model.unet.config, keys)) * batch as f64;
     let values = decoder_values(&decoder.config, latents);
     // Sizes that want other methods of convolution want weights packed for them, beside those of the sizes before.
     let shape = (batch, size.1 as usize / model.vae.factor(), size.0 as usize / model.vae.factor());
@@ -70,6 +78,12 @@ fn unet_values(config: &UNetConfig, latents: f64) -> f64 {
         largest = largest.max(area * (RESNET_MAPS * joined as f64).max(TRANSFORMER_MAPS * width as f64));
     }
     skips + largest
+}
+
+/// Values of a text embedding, and of one cross-attention's keys and values.
+fn text_values(config: &UNetConfig, keys: usize) -> f64 {
+    let widest = config.block_out_channels.iter().max().copied().unwrap_or(0);
+    keys as f64 * (config.cross_attention_dim + 2 * widest) as f64
 }
 
 /// Values alive at once in a decoder: those of its largest residual block.

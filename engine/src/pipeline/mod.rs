@@ -19,6 +19,7 @@ use loaded_model::LoadedModel;
 pub use latents::Latents;
 
 mod blend;
+mod conditioning;
 mod draw;
 mod embedding_cache;
 mod latents;
@@ -29,6 +30,7 @@ mod path;
 mod pixels;
 mod random_models;
 mod sampling;
+mod textual_inversion;
 mod validate;
 
 /// A student, a teacher or both, and perhaps a baseline, loaded and ready to draw.
@@ -100,11 +102,15 @@ impl Models {
         }
     }
 
-    /// Counts a prompt's tokens for the student, or for the teacher if no student is open.
-    pub fn count_tokens(&self, prompt: &str) -> TokenCount {
-        match self.student.as_ref().or(self.teacher.as_ref()) {
-            Some(model) => model.count_tokens(prompt),
-            None => TokenCount { prompt: prompt.to_owned(), cut_at: prompt.len(), ..TokenCount::default() },
+    /// Counts the tokens of the settings' prompt for the model that they name, or another one if it is not open.
+    pub fn count_tokens(&self, settings: &Settings) -> TokenCount {
+        let named = self.model(settings.role).ok();
+        match named.or(self.student.as_ref()).or(self.teacher.as_ref()) {
+            Some(model) => model.count_tokens(settings),
+            None => {
+                let prompt = settings.prompt.clone();
+                TokenCount { cut_at: prompt.len(), prompt, ..TokenCount::default() }
+            }
         }
     }
 

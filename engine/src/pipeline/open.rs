@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_nn::VarBuilder;
 
 use super::loaded_model::{Denoiser, LoadedModel, Part, Text, Vae};
+use super::textual_inversion::{self, EmbeddingFile};
 use super::{Models, memory_estimate};
 use crate::checkpoint::{self, Component, ModelFolder, Size};
 use crate::protocol::{Failure, LoadProgress, ModelPart, Network, OpenRequest, Role};
@@ -24,6 +25,7 @@ pub(super) fn open(
     let opened = checkpoint::open(request)?;
     let folders = opened.student.iter().chain(&opened.teacher).chain(&opened.baseline);
     let parameters = folders.map(|folder| folder.unet().values()).max().unwrap_or(0);
+    let embeddings = textual_inversion::read(&request.embeddings)?;
     let mut models = match previous.filter(|previous| previous.choice == request.device) {
         Some(previous) => previous.emptied(request.precision, parameters)?,
         None => Models::empty(request.device, request.precision, parameters)?,
@@ -40,6 +42,9 @@ pub(super) fn open(
             }
         }
     }
+    let folders = opened.student.iter().chain(&opened.teacher).chain(&opened.baseline);
+    let widths = folders.map(|folder| Ok((folder.name(), text_config(folder.text_encoder())?.hidden_size)));
+    models.remarks.extend(textual_inversion::check(&embeddings, &widths.collect::<Result<Vec<_>>>()?)?);
     let missing = sizes.iter().filter(|(digest, _)| !cache.holds(digest));
     let bytes = missing.map(|(_, size)| size.bytes).sum();
     memory_estimate::check_parameters(&models, bytes, "this model")?;
@@ -53,15 +58,15 @@ pub(super) fn open(
     };
     models.student = opened
         .student
-        .map(|folder| load(&folder, Role::Student, &models, &sizes, &mut cache, &mut begin))
+        .map(|folder| load(&folder, Role::Student, &models, &sizes, &embeddings, &mut cache, &mut begin))
         .transpose()?;
     models.teacher = opened
         .teacher
-        .map(|folder| load(&folder, Role::Teacher, &models, &sizes, &mut cache, &mut begin))
+        .map(|folder| load(&folder, Role::Teacher, &models, &sizes, &embeddings, &mut cache, &mut begin))
         .transpose()?;
     models.baseline = opened
         .baseline
-        .map(|folder| load(&folder, Role::Baseline, &models, &sizes, &mut cache, &mut begin))
+        .map(|folder| load(&folder, Role::Baseline, &models, &sizes, &embeddings, &mut cache, &mut begin))
         .transpose()?;
     Ok(models)
 }
@@ -132,6 +137,7 @@ fn load(
     role: Role,
     models: &Models,
     sizes: &HashMap<String, Size>,
+    embeddings: &[EmbeddingFile],
     cache: &mut PartCache,
     begin: &mut dyn FnMut(ModelPart) -> Result<Cancel>,
 ) -> Result<LoadedModel> {
@@ -154,9 +160,10 @@ fn load(
     let vae = decoder(folder.vae(), Network::Decoder)?;
     let tiny = folder.vae_tiny().map(|component| decoder(component, Network::TinyDecoder)).transpose()?;
     let stepping = (role, folder.recipe().clone(), folder.schedule().map_err(|error| error.to_string()));
+    let (named, added) = textual_inversion::for_model(embeddings, &tokenizer, &text.config, models)?;
     let model = LoadedModel::new(folder.name().to_owned(), folder.hash(), stepping, tokenizer, text, unet, vae, tiny);
     // If they cannot be read, `open` has added a remark.
-    Ok(model.with_words(folder.words().unwrap_or_default()))
+    Ok(model.with_words(folder.words().unwrap_or_default()).with_embeddings(named, added))
 }
 
 /// A part from the cache, or a newly loaded one, which is added to the cache. `begin` is called before anything is loaded

@@ -115,12 +115,43 @@ impl TextEncoder {
         let (batch, length) = ids.dims2()?;
         let width = self.tokens.dim(1)?;
         let tokens = self.tokens.index_select(&ids.flatten_all()?, 0)?.reshape((batch, length, width))?;
-        let mut x = tokens.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        for layer in &self.layers {
+        self.encode(&tokens, self.layers.len())
+    }
+
+    /// The embedding (1, L, D) of L token ids, of which some may be `added` ones, without the last layers: `clip_skip` 1
+    /// leaves none out, 2 the last one, and so on; the final norm is always applied.
+    pub fn forward_chunk(&self, ids: &[u32], added: Option<&AddedTokens>, clip_skip: usize) -> Result<Tensor> {
+        let device = self.tokens.device();
+        let is_added = |id: u32| added.is_some_and(|added| id >= added.first);
+        let known: Vec<u32> = ids.iter().map(|&id| if is_added(id) { 0 } else { id }).collect();
+        let mut tokens = self.tokens.index_select(&Tensor::new(known, device)?, 0)?;
+        if let Some(added) = added.filter(|_| ids.iter().any(|&id| is_added(id))) {
+            let rows: Vec<u32> = ids.iter().map(|&id| id.saturating_sub(added.first)).collect();
+            let mask: Vec<u8> = ids.iter().map(|&id| u8::from(is_added(id))).collect();
+            let mask = Tensor::new(mask, device)?.unsqueeze(1)?.broadcast_as(tokens.shape())?;
+            let rows = added.vectors.index_select(&Tensor::new(rows, device)?, 0)?.to_dtype(tokens.dtype())?;
+            tokens = mask.where_cond(&rows, &tokens)?;
+        }
+        self.encode(&tokens.unsqueeze(0)?, (self.layers.len() + 1).saturating_sub(clip_skip))
+    }
+
+    /// Token embeddings (B, L, D) through the first `layers`.
+    fn encode(&self, tokens: &Tensor, layers: usize) -> Result<Tensor> {
+        let mut x = tokens.broadcast_add(&self.positions.narrow(0, 0, tokens.dim(1)?)?)?;
+        for layer in self.layers.iter().take(layers) {
             x = layer.forward(&x)?;
         }
         self.final_norm.forward(&x)
     }
+}
+
+/// Vectors of tokens that the text encoder's own table does not have.
+#[derive(Clone, Debug)]
+pub struct AddedTokens {
+    /// The id of the first one; the others follow.
+    pub first: u32,
+    /// (n, D).
+    pub vectors: Tensor,
 }
 
 impl Layer {

@@ -4,14 +4,25 @@ pub mod tokenizer;
 
 pub mod encoder;
 
+mod chunks;
+
+mod embeddings;
+
+pub mod emphasis;
+
 mod known_words;
 
 pub mod prompt;
 
 mod prompt_reading;
 
-pub use encoder::{TextConfig, TextEncoder};
+mod prompt_tokens;
+
+pub use chunks::Chunk;
+pub use embeddings::{Embedding, Embeddings};
+pub use encoder::{AddedTokens, TextConfig, TextEncoder};
 pub use known_words::{unknown_words, words_of};
 pub use prompt::{LoraTag, ParsedPrompt, Piece, parse_prompt};
-pub(crate) use prompt_reading::{LONGEST_SYNONYM, Reading};
+pub(crate) use prompt_reading::LONGEST_SYNONYM;
+pub use prompt_tokens::{PromptReader, PromptTokens};
 pub use tokenizer::Tokenizer;

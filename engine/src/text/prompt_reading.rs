@@ -44,14 +44,15 @@ struct Part {
 }
 
 impl Reading {
-    /// Reads a prompt with a model's words and synonyms.
-    pub fn new(prompt: &str, words: &Words) -> Self {
+    /// Reads a prompt, or a part of one, with a model's words and synonyms. `is_end` says that the prompt ends with it, so
+    /// that its last word may be half typed.
+    pub fn new(prompt: &str, words: &Words, is_end: bool) -> Self {
         let typed: Vec<Range<usize>> = words_of(prompt).collect();
         let mut reading =
             Self { text: String::new(), unknown: Vec::new(), parts: Vec::new(), typed_length: prompt.len() };
         let (mut copied, mut next) = (0, 0);
         while next < typed.len() {
-            let (count, read_as) = meaning(prompt, &typed[next..], words);
+            let (count, read_as) = meaning(prompt, &typed[next..], words, is_end);
             let range = typed[next].start..typed[next + count - 1].end;
             next += count;
             match read_as {
@@ -117,7 +118,7 @@ enum ReadAs<'a> {
 }
 
 /// What the first of these words are read as, and how many of them.
-fn meaning<'a>(prompt: &str, typed: &[Range<usize>], words: &'a Words) -> (usize, ReadAs<'a>) {
+fn meaning<'a>(prompt: &str, typed: &[Range<usize>], words: &'a Words, is_end: bool) -> (usize, ReadAs<'a>) {
     for count in (2..=LONGEST_SYNONYM.min(typed.len())).rev() {
         if let Some(meaning) = phrase(prompt, &typed[..count]).and_then(|phrase| words.synonyms.get(&phrase)) {
             return (count, ReadAs::Words(meaning));
@@ -130,7 +131,7 @@ fn meaning<'a>(prompt: &str, typed: &[Range<usize>], words: &'a Words) -> (usize
     if let Some(meaning) = words.synonyms.get(&word) {
         return (1, if meaning.is_empty() { ReadAs::Nothing } else { ReadAs::Words(meaning) });
     }
-    let is_last = typed[0].end == prompt.len();
+    let is_last = is_end && typed[0].end == prompt.len();
     if let Some(whole) = completion(&word, words).filter(|_| is_last) {
         return (1, ReadAs::Begun(whole));
     }
@@ -260,7 +261,7 @@ mod tests {
             ("a unicorn's lake", "a  lake", &["unicorn"]),
             ("日本の山 lake", " lake", &["日本の山"]),
         ] {
-            let reading = Reading::new(typed, &words());
+            let reading = Reading::new(typed, &words(), true);
             assert_eq!(reading.text, text, "{typed:?}");
             let found: Vec<&str> = reading.unknown.iter().map(|range| &typed[range.clone()]).collect();
             assert_eq!(found, unknown, "{typed:?}");
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn offsets_lead_back_to_what_was_typed() {
         let typed = "a barn by a unicorn at the lake";
-        let reading = Reading::new(typed, &words());
+        let reading = Reading::new(typed, &words(), true);
         assert_eq!(reading.text, "a cabin by a  at the lake");
         for part in ["a ", "barn", " by", "lake"] {
             let read = part.replace("barn", "cabin");

@@ -17,8 +17,11 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-use super::known_words::{whole_words, words_of};
-use crate::protocol::TokenCount;
+use super::chunks::{Chunk, Token};
+use super::embeddings::Embeddings;
+use super::known_words::whole_words;
+use super::prompt_tokens::{PromptReader, PromptTokens};
+use crate::protocol::PromptSyntax;
 use crate::{Error, Result};
 
 /// The length of CLIP's text encoders, used if neither the text encoder nor the tokenizer names a limit.
@@ -60,6 +63,8 @@ pub struct Tokenizer {
     end: u32,
     pad: u32,
     limit: usize,
+    /// The id of a comma, if one token stands for it.
+    comma: Option<u32>,
     /// The known words, if the vocabulary is a list of whole words.
     words: Option<BTreeSet<String>>,
 }
@@ -86,10 +91,12 @@ impl Tokenizer {
                 format!("would fill {limit} tokens for its text encoder, but at most {MOST_TOKENS} are possible");
             return Err(files.fault("", message));
         }
-        Ok(Self { bpe, start, end, pad, limit, words })
+        let encoded = bpe.encode(",", false).unwrap_or_default();
+        let comma = if let &[comma] = encoded.get_ids() { Some(comma) } else { None };
+        Ok(Self { bpe, start, end, pad, limit, comma, words })
     }
 
-    /// The ids that the text encoder gets: start mark, prompt, end mark and padding, [`Self::limit`] ids in all.
+    /// The ids of a prompt in one chunk: start mark, prompt, end mark and padding, [`Self::limit`] ids in all.
     pub fn encode(&self, prompt: &str) -> Vec<u32> {
         let encoding = self.tokens(prompt);
         let kept = encoding.get_ids().iter().copied().take(self.limit - 2);
@@ -101,17 +108,28 @@ impl Tokenizer {
         ids
     }
 
-    /// Counts a prompt's tokens and finds where it is cut off.
-    pub fn count(&self, prompt: &str) -> TokenCount {
-        let encoding = self.tokens(prompt);
-        let room = self.limit - 2;
-        let (seen, unseen) = encoding.get_offsets().split_at(room.min(encoding.len()));
-        // A character of several tokens may be cut in the middle; it counts as seen. The last token's end is not the cut:
-        // offsets omit what normalization merged into a character, such as a combining accent.
-        let seen_end = seen.last().map_or(0, |&(_, end)| end);
-        let cut_at = unseen.iter().map(|&(start, _)| start).find(|&start| start >= seen_end).unwrap_or(prompt.len());
-        let unknown = if self.words.is_some() { broken_words(prompt, encoding.get_offsets()) } else { Vec::new() };
-        TokenCount { prompt: prompt.to_owned(), used: encoding.len() + 2, limit: self.limit, cut_at, unknown }
+    /// What the text encoder gets for these tokens, which are [`Self::limit`] less the two marks at most.
+    pub(super) fn chunk(&self, tokens: &[Token]) -> Chunk {
+        let mut ids = Vec::with_capacity(self.limit);
+        let mut weights = vec![1.0; self.limit];
+        ids.push(self.start);
+        for (token, weight) in tokens.iter().zip(&mut weights[1..]) {
+            ids.push(token.id);
+            *weight = token.weight;
+        }
+        ids.push(self.end);
+        ids.resize(self.limit, self.pad);
+        Chunk { ids, weights }
+    }
+
+    /// The chunk of an empty prompt.
+    pub fn empty_chunk(&self) -> Chunk {
+        self.chunk(&[])
+    }
+
+    /// Reads a prompt by the rules of a syntax, with no other words than the vocabulary's.
+    pub fn read(&self, prompt: &str, syntax: PromptSyntax) -> PromptTokens {
+        PromptReader { tokenizer: self, words: None, embeddings: &Embeddings::default() }.read(prompt, syntax)
     }
 
     /// The words of the vocabulary, if it is small and consists of whole words.
@@ -130,8 +148,13 @@ impl Tokenizer {
         largest as usize + 1
     }
 
+    /// The id of a comma.
+    pub(super) fn comma(&self) -> Option<u32> {
+        self.comma
+    }
+
     /// The prompt's own tokens without marks, and their byte offsets in the prompt.
-    fn tokens(&self, prompt: &str) -> tokenizers::Encoding {
+    pub(super) fn tokens(&self, prompt: &str) -> tokenizers::Encoding {
         // This fails only if the BPE has no token for an unknown byte. Such a prompt counts as empty.
         self.bpe.encode(prompt, false).unwrap_or_default()
     }
@@ -212,15 +235,6 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
         }
     }
     Ok(((bpe, start, end, pad), words))
-}
-
-/// The byte ranges of the words of a prompt that have several tokens. `tokens` are the tokens' offsets in order.
-fn broken_words(prompt: &str, tokens: &[(usize, usize)]) -> Vec<std::ops::Range<usize>> {
-    let is_one = |word: &std::ops::Range<usize>| {
-        let first = tokens.partition_point(|&(start, _)| start < word.start);
-        tokens[first..].iter().take_while(|&&(start, _)| start < word.end).count() == 1
-    };
-    words_of(prompt).filter(|word| !is_one(word)).collect()
 }
 
 /// The pairs in `merges.txt`, after its version line.

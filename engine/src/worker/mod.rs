@@ -56,8 +56,8 @@ pub trait Backend: Send + Sync {
     /// Decodes latents that were drawn before, on the engine thread.
     fn decode(&self, settings: &Settings, latents: &Latents, cancel: &Cancel) -> Result<Picture>;
 
-    /// Counts a prompt's tokens, on a thread of its own, so that the count never waits for a picture.
-    fn count_tokens(&self, prompt: &str) -> TokenCount;
+    /// Counts the tokens of the settings' prompt, on a thread of its own, so that the count never waits for a picture.
+    fn count_tokens(&self, settings: &Settings) -> TokenCount;
 }
 
 impl Backend for Models {
@@ -74,8 +74,8 @@ impl Backend for Models {
         self.decode(settings, latents, cancel)
     }
 
-    fn count_tokens(&self, prompt: &str) -> TokenCount {
-        self.count_tokens(prompt)
+    fn count_tokens(&self, settings: &Settings) -> TokenCount {
+        self.count_tokens(settings)
     }
 }
 
@@ -126,7 +126,7 @@ impl Engine {
     /// After [`Request::Shutdown`] requests are ignored.
     pub fn send(&self, request: Request) {
         match request {
-            Request::CountTokens(prompt) => self.shared.token_counter.ask(prompt),
+            Request::CountTokens(settings) => self.shared.token_counter.ask(settings),
             Request::Shutdown => self.shared.close(),
             request => {
                 let mut queue = self.shared.queue();

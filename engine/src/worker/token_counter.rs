@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::outbox::Outbox;
 use super::{Backend, lock};
-use crate::protocol::Event;
+use crate::protocol::{Event, Settings};
 
 /// The latest prompt to count, and the model that counts it.
 #[derive(Default)]
@@ -16,16 +16,16 @@ pub(super) struct TokenCounter {
 
 #[derive(Default)]
 struct Desk {
-    /// The prompt to count next: the latest that was asked for.
-    prompt: Option<String>,
+    /// The prompt to count next, in its settings: the latest that was asked for.
+    settings: Option<Box<Settings>>,
     /// The tokenizer's owner; prompts wait until there is one.
     model: Option<Arc<dyn Backend>>,
     closed: bool,
 }
 
 impl TokenCounter {
-    pub(super) fn ask(&self, prompt: String) {
-        lock(&self.desk).prompt = Some(prompt);
+    pub(super) fn ask(&self, settings: Box<Settings>) {
+        lock(&self.desk).settings = Some(settings);
         self.changed.notify_one();
     }
 
@@ -44,24 +44,24 @@ impl TokenCounter {
 
     /// The thread's body: answers until [`close`](Self::close).
     pub(super) fn run(&self, outbox: &Outbox) {
-        while let Some((prompt, model)) = self.next() {
+        while let Some((settings, model)) = self.next() {
             // A tokenizer that panics costs this count, nothing else.
-            if let Ok(count) = catch_unwind(AssertUnwindSafe(|| model.count_tokens(&prompt))) {
+            if let Ok(count) = catch_unwind(AssertUnwindSafe(|| model.count_tokens(&settings))) {
                 outbox.send(Event::Tokens(count));
             }
         }
     }
 
-    fn next(&self) -> Option<(String, Arc<dyn Backend>)> {
+    fn next(&self) -> Option<(Box<Settings>, Arc<dyn Backend>)> {
         let mut desk = lock(&self.desk);
         loop {
             if desk.closed {
                 return None;
             }
             if let Some(model) = desk.model.clone()
-                && let Some(prompt) = desk.prompt.take()
+                && let Some(settings) = desk.settings.take()
             {
-                return Some((prompt, model));
+                return Some((settings, model));
             }
             desk = self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use instaflow_engine::png::read_settings;
-use instaflow_engine::protocol::{Decoder, Role, Sampler, Settings};
+use instaflow_engine::protocol::{Decoder, NoiseSchedule, Role, Sampler, Settings};
 use instaflow_test_support::{PROMPT, Tolerance, assert_close, copy_folder, expected, fixture, tensor_in};
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
@@ -299,7 +299,9 @@ fn wrong_use_of_generate_is_told_in_one_line() {
         (&["-o", "a.png", "--decoder", "none"], "full, tiny"),
         (&["-o", "a.png", "--device", "tpu"], "auto, cpu, cuda"),
         (&["-o", "a.png", "--dtype", "f64"], "f32, bf16, f16"),
-        (&["-o", "a.png", "--sampler", "euler"], "dpmpp-2m"),
+        (&["-o", "a.png", "--sampler", "plms"], "dpmpp-2m"),
+        (&["-o", "a.png", "--schedule", "cosine"], "default, karras, trailing, linspace"),
+        (&["-o", "a.png", "--recipe", "gan"], "epsilon, flow, v"),
         (&["-o", "a.png", "--sede", "1"], "--seed"),
         (&["-o", "a.jpg"], ".png"),
         (&["-o", ".png"], ".png"),
@@ -451,6 +453,45 @@ fn stable_diffusion_is_drawn_with_its_own_samplers() {
     assert!(place.good(&["info", "sd"]).contains("DPM++ 2M"));
     let object = json(&place.good(&["bench", "--model", "sd", "--runs", "1", "--json"]));
     assert!(object["teacher_s"].as_f64().is_some_and(|s| s > 0.0), "{object}");
+}
+
+/// A flow drawn with a diffusion's sampler would be noise. Pocket is known to be one; what a folder says of itself may be
+/// wrong, so there a sampler that is asked for goes before it.
+#[test]
+fn a_sampler_of_the_wrong_kind_is_refused() {
+    let place = Place::new();
+    stable_diffusion(&place);
+    copy_folder(&fixture("model"), &place.path("noindex"));
+    fs::remove_file(place.path("noindex/model_index.json")).expect("removed");
+    let prompt = "a snowy mountain near a lake";
+    for asked in [
+        &["generate", prompt, "--sampler", "ddim"][..],
+        &["generate", prompt, "--sampler", "dpmpp-2m"],
+        &["generate", prompt, "--teacher", "--sampler", "ddim"],
+        &["compare", prompt, "--sampler", "ddim"],
+    ] {
+        place.bad(2, &[asked, &["-o", "refused.png"]].concat(), "which is a flow: leave the sampler out");
+        assert!(!place.path("refused.png").exists());
+    }
+    place.good(&["generate", prompt, "-o", "own.png"]);
+    place.good(&["generate", prompt, "-o", "flow.png", "--sampler", "flow"]);
+    let pixels = |name: &str| image::open(place.path(name)).expect("a picture").to_rgb8();
+    assert_eq!(pixels("own.png"), pixels("flow.png"));
+    for (index, model) in ["sd", &model(), "noindex"].into_iter().enumerate() {
+        let output = format!("{index}.png");
+        place.good(&["generate", prompt, "-o", &output, "--model", model, "--steps", "4", "--sampler", "ddim"]);
+    }
+    let wrong = ["generate", prompt, "-o", "x.png", "--model", "sd", "--sampler", "lcm", "--schedule", "karras"];
+    place.bad(2, &wrong, "LCM visits times of its own");
+
+    let (latents, noise) = ("karras.safetensors", place.noise(1));
+    let karras = ["--sampler", "dpmpp-2m", "--schedule", "karras", "--steps", "20", "--guidance", "5"];
+    let files = ["-o", "karras.png", "--model", "sd", "--noise", &noise, "--save-latents", latents];
+    place.good(&[&["generate", PROMPT], &karras[..], &files].concat());
+    let wanted = tensor_in(&fixture("../more/samplers.safetensors"), "dpmpp_2m_karras.latents").1;
+    check_latents(&tensor_in(&place.path(latents), "latents").1, &wanted);
+    let settings = read_settings(&place.path("karras.png")).expect("settings").settings;
+    assert_eq!(settings.schedule, Some(NoiseSchedule::Karras));
 }
 
 #[test]

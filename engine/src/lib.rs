@@ -1,5 +1,6 @@
 //! InstaFlow in Rust: a prompt in, a picture out, in one step. This crate also draws with the many-step models that
-//! InstaFlow is made from and compared with: rectified flows, and Stable Diffusion 1.x with DPM-Solver++ or DDIM.
+//! InstaFlow is made from and compared with: rectified flows, and diffusion models shaped like Stable Diffusion 1.x and 2.x,
+//! with their usual samplers, those distilled to a few steps included.
 //!
 #![cfg_attr(feature = "embed-pocket", doc = "```")]
 #![cfg_attr(not(feature = "embed-pocket"), doc = "```no_run")]

@@ -135,6 +135,14 @@ pub enum OpenOutcome {
     Dropped,
     /// It failed; the model that was open stays open.
     Failed(Failure),
+    /// It failed because nothing says what the U-Net predicts; the model that was open stays open. One of the `choices`
+    /// belongs into [`OpenRequest::prediction`], and opening works.
+    Asks {
+        /// The sentence.
+        failure: Failure,
+        /// What can be chosen.
+        choices: &'static [Prediction],
+    },
 }
 
 /// What happens to [`Request::Draw`] and [`Request::DrawSeries`].

@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use instaflow_engine::Cancel;
 use instaflow_engine::checkpoint;
 use instaflow_engine::flow::noise::Generator;
-use instaflow_engine::protocol::{ModelCard, NoiseSchedule, OpenRequest, Role, Sampler, Settings, Source};
+use instaflow_engine::protocol::{ModelCard, NoiseSchedule, OpenRequest, Prediction, Role, Sampler, Settings, Source};
 use instaflow_engine::text::{TextConfig, TextEncoder};
 use instaflow_engine::unet::{UNet, UNetConfig};
 use instaflow_test_support::{Tolerance, assert_close_case, assert_error, copy_folder, expected, fixture, tensor_in};
@@ -241,4 +241,79 @@ fn stable_diffusion_2_is_drawn_by_its_v() {
         runs += 1;
     }
     assert_eq!(runs, 3);
+}
+
+/// The fixture's model under the name of a known one, which its folder says is something else.
+fn named(name: &str) -> (TempDir, Source) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    copy_folder(&fixture("model"), &path);
+    write_json(&path.join("model_index.json"), &json!({ "_class_name": "StableDiffusionPipeline" }));
+    (folder, Source::Folder(path))
+}
+
+/// InstaFlow's student beside a one-step diffusion, from the same noise.
+#[test]
+fn a_one_step_diffusion_plays_any_part() {
+    let (_flow, student) = named("instaflow_0_9B_from_sd_1_5");
+    let (_turbo, turbo) = named("sd-turbo");
+    let request = OpenRequest { model: student, baseline: Some(turbo.clone()), ..OpenRequest::default() };
+    let models = open(&request);
+    let (student, baseline) = (models.summary().student.unwrap(), models.summary().baseline.unwrap());
+    assert_eq!((student.sampler, student.steps, student.samplers.as_slice()), (Sampler::Flow, 1, &[Sampler::Flow][..]));
+    assert_eq!((baseline.sampler, baseline.steps, baseline.samplers.len()), (Sampler::Euler, 1, 9));
+    let prompt = instaflow_test_support::PROMPT;
+    let draw = |settings: &Settings| models.draw(settings, Some(&noise()), &mut |_| {}, &Cancel::default());
+    let latents = draw(&Settings::of(Role::Student, &student, prompt)).unwrap().latents.values;
+    assert_close_case("student", latents, expected("one_step_latents").1, Tolerance::of_largest(1e-4));
+    let drawn = draw(&Settings::of(Role::Baseline, &baseline, prompt)).unwrap();
+    let latents = wanted("samplers.safetensors", "turbo_eps_1.latents");
+    assert_close_case("baseline", &drawn.latents.values, latents, TOLERANCE);
+    assert_eq!(drawn.picture.settings.sampler, Some(Sampler::Euler));
+
+    // Known for certain, neither is taken for the other kind.
+    let asked = |role, sampler| draw(&Settings { role, sampler: Some(sampler), ..Settings::student(prompt) });
+    assert_error(
+        asked(Role::Student, Sampler::Ddim),
+        "the sampler DDIM is not for instaflow_0_9B_from_sd_1_5, which is a flow",
+    );
+    assert_error(
+        asked(Role::Baseline, Sampler::Flow),
+        "the sampler Euler flow is not for sd-turbo, which is a diffusion model",
+    );
+
+    let (models, role, card) = {
+        let Source::Folder(path) = &turbo else { panic!("{turbo:?}") };
+        open_one(path)
+    };
+    assert_eq!((role, card.steps), (Role::Student, 1));
+    let drawn = models.draw(&Settings::of(role, &card, prompt), Some(&noise()), &mut |_| {}, &Cancel::default());
+    let latents = wanted("samplers.safetensors", "turbo_eps_1.latents");
+    assert_close_case("student", &drawn.unwrap().latents.values, latents, TOLERANCE);
+}
+
+/// PeRFlow's folder says StableDiffusionPipeline with DEIS.
+#[test]
+fn a_piecewise_flow_is_known_by_its_name() {
+    let (_folder, source) = named("perflow-sd15-dreamshaper");
+    let Source::Folder(path) = &source else { panic!("{source:?}") };
+    let (models, role, card) = open_one(path);
+    assert_eq!((role, card.sampler, card.steps), (Role::Student, Sampler::Flow, 4));
+    let settings = Settings::of(role, &card, instaflow_test_support::PROMPT);
+    let picture = models.draw(&settings, Some(&noise()), &mut |_| {}, &Cancel::default()).unwrap().picture;
+    assert_eq!(picture.path.iter().map(|point| point.t).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75]);
+}
+
+/// What the person says counts for a folder that says nothing.
+#[test]
+fn a_folder_that_says_nothing_is_what_the_person_says() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&fixture("model"), folder.path());
+    std::fs::remove_file(folder.path().join("model_index.json")).unwrap();
+    let request = OpenRequest { model: Source::Folder(folder.path().to_owned()), ..OpenRequest::default() };
+    assert_eq!(open(&request).summary().student.unwrap().sampler, Sampler::Flow);
+    let request = OpenRequest { prediction: Some(Prediction::Epsilon), ..request };
+    let summary = open(&request).summary();
+    assert!(summary.student.is_none());
+    assert_eq!(summary.teacher.unwrap().sampler, Sampler::DpmPlusPlus2M);
 }

@@ -139,7 +139,7 @@ fn moment(event: &Event) -> Option<(&'static str, u64)> {
         Event::Open(id, OpenEvent::End(outcome)) => match outcome {
             OpenOutcome::Opened(_) => (id, "opened"),
             OpenOutcome::Dropped => (id, "dropped"),
-            OpenOutcome::Failed(_) => (id, "failed"),
+            OpenOutcome::Failed(_) | OpenOutcome::Asks { .. } => (id, "failed"),
         },
         Event::Draw(id, _, DrawEvent::End(outcome)) => match outcome {
             DrawOutcome::Drawn { .. } => (id, "drawn"),

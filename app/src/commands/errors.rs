@@ -69,6 +69,7 @@ pub(super) fn engine_error(error: instaflow_engine::Error) -> anyhow::Error {
     let hint = match &error {
         Error::Setting(message) => return wrong_use(message),
         Error::NotANumber { .. } => "try --dtype f32",
+        Error::UnknownPrediction { .. } => "with --recipe",
         Error::Device(_) => "or use --device cpu",
         Error::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "--force overwrites it",
         error if error.is_out_of_memory() => "try a smaller --size",

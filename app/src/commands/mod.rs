@@ -100,7 +100,7 @@ pub enum Command {
     /// Draw student and teacher from the same noise, side by side with their difference.
     ///
     /// The student draws in one step without guidance. With --baseline-model, a third model draws from the same noise.
-    /// --sampler and --guidance apply only to the teacher; --steps and --negative apply to the teacher and the baseline.
+    /// --sampler, --schedule and --guidance apply only to the teacher; --steps and --negative apply to the teacher and the baseline.
     Compare(compare::Compare),
     /// Draw many prompts from several seeds as one contact sheet.
     ///

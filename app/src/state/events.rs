@@ -211,7 +211,7 @@ impl App {
                 self.side_by_side.measured.clear();
                 self.prompt.counted = None;
             }
-            OpenOutcome::Failed(failure) => {
+            OpenOutcome::Failed(failure) | OpenOutcome::Asks { failure, .. } => {
                 let pocket = opening.request.pocket();
                 let instead = self.models.open.is_none() && opening.request != pocket;
                 let advice = match &self.models.open {

@@ -88,7 +88,14 @@ fn open_one(
             (Some(loaded), OpenOutcome::Opened(summary))
         }
         Ok(Err(Error::Cancelled)) => (None, OpenOutcome::Dropped),
-        Ok(Err(error)) => (None, OpenOutcome::Failed((&error).into())),
+        Ok(Err(error)) => {
+            let failure = Failure::from(&error);
+            let outcome = match error.choices() {
+                Some(choices) => OpenOutcome::Asks { failure, choices },
+                None => OpenOutcome::Failed(failure),
+            };
+            (None, outcome)
+        }
         Err(panic) => (None, OpenOutcome::Failed(failure("loading", panic.as_ref()))),
     };
     shared.outbox.send(Event::Open(id, OpenEvent::End(outcome)));

@@ -315,8 +315,8 @@ fn a_check_finds_what_contradicts_the_config() {
     expect(&|c| c["layers_per_block"] = 1_000_000.into(), UNET, "lacks the tensor");
     expect(&|c| c["num_stacks"] = 2.into(), UNET, "stack.0");
     expect(&|c| c["down_block_types"][0] = "AttnDownBlock3D".into(), config, "AttnDownBlock3D");
-    expect(&|c| c["down_block_types"] = "DownBlock2D".into(), config, "has a wrong entry");
-    expect(&|c| c["mid_block_type"] = 3.into(), config, "has a wrong entry");
+    expect(&|c| c["down_block_types"] = "DownBlock2D".into(), config, "has down_block_types = ");
+    expect(&|c| c["mid_block_type"] = 3.into(), config, "has mid_block_type = 3, which is wrong");
     expect(&|c| c["time_cond_proj_dim"] = 256.into(), config, "time_cond_proj_dim is 256");
     // Numbers that would divide by zero, overflow, or ask for more memory than there is.
     expect(&|c| c["block_out_channels"] = vec![0; 4].into(), config, "block_out_channels holds 0");

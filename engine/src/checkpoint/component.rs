@@ -12,15 +12,20 @@ use super::digest;
 use super::dry_run::{DryRun, Size};
 use super::files::{CONFIG_LIMIT, Files};
 use super::tensors::Tensors;
+use super::text_file;
 use super::weight_loader::WeightLoader;
 use crate::{Cancel, Error, Result};
 
 const CONFIG: &str = "config.json";
 
-/// A folder such as `unet/`: config.json and weights. It holds views of the files; only [`Self::builder`] spends memory.
+/// A part such as `unet/`: config.json and weights, or what stands for them in a checkpoint in one file. It holds views of
+/// the files; only [`Self::builder`] spends memory.
 #[derive(Debug)]
 pub struct Component {
-    files: Files,
+    /// The folder or the file.
+    path: PathBuf,
+    /// What the config was read from.
+    config_path: PathBuf,
     config: Value,
     tensors: Arc<Tensors>,
     digest: OnceLock<String>,
@@ -29,13 +34,22 @@ pub struct Component {
 impl Component {
     /// Reads the config and the headers of the weight files.
     pub fn open(files: &Files) -> Result<Self> {
-        if !files.exists() {
-            return Err(files.fault("", "does not exist, but the model needs it: fetch the whole folder"));
+        if let Files::Single { file, part } = files {
+            return file.component(part);
         }
-        let missing = || files.fault(CONFIG, "is missing: without it the network's shape is unknown");
+        if !files.exists() {
+            return Err(files.missing("", "does not exist, but the model needs it: fetch the whole folder"));
+        }
+        let missing = || files.missing(CONFIG, "is missing: without it the network's shape is unknown");
         let config = read_json(files, CONFIG)?.ok_or_else(missing)?;
-        let tensors = Arc::new(Tensors::open(files)?);
-        Ok(Self { files: files.clone(), config, tensors, digest: OnceLock::new() })
+        Self::of(files.path(), files.path_of(CONFIG), config, Tensors::open(files)?)
+    }
+
+    /// A component whose config and tensors were found in another way. The paths are for messages.
+    pub(super) fn of(path: PathBuf, config_path: PathBuf, config: Value, tensors: Tensors) -> Result<Self> {
+        let component = Self { path, config_path, config, tensors: Arc::new(tensors), digest: OnceLock::new() };
+        class_name(&component.config).map_err(|message| component.config_fault(message))?;
+        Ok(component)
     }
 
     /// The contents of config.json.
@@ -50,12 +64,24 @@ impl Component {
 
     /// The config as a network's own type. If it does not fit, the error names config.json.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(&self.config).map_err(|error| self.config_fault(format!("has a wrong entry: {error}")))
+        T::deserialize(&self.config).map_err(|error| {
+            // serde does not say which entry it is; the one without which the rest is right.
+            let entries = self.config.as_object().into_iter().flatten();
+            let wrong = entries.map(|(key, _)| key).find(|key| {
+                let mut rest = self.config.clone();
+                let _ = rest.as_object_mut().and_then(|entries| entries.remove(*key));
+                T::deserialize(&rest).is_ok()
+            });
+            self.config_fault(match wrong {
+                Some(key) => format!("has {key} = {}, which is wrong: {error}", self.config[key]),
+                None => format!("has a wrong entry: {error}"),
+            })
+        })
     }
 
     /// An error about config.json.
     pub fn config_fault(&self, message: impl Into<String>) -> Error {
-        self.files.fault(CONFIG, message)
+        Error::Checkpoint { path: self.config_path.clone(), message: message.into() }
     }
 
     /// A whole number from the config, 1 to 65,536; `None` if it is absent or null.
@@ -116,9 +142,14 @@ impl Component {
         self.digest.get_or_init(|| digest::component(&self.config, &self.tensors))
     }
 
-    /// The folder, for messages.
+    /// The folder or the file, for messages.
     pub fn path(&self) -> PathBuf {
-        self.files.path()
+        self.path.clone()
+    }
+
+    /// Whether the name of a tensor begins with this.
+    pub fn holds(&self, prefix: &str) -> bool {
+        self.tensors.iter().any(|(name, _)| name.starts_with(prefix))
     }
 
     /// How many numbers its tensors hold.
@@ -136,20 +167,27 @@ impl Component {
     }
 }
 
+/// The class that a config is for, `_class_name`; `None` if it does not say. The error is a sentence whose subject, the
+/// file, is left out.
+pub(super) fn class_name(config: &Value) -> Result<Option<&str>, String> {
+    match &config["_class_name"] {
+        Value::Null => Ok(None),
+        Value::String(class) => Ok(Some(class)),
+        // A module and a class in it, which Diffusers would fetch and run.
+        Value::Array(_) => Err(format!(
+            "names the class {} of the folder's own program, which is not run: use a model of one of Diffusers' classes",
+            config["_class_name"]
+        )),
+        other => Err(format!("has _class_name = {other}, but the name of a class is expected")),
+    }
+}
+
 /// A JSON object, or `None` if there is no such file.
 pub(super) fn read_json(files: &Files, name: &str) -> Result<Option<Value>> {
     let Some(bytes) = files.read(name, CONFIG_LIMIT)? else { return Ok(None) };
-    let read = serde_json::from_slice(&bytes).or_else(|error| {
-        // Python writes infinities, which JSON does not have: a scheduler's `"lambda_min_clipped": -Infinity`.
-        let text = String::from_utf8_lossy(&bytes);
-        if !text.contains(": -Infinity") && !text.contains(": Infinity") {
-            return Err(error);
-        }
-        serde_json::from_str(&text.replace(": -Infinity", ": null").replace(": Infinity", ": null"))
-    });
-    match read {
+    match text_file::json(&bytes) {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
         Ok(_) => Err(files.fault(name, "is JSON, but not an object: fetch it again")),
-        Err(error) => Err(files.fault(name, format!("is not valid JSON ({error}): fetch it again"))),
+        Err(message) => Err(files.fault(name, message)),
     }
 }

@@ -27,6 +27,9 @@ pub(super) fn component(config: &Value, tensors: &Tensors) -> String {
     digest.update(canonical.as_bytes());
     for (name, stored) in tensors.iter() {
         digest.update(format!("{name} {} {:?} ", stored.dtype, stored.shape).as_bytes());
+        if let Some(scale) = stored.scale {
+            digest.update(&scale.to_le_bytes());
+        }
         let bytes = tensors.bytes(stored);
         if bytes.len() <= WHOLE {
             digest.update(bytes);

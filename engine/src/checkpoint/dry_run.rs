@@ -66,7 +66,7 @@ impl DryRun {
             return self.refuse(self.tensors.path(), &message);
         };
         if stored.candle_dtype().is_none() {
-            let message = format!("stores {name} as {}, but F32, F16 or BF16 is expected", stored.dtype);
+            let message = format!("stores {name} as {}, but F32, F16, BF16 or F8_E4M3 is expected", stored.dtype);
             return self.refuse(self.tensors.path_of(stored), &message);
         }
         Ok(stored)

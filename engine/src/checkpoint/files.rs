@@ -1,16 +1,18 @@
-//! Reads folders on disk and folders inside the binary in the same way.
+//! Reads folders on disk, folders inside the binary and checkpoints in one file in the same way.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 
-use super::pocket;
-use crate::protocol::Source;
+use super::single_file::SingleFile;
+use super::{hub_cache, pocket, text_file};
+use crate::protocol::{OpenRequest, Source};
 use crate::{Error, Result};
 
 /// Largest config.json in bytes. Real ones have a few kilobytes.
@@ -31,12 +33,24 @@ pub enum Files {
         /// The path of this folder: empty, or ending with `/`.
         prefix: String,
     },
+    /// A checkpoint in one file, as if its parts were folders.
+    Single {
+        /// The file.
+        file: Arc<SingleFile>,
+        /// Which part of it: "unet", "tokenizer" …; empty for the model as a whole.
+        part: String,
+    },
 }
 
 impl Files {
-    /// Opens the folder that a source names. It must exist.
-    pub fn open(source: &Source) -> Result<Self> {
+    /// Opens the folder or the file that a source names. It must exist. The request says how files are read.
+    pub fn open(source: &Source, request: &OpenRequest) -> Result<Self> {
         match source {
+            // What a path leads to counts, not what it was taken for.
+            Source::Folder(path) | Source::File(path) if path.is_file() => {
+                let file = SingleFile::open(path, request.config.as_deref(), request.ema)?;
+                Ok(Self::Single { file: Arc::new(file), part: String::new() })
+            }
             Source::Folder(path) | Source::File(path) => Self::open_folder(path),
             Source::Pocket if pocket::FILES.is_empty() => {
                 let message = "this build does not include the Pocket pair: open a model folder instead";
@@ -46,15 +60,16 @@ impl Files {
         }
     }
 
-    /// Opens a folder on disk. It must exist.
+    /// Opens a folder on disk. It must exist. The folder of a repository in Hugging Face's cache stands for the snapshot
+    /// that its `refs/` name.
     pub fn open_folder(path: &Path) -> Result<Self> {
         let fault = |message: &str| Error::Checkpoint { path: path.to_owned(), message: message.into() };
         let metadata = path.metadata().map_err(|source| match source.kind() {
-            ErrorKind::NotFound => fault("does not exist: give the path of a model folder"),
+            ErrorKind::NotFound => fault("does not exist: give the path of a model folder or of a checkpoint"),
             _ => Error::File { action: "cannot open", path: path.to_owned(), source },
         })?;
         if metadata.is_dir() {
-            return Ok(Self::Folder(path.to_owned()));
+            return Ok(Self::Folder(hub_cache::snapshot(path)?));
         }
         Err(fault("is a file: give the model folder in Diffusers layout, the one that holds unet/ and vae/"))
     }
@@ -64,15 +79,16 @@ impl Files {
         Self::Embedded { entries, prefix: String::new() }
     }
 
-    /// The folder's name, or "Pocket".
+    /// The name of the folder or the file, or "Pocket".
     pub fn name(&self) -> String {
         match self {
             Self::Folder(path) => {
                 let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
-                let name = whole.file_name().unwrap_or(whole.as_os_str());
-                name.to_string_lossy().into_owned()
+                let name = || whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned();
+                hub_cache::repository_name(&whole).unwrap_or_else(name)
             }
             Self::Embedded { .. } => "Pocket".into(),
+            Self::Single { file, .. } => file.name(),
         }
     }
 
@@ -82,6 +98,10 @@ impl Files {
         match self {
             Self::Folder(path) => Self::Folder(path.join(name)),
             Self::Embedded { entries, prefix } => Self::Embedded { entries, prefix: format!("{prefix}{name}/") },
+            Self::Single { file, .. } => match file.borrowed(name) {
+                Some(folder) => Self::Folder(folder),
+                None => Self::Single { file: Arc::clone(file), part: name.to_owned() },
+            },
         }
     }
 
@@ -90,6 +110,7 @@ impl Files {
         match self {
             Self::Folder(path) => path.is_dir(),
             Self::Embedded { entries, prefix } => entries.iter().any(|(path, _)| path.starts_with(prefix.as_str())),
+            Self::Single { file, part } => file.holds(part),
         }
     }
 
@@ -98,14 +119,31 @@ impl Files {
         match self {
             Self::Folder(path) => path.clone(),
             Self::Embedded { prefix, .. } => Path::new("Pocket").join(prefix.trim_end_matches('/')),
+            Self::Single { file, .. } => file.path().to_owned(),
         }
+    }
+
+    /// Where a file in it is, for messages; an empty name means the folder itself.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        let folder = self.path();
+        if name.is_empty() || matches!(self, Self::Single { .. }) { folder } else { folder.join(name) }
     }
 
     /// An [`Error::Checkpoint`] about a file in it; an empty name means the folder itself.
     pub fn fault(&self, name: &str, message: impl Into<String>) -> Error {
-        let folder = self.path();
-        let path = if name.is_empty() { folder } else { folder.join(name) };
-        Error::Checkpoint { path, message: message.into() }
+        Error::Checkpoint { path: self.path_of(name), message: message.into() }
+    }
+
+    /// The same about a file that is missing. If a download was to bring it, that is what the message says.
+    pub(super) fn missing(&self, name: &str, otherwise: impl Into<String>) -> Error {
+        let listed = match self {
+            Self::Folder(path) => hub_cache::not_downloaded(path),
+            Self::Embedded { .. } | Self::Single { .. } => None,
+        };
+        match listed {
+            Some(message) => self.fault("", message),
+            None => self.fault(name, otherwise),
+        }
     }
 
     /// The names of the files directly in it, sorted.
@@ -119,6 +157,7 @@ impl Files {
                 let inside = entries.iter().filter_map(|(path, _)| path.strip_prefix(prefix.as_str()));
                 inside.filter(|path| !path.contains('/')).map(str::to_owned).collect()
             }
+            Self::Single { .. } => Vec::new(),
         };
         names.sort();
         names
@@ -129,6 +168,7 @@ impl Files {
         let Some((file, length)) = (match self {
             Self::Folder(_) => self.open_file(name)?,
             Self::Embedded { .. } => return Ok(self.entry(name).map(<[u8]>::to_vec)),
+            Self::Single { file, part } => return file.text_file(part, name),
         }) else {
             return Ok(None);
         };
@@ -140,19 +180,21 @@ impl Files {
         Ok(Some(bytes))
     }
 
+    /// The text in a file, or `None` if it does not exist.
+    pub(super) fn read_text(&self, name: &str, limit: u64) -> Result<Option<String>> {
+        let Some(bytes) = self.read(name, limit)? else { return Ok(None) };
+        text_file::decode(&bytes).map(Some).map_err(|message| self.fault(name, message))
+    }
+
     /// A whole file as a view that costs no memory, or `None` if it does not exist.
     pub(super) fn map(&self, name: &str) -> Result<Option<Bytes>> {
         match self {
             Self::Embedded { .. } => Ok(self.entry(name).map(Bytes::Embedded)),
+            Self::Single { .. } => Ok(None),
             Self::Folder(_) => match self.open_file(name)? {
-                // Not every system can map an empty file.
-                Some((_, 0)) => Ok(Some(Bytes::Embedded(&[]))),
-                Some((file, _)) => {
-                    // SAFETY: sound as long as no other process shortens the file while it is mapped. Every program
-                    // that maps weights relies on this. The view is dropped once the weights are read.
-                    #[expect(unsafe_code, reason = "mapping a file has no safe interface")]
-                    let map = unsafe { Mmap::map(&file) };
-                    Ok(Some(Bytes::Mapped(map.map_err(|source| self.unreadable(name, source))?)))
+                Some((file, length)) => {
+                    let bytes = Bytes::map(&file, length).map_err(|source| self.unreadable(name, source))?;
+                    Ok(Some(bytes))
                 }
                 None => Ok(None),
             },
@@ -172,13 +214,16 @@ impl Files {
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => Ok(Some((File::open(&path).map_err(unreadable)?, metadata.len()))),
             Ok(_) => Err(self.fault(name, "is not a regular file")),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                // A link that leads nowhere is not the same as no file.
+                hub_cache::broken_link(&path).map_or(Ok(None), |message| Err(self.fault(name, message)))
+            }
             Err(error) => Err(unreadable(error)),
         }
     }
 
     fn unreadable(&self, name: &str, source: std::io::Error) -> Error {
-        Error::File { action: "cannot read", path: self.path().join(name), source }
+        Error::File { action: "cannot read", path: self.path_of(name), source }
     }
 }
 
@@ -190,6 +235,19 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
+    /// A view of a file of this length.
+    pub fn map(file: &File, length: u64) -> std::io::Result<Self> {
+        // Not every system can map an empty file.
+        if length == 0 {
+            return Ok(Self::Embedded(&[]));
+        }
+        // SAFETY: sound as long as no other process shortens the file while it is mapped. Every program that maps weights
+        // relies on this. The view is dropped once the weights are read.
+        #[expect(unsafe_code, reason = "mapping a file has no safe interface")]
+        let map = unsafe { Mmap::map(file) };
+        map.map(Self::Mapped)
+    }
+
     /// Lets the system take back the memory of this part. It is read from the file again if it is touched.
     pub fn release(&self, part: Range<usize>) {
         #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::component::{Component, read_json};
+use super::component::{Component, class_name, read_json};
 use super::digest;
 use super::files::{Files, TABLE_LIMIT};
 use super::recipe::{self, Configs, Recipe};
@@ -52,7 +52,7 @@ impl ModelFolder {
         let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let recipe = recipe_of(files, &scheduler, wanted)?;
         if !files.folder("unet").exists() && fallback.is_none() {
-            return Err(files.fault("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
+            return Err(files.missing("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
         }
         let part = |name: &str, theirs: Option<&Arc<Component>>, classes: &[&str]| {
             let folder = files.folder(name);
@@ -135,7 +135,8 @@ impl ModelFolder {
             let message = "does not exist, but Stable Diffusion's samplers need it: fetch the whole folder";
             self.scheduler.fault(SCHEDULER, message)
         })?;
-        let schedule = Schedule::from_json(&config).map_err(|message| self.scheduler.fault(SCHEDULER, message))?;
+        let checked = class_name(&config).and_then(|_| Schedule::from_json(&config));
+        let schedule = checked.map_err(|message| self.scheduler.fault(SCHEDULER, message))?;
         Ok(self.recipe.schedule_of(schedule))
     }
 
@@ -235,17 +236,15 @@ impl ModelFolder {
 /// is needed.
 pub(super) fn recipe_of(files: &Files, scheduler: &Files, wanted: Option<Prediction>) -> Result<Recipe> {
     let index = read_json(files, INDEX)?.unwrap_or_default();
+    let pipeline = class_name(&index).map_err(|message| files.fault(INDEX, message))?;
     let scheduler = read_json(scheduler, SCHEDULER).unwrap_or_default();
-    let configs = Configs {
-        is_folder: true,
-        pipeline: index["_class_name"].as_str(),
-        scheduler: scheduler.as_ref(),
-        prediction: None,
+    let (name, is_folder, prediction) = match files {
+        Files::Folder(path) => (path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(), true, None),
+        Files::Embedded { .. } => (files.name(), true, None),
+        // A folder of configs that goes with a file says what it would say of its own model.
+        Files::Single { file, .. } => (file.path().display().to_string(), file.has_configs(), file.prediction()),
     };
-    let name = match files {
-        Files::Folder(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
-        Files::Embedded { .. } => files.name(),
-    };
+    let configs = Configs { is_folder, pipeline, scheduler: scheduler.as_ref(), prediction };
     recipe::of(&name, "", configs, wanted).map_err(|error| match error {
         Error::Setting(message) => files.fault(INDEX, message),
         error => error,
@@ -266,9 +265,10 @@ pub(super) fn open_part(files: &Files, classes: &[&str]) -> Result<Component> {
 /// Reads a `tokenizer/` folder. `text_config` is the text encoder's config, which says how many tokens it takes and knows.
 pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Result<Tokenizer> {
     if !files.exists() {
-        return Err(files.fault("", "does not exist, but the model needs it: fetch the whole folder"));
+        return Err(files.missing("", "does not exist, but the model needs it: fetch the whole folder"));
     }
-    let read = |name: &str| files.read(name, TABLE_LIMIT);
+    // The tokenizer's own errors would name lines and letters where the file is something else altogether.
+    let read = |name: &str| Ok::<_, Error>(files.read_text(name, TABLE_LIMIT)?.map(String::into_bytes));
     let contents = TokenizerFiles {
         folder: files.path(),
         tokenizer_json: read("tokenizer.json")?,

@@ -27,7 +27,7 @@ pub struct Opened {
 /// teacher is named. A folder of Stable Diffusion is always the teacher, because it needs many steps, unless its recipe
 /// says that it was distilled to need few.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
-    let files = Files::open(&request.model)?;
+    let files = Files::open(&request.model, request)?;
     let mut opened = if let Some((student, teacher)) = halves(&files)? {
         let mut teacher = ModelFolder::open(&teacher, None, None)?;
         let mut student = ModelFolder::open(&student, Some(&teacher), request.prediction)?;
@@ -53,8 +53,9 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
             _ => Opened { student: Some(model), teacher: None, baseline: None },
         }
     };
-    opened.teacher = request.teacher.as_ref().map(open_many_steps).transpose()?.or(opened.teacher);
-    opened.baseline = request.baseline.as_ref().map(open_many_steps).transpose()?;
+    let many_steps = |source: Option<&Source>| source.map(|source| open_many_steps(source, request)).transpose();
+    opened.teacher = many_steps(request.teacher.as_ref())?.or(opened.teacher);
+    opened.baseline = many_steps(request.baseline.as_ref())?;
     if let Some(path) = &request.tiny_decoder {
         let tiny = Arc::new(ModelFolder::open_tiny(&Files::open_folder(path)?)?);
         for model in opened.student.iter_mut().chain(&mut opened.teacher) {
@@ -69,8 +70,8 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
 }
 
 /// Opens a single folder, or the teacher of a pair, under the name of the whole folder.
-fn open_many_steps(source: &Source) -> Result<ModelFolder> {
-    let files = Files::open(source)?;
+fn open_many_steps(source: &Source, request: &OpenRequest) -> Result<ModelFolder> {
+    let files = Files::open(source, request)?;
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
     let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None, None)?;
     model.rename(files.name());
@@ -80,7 +81,7 @@ fn open_many_steps(source: &Source) -> Result<ModelFolder> {
 
 /// Opens the tokenizer of a model or of a pair's student, without reading any weights.
 pub fn open_tokenizer(source: &Source) -> Result<Tokenizer> {
-    let files = Files::open(source)?;
+    let files = Files::open(source, &OpenRequest::default())?;
     let folders = match halves(&files)? {
         Some((student, teacher)) => vec![student, teacher],
         None => vec![files],

@@ -1,32 +1,30 @@
 //! The weight files of one component: which tensors they hold, from their headers alone.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::DType;
+use half::{bf16, f16};
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 
 use super::files::{Bytes, Files, TABLE_LIMIT};
-use crate::Result;
-
-/// Largest header in bytes. That of Stable Diffusion's U-Net has about 80 kilobytes.
-const HEADER_LIMIT: u64 = 16 << 20;
-
-/// A file begins with the length of its header, a little-endian u64.
-const LENGTH_BYTES: usize = 8;
+use super::{header, text_file};
+use crate::{Error, Result};
 
 /// All tensors of a component by name. Holds views of the files, not copies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tensors {
-    files: Vec<(PathBuf, Bytes)>,
+    files: Vec<Arc<(PathBuf, Bytes)>>,
     table: BTreeMap<String, Stored>,
 }
 
 /// Where and how one tensor is stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     file: usize,
     range: Range<usize>,
@@ -34,6 +32,8 @@ pub(super) struct Stored {
     pub dtype: Dtype,
     /// Row-major.
     pub shape: Vec<usize>,
+    /// What its numbers must be multiplied by, if their type is too narrow to hold them as they are.
+    pub scale: Option<f32>,
 }
 
 impl Tensors {
@@ -48,10 +48,30 @@ impl Tensors {
                     tensors.add(folder, &shard, Some((index, wanted)))?;
                 }
             }
-            None => return Err(folder.fault("", nothing_found(&names))),
+            None => return Err(folder.missing("", nothing_found(&names))),
         }
         tensors.rename_old_attention();
         Ok(tensors)
+    }
+
+    /// Reads the header of one file on disk, which holds several components or one whose names are not Diffusers'.
+    pub fn open_file(path: &Path) -> Result<Self> {
+        let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let bytes = Bytes::map(&file, length).map_err(unreadable)?;
+        let mut tensors = Self::default();
+        tensors
+            .add_bytes(path.to_owned(), bytes, |_| Ok(()))
+            .map_err(|message| Error::Checkpoint { path: path.to_owned(), message })?;
+        Ok(tensors)
+    }
+
+    /// The same files with other tensors in them, which are parts of this one's or have other names.
+    pub fn view(&self, table: BTreeMap<String, Stored>) -> Self {
+        let mut tensors = Self { files: self.files.clone(), table };
+        tensors.rename_old_attention();
+        tensors
     }
 
     /// Place, shape and type of one tensor.
@@ -69,6 +89,17 @@ impl Tensors {
         &self.files[stored.file].1[stored.range.clone()]
     }
 
+    /// The values of one tensor, if they are numbers of 16 or 32 bits. For small ones: it copies.
+    pub fn values(&self, stored: &Stored) -> Option<Vec<f32>> {
+        let bytes = self.bytes(stored);
+        match stored.dtype {
+            Dtype::F32 => Some(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+            Dtype::F16 => Some(bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect()),
+            Dtype::BF16 => Some(bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect()),
+            _ => None,
+        }
+    }
+
     /// Lets the system take back the memory of these bytes.
     pub fn release(&self, stored: &Stored) {
         self.files[stored.file].1.release(stored.range.clone());
@@ -81,7 +112,7 @@ impl Tensors {
 
     /// The first file, for errors about tensors that are missing.
     pub fn path(&self) -> PathBuf {
-        self.files.first().map(|(path, _)| path.clone()).unwrap_or_default()
+        self.files.first().map(|file| file.0.clone()).unwrap_or_default()
     }
 
     /// Reads the header of one file. From a shard, it takes only the tensors that the index lists for it.
@@ -90,20 +121,33 @@ impl Tensors {
             let index = from_index.map_or("the folder", |(index, _)| index);
             return Err(folder.fault(name, format!("is missing, although {index} lists it: fetch the folder again")));
         };
-        let (start, metadata) = read_header(&bytes).map_err(|message| folder.fault(name, message))?;
-        let mut found = metadata.tensors();
-        if let Some((index, wanted)) = from_index {
+        let choose = |found: &mut Found<'_>| {
+            let Some((index, wanted)) = from_index else { return Ok(()) };
             if let Some(absent) = wanted.iter().find(|tensor| !found.contains_key(*tensor)) {
-                return Err(folder.fault(name, format!("has no tensor {absent}, although {index} lists it")));
+                return Err(format!("has no tensor {absent}, although {index} lists it"));
             }
             found.retain(|tensor, _| wanted.contains(tensor));
-        }
+            Ok(())
+        };
+        self.add_bytes(folder.path().join(name), bytes, choose).map_err(|message| folder.fault(name, message))
+    }
+
+    /// Reads the header of one file and takes the tensors that `choose` leaves.
+    fn add_bytes(
+        &mut self,
+        path: PathBuf,
+        bytes: Bytes,
+        choose: impl FnOnce(&mut Found<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (start, metadata) = header::parse(&bytes)?;
+        let mut found = metadata.tensors();
+        choose(&mut found)?;
         for (tensor, info) in found {
             let range = start + info.data_offsets.0..start + info.data_offsets.1;
-            let stored = Stored { file: self.files.len(), range, dtype: info.dtype, shape: info.shape.clone() };
-            self.table.insert(tensor, stored);
+            let (dtype, shape) = (info.dtype, info.shape.clone());
+            self.table.insert(tensor, Stored { file: self.files.len(), range, dtype, shape, scale: None });
         }
-        self.files.push((folder.path().join(name), bytes));
+        self.files.push(Arc::new((path, bytes)));
         Ok(())
     }
 
@@ -129,6 +173,9 @@ impl Tensors {
     }
 }
 
+/// Tensors in a header.
+type Found<'a> = HashMap<String, &'a TensorInfo>;
+
 impl Stored {
     /// The same type in candle; `None` for a type that weights do not have.
     pub fn candle_dtype(&self) -> Option<DType> {
@@ -136,8 +183,28 @@ impl Stored {
             Dtype::F32 => Some(DType::F32),
             Dtype::F16 => Some(DType::F16),
             Dtype::BF16 => Some(DType::BF16),
+            Dtype::F8_E4M3 => Some(DType::F8E4M3),
             _ => None,
         }
+    }
+
+    /// The same numbers in another shape; `None` if that has more or fewer of them.
+    pub fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
+        let same = shape.iter().product::<usize>() == self.shape.iter().product::<usize>();
+        same.then(|| Self { shape, ..self.clone() })
+    }
+
+    /// One of several equal parts of the first dimension; `None` if it cannot be divided so.
+    pub fn part(&self, index: usize, of: usize) -> Option<Self> {
+        let first = *self.shape.first()?;
+        if index >= of || !first.is_multiple_of(of) || !self.range.len().is_multiple_of(of) {
+            return None;
+        }
+        let length = self.range.len() / of;
+        let start = self.range.start + index * length;
+        let mut shape = self.shape.clone();
+        shape[0] = first / of;
+        Some(Self { range: start..start + length, shape, ..self.clone() })
     }
 
     /// Its size in the file.
@@ -192,7 +259,8 @@ fn read_index(folder: &Files, index: &str) -> Result<BTreeMap<String, HashSet<St
         weight_map: HashMap<String, String>,
     }
     let bytes = folder.read(index, TABLE_LIMIT)?.unwrap_or_default();
-    let parsed: Index = serde_json::from_slice(&bytes)
+    let value = text_file::json(&bytes).map_err(|message| folder.fault(index, message))?;
+    let parsed = Index::deserialize(value)
         .map_err(|error| folder.fault(index, format!("is not an index of safetensors files ({error})")))?;
     let mut shards = BTreeMap::<String, HashSet<String>>::new();
     for (tensor, shard) in parsed.weight_map {
@@ -206,36 +274,4 @@ fn read_index(folder: &Files, index: &str) -> Result<BTreeMap<String, HashSet<St
         return Err(folder.fault(index, "lists no files"));
     }
     Ok(shards)
-}
-
-/// Checks a file's header and gives the offset at which its tensors begin. Deserializing [`Metadata`] checks that the
-/// tensors leave no gaps and that their shapes fit their bytes; this function checks the lengths. The crate's
-/// `read_metadata` does so too, but it allows a header of 100 MB and its errors do not say how many bytes are missing.
-fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), String> {
-    if bytes.starts_with(b"version https://git-lfs") {
-        return Err("is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`".into());
-    }
-    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(format!("is not a safetensors file: it has only {} bytes; fetch it again", bytes.len()));
-    };
-    let length = u64::from_le_bytes(*length);
-    if length > HEADER_LIMIT {
-        return Err(format!("is damaged, or not a safetensors file: it claims a header of {length} bytes"));
-    }
-    let length = length as usize;
-    let Some((header, data)) = rest.split_at_checked(length) else {
-        return Err(format!("ends within its header of {length} bytes: fetch it again"));
-    };
-    let metadata: Metadata = serde_json::from_slice(header)
-        .map_err(|error| format!("has a header that is not valid ({error}): fetch it again"))?;
-    match metadata.data_len() {
-        wanted if wanted > data.len() => Err(format!(
-            "is cut short: its header announces {wanted} bytes, but only {} are there; fetch it again",
-            data.len()
-        )),
-        wanted if wanted < data.len() => {
-            Err(format!("has {} bytes that its header does not list: fetch it again", data.len() - wanted))
-        }
-        _ => Ok((LENGTH_BYTES + length, metadata)),
-    }
 }

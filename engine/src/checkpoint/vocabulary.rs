@@ -51,11 +51,11 @@ pub(super) fn is_in(files: &Files) -> bool {
 
 /// Reads a folder's `vocabulary.json`; `None` if there is none. All phrases in the result consist of known words.
 pub(super) fn read(files: &Files) -> Result<Option<Words>> {
-    let Some(bytes) = files.read(FILE, CONFIG_LIMIT)? else { return Ok(None) };
+    let Some(text) = files.read_text(FILE, CONFIG_LIMIT)? else { return Ok(None) };
     let advice = "the model is used without it; write it again with `instaflow-trainer export`, or delete it";
     let fault = |what: String| files.fault(FILE, format!("{what}: {advice}"));
     let vocabulary: Vocabulary =
-        serde_json::from_slice(&bytes).map_err(|error| fault(format!("is not a list of words ({error})")))?;
+        serde_json::from_str(&text).map_err(|error| fault(format!("is not a list of words ({error})")))?;
     check(&vocabulary).map_err(fault)?;
     let classes = |classes: Vec<Class>| classes.into_iter().map(|Class { name, phrases }| WordClass { name, phrases });
     let groups = vocabulary.groups.into_iter();

@@ -29,9 +29,21 @@ impl SimpleBackend for WeightLoader {
         self.cancel.check().map_err(candle_core::Error::wrap)?;
         let Some(stored) = self.tensors.get(name) else { bail!("tensor {name} is missing") };
         let Some(stored_as) = stored.candle_dtype() else { bail!("tensor {name} is stored as {}", stored.dtype) };
-        let tensor = Tensor::from_raw_buffer(self.tensors.bytes(stored), stored_as, &stored.shape, device)?;
-        self.tensors.release(stored);
-        let tensor = tensor.to_dtype(dtype)?;
+        let read = |device: &Device| {
+            let tensor = Tensor::from_raw_buffer(self.tensors.bytes(stored), stored_as, &stored.shape, device);
+            self.tensors.release(stored);
+            tensor
+        };
+        let tensor = match stored.scale {
+            // Not every GPU can convert numbers of 8 bits, and the product needs more of them.
+            _ if stored_as == DType::F8E4M3 => {
+                let tensor = read(&Device::Cpu)?.to_dtype(DType::F32)?;
+                let scaled = (tensor * f64::from(stored.scale.unwrap_or(1.0)))?;
+                scaled.to_dtype(dtype)?.to_device(device)?
+            }
+            None => read(device)?.to_dtype(dtype)?,
+            Some(scale) => (read(device)?.to_dtype(DType::F32)? * f64::from(scale))?.to_dtype(dtype)?,
+        };
         self.cancel.add_bytes_read(tensor.elem_count() * dtype.size_in_bytes());
         Ok(tensor)
     }

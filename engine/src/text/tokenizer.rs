@@ -32,7 +32,7 @@ const MOST_TOKENS: usize = 1 << 16;
 
 /// How many merges Transformers reads from a `merges.txt`: CLIP's 49,152 symbols without the bytes (inside and at the end
 /// of a word) and the special tokens.
-const MOST_MERGES: usize = 49_152 - 256 - 2;
+pub(crate) const MOST_MERGES: usize = 49_152 - 256 - 2;
 
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
@@ -237,12 +237,12 @@ fn from_vocabulary(files: &TokenizerFiles, special: &Special) -> Result<(Parts, 
     Ok(((bpe, start, end, pad), words))
 }
 
-/// The pairs in `merges.txt`, after its version line.
+/// The pairs in `merges.txt`. A first line with `#version` in it is none: OpenAI's file has a name before that word.
 fn parse_merges(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     let text = str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
     let mut merges = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() || (index == 0 && line.starts_with("#version")) {
+        if line.trim().is_empty() || (index == 0 && line.contains("#version")) {
             continue;
         }
         if merges.len() == MOST_MERGES {

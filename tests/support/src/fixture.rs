@@ -13,6 +13,11 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tiny-sd").join(name)
 }
 
+/// A file or folder of the other models and files in `tests/fixtures/more`, which belong to the fixture.
+pub fn more(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/more").join(name)
+}
+
 /// What the reference computed under this name: shape and values.
 pub fn expected(name: &str) -> (Vec<usize>, Vec<f32>) {
     tensor_in(&fixture("expected.safetensors"), name)

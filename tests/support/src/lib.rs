@@ -12,6 +12,6 @@ pub use close::{
     Distance, Mismatch, Numbers, Tolerance, assert_close, assert_close_case, assert_not_close, compare, distance,
 };
 pub use errors::assert_error;
-pub use fixture::{PROMPT, copy_folder, expected, fixture, tensor_in};
+pub use fixture::{PROMPT, copy_folder, expected, fixture, more, tensor_in};
 pub use loopback_hub::{Fault, LoopbackHub, Repository, Request};
 pub use tools::skip_or_fail;

@@ -9,6 +9,7 @@ mod filmstrip;
 mod kept_picture;
 mod live_picture;
 mod log_view;
+mod lora_stack;
 mod menu;
 mod messages;
 mod path_plots;

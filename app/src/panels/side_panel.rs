@@ -4,7 +4,7 @@
 use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
 use instaflow_engine::protocol::{Decoder, ModelCard, Role};
 
-use super::{terms, toggle};
+use super::{lora_stack, terms, toggle};
 use crate::state::{Action, App, Command, View};
 
 /// Why the teacher's settings have no effect.
@@ -20,6 +20,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     size(view, ui);
     section(ui, "Between", "A second prompt and a second seed, and how far toward them the picture lies.");
     between(view, ui);
+    section(ui, "LoRA", terms::LORA);
+    lora_stack::show(view, ui);
     section(ui, "Teacher", teachers_term(app));
     teacher(view, ui);
     if app.models.baseline_card().is_some() {
@@ -41,7 +43,7 @@ fn section(ui: &mut Ui, title: &str, meaning: &str) {
 
 /// A label and its control, which takes the rest of the width; `name` is what the control is called where the sections'
 /// titles are not seen.
-fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
+pub(super) fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
     ui.horizontal(|ui| {
         let height = ui.spacing().interact_size.y;
         let place = Layout::left_to_right(Align::Center);

@@ -23,6 +23,11 @@ pub const STEPS: &str = "Number of steps from noise to picture (for a flow, Eule
 pub const GUIDANCE: &str = "How strongly the prompt guides the picture, away from the negative prompt. 1 is off; 1 to \
      2 is best for a 2-rectified flow, about 5 for Stable Diffusion.";
 pub const NEGATIVE: &str = "What to avoid. It has an effect if guidance is above 1.";
+pub const LORA: &str = "LoRAs change what a model draws: a style, a person, a thing. They are files of differences \
+     that are added to its weights, each made for one kind of model.";
+pub const LORA_WEIGHT: &str =
+    "How much of it the U-Net takes. 1 is what it was made for, 0 is none, below 0 the opposite.";
+pub const LORA_TEXT_WEIGHT: &str = "How much of it the text encoder takes. It follows the U-Net's until you move it.";
 pub const SEED: &str = "Seed of the noise. The same seed gives the same picture, and the same noise as in Diffusers.";
 pub const STRAIGHTNESS: &str = "Straightness S: how far the velocity strays from the straight line between noise and picture, squared and averaged \
      over the path. 0 is straight, and a straight path needs one step.";

@@ -13,6 +13,8 @@ pub enum Command {
     OpenTeacher,
     /// Open a model folder as a third model to compare with.
     OpenBaseline,
+    /// Add a LoRA to the stack.
+    AddLora,
     /// Save the picture where the person says.
     Save,
     /// Save the picture into the output folder.
@@ -129,6 +131,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
             Some(Command::OpenPocket),
             Some(Command::OpenTeacher),
             Some(Command::OpenBaseline),
+            Some(Command::AddLora),
             None,
             Some(Command::Save),
             Some(Command::QuickSave),
@@ -229,6 +232,7 @@ impl Command {
             Self::OpenPocket => "Open Pocket",
             Self::OpenTeacher => "Open as teacher…",
             Self::OpenBaseline => "Open as baseline…",
+            Self::AddLora => "Add LoRA…",
             Self::Save => "Save picture…",
             Self::QuickSave => "Quick save",
             Self::Copy => "Copy picture",
@@ -290,6 +294,7 @@ impl Command {
             Self::OpenPocket => "Open the pair that is inside InstaFlow, without any other model.",
             Self::OpenTeacher => "Open a model folder as the teacher beside the student that is open.",
             Self::OpenBaseline => "Open a third model to compare with: the base flow, or Stable Diffusion.",
+            Self::AddLora => "Add a LoRA, a safetensors file, to the models that are open.",
             Self::Save => "Save the chosen picture as a PNG that carries its settings.",
             Self::QuickSave => "Save at once to the output folder. It never overwrites a file.",
             Self::Copy => "Copy the chosen picture to the clipboard.",
@@ -354,6 +359,7 @@ impl Command {
             Self::OpenPocket => (both, Key::I),
             Self::OpenTeacher => (both, Key::O),
             Self::OpenBaseline => (both, Key::L),
+            Self::AddLora => (both, Key::A),
             Self::Save => (control, Key::S),
             Self::QuickSave => (both, Key::S),
             Self::Copy => return None,

@@ -42,6 +42,7 @@ impl App {
         while let Some(done) = self.jobs.next() {
             match done {
                 Done::Folder { path, role } => self.open_folder(path, role),
+                Done::Lora(file) => self.add_lora(ctx, file),
                 Done::SaveAs(save) => {
                     let SaveAs { path, picture, overwrite, .. } = *save;
                     self.deliver(picture, Destination::SaveAs(path, overwrite));

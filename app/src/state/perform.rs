@@ -9,7 +9,8 @@ use crate::theme::tokens;
 
 use super::delivery::Destination;
 use super::{
-    App, Command, CompareAs, Focus, Modal, Opening, Page, Palette, PanZoom, PaneId, Question, Show, Stop, Theme,
+    App, Command, CompareAs, Focus, Modal, Opening, Page, Palette, PanZoom, PaneId, Question, Show, StackedLora, Stop,
+    Theme, lora_stack,
 };
 
 /// Said where a dialog is asked for while one is open.
@@ -33,6 +34,11 @@ impl App {
                     _ => Role::Student,
                 };
                 if !self.jobs.ask_folder(role) {
+                    self.notify(ctx, DIALOG_OPEN.to_owned());
+                }
+            }
+            Command::AddLora => {
+                if !self.jobs.ask_lora() {
                     self.notify(ctx, DIALOG_OPEN.to_owned());
                 }
             }
@@ -363,6 +369,18 @@ impl App {
         );
         // What was restored is shown even if live drawing is off.
         self.draw_now(ctx);
+    }
+
+    /// Adds a LoRA to the stack, unless it is there.
+    pub(super) fn add_lora(&mut self, ctx: &egui::Context, file: PathBuf) {
+        let lora = StackedLora::new(file);
+        if lora_stack::holds(&self.controls.recipe.loras, &lora.file) {
+            self.notify(ctx, format!("{} is there already", lora.name()));
+            return;
+        }
+        self.notify(ctx, format!("{} was added", lora.name()));
+        self.controls.recipe.loras.push(lora);
+        self.controls.show_side = true;
     }
 
     pub(super) fn open(&mut self, request: OpenRequest) {

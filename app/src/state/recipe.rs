@@ -5,6 +5,8 @@
 use instaflow_engine::protocol::{Blend, Decoder, Role, Sampler, Settings, Toward};
 use serde::{Deserialize, Serialize};
 
+use super::lora_stack::{self, StackedLora};
+
 /// What decides the picture, and the pictures beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,6 +43,8 @@ pub struct Recipe {
     pub baseline_guidance: Option<f32>,
     /// Which decoder makes final pictures on screen.
     pub decoder: Decoder,
+    /// What is added to the models' weights, in this order.
+    pub loras: Vec<StackedLora>,
 }
 
 /// Which text of a recipe.
@@ -81,6 +85,7 @@ impl Default for Recipe {
             baseline_steps: teacher.steps,
             baseline_guidance: None,
             decoder: Decoder::Full,
+            loras: Vec::new(),
         }
     }
 }
@@ -112,6 +117,7 @@ impl Recipe {
             // The model's own is not spelled out.
             self.sampler = (sampler != Sampler::DpmPlusPlus2M).then_some(sampler);
         }
+        lora_stack::take_over(&mut self.loras, settings.role, settings.loras);
         match settings.role {
             Role::Student => {}
             Role::Teacher => {
@@ -139,6 +145,7 @@ impl Recipe {
         self.baseline_guidance = self.baseline_guidance.map(|scale| clamp(scale, 0.0, 100.0, default.guidance));
         self.baseline_steps = self.baseline_steps.clamp(1, 50);
         self.steps = self.steps.clamp(1, 50);
+        self.loras = lora_stack::clamped(self.loras);
         self.variations = if self.variations <= 4 { 4 } else { 9 };
         self
     }
@@ -165,6 +172,7 @@ impl Recipe {
             self.sampler == other.sampler,
             self.baseline_steps == other.baseline_steps,
             self.baseline_guidance.map(f32::to_bits) == other.baseline_guidance.map(f32::to_bits),
+            lora_stack::same(&self.loras, &other.loras),
         ];
         let texts = texts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| Changed::Text(field));
         let settings = settings.iter().enumerate().filter(|(_, same)| !**same).map(|(at, _)| Changed::Setting(at));

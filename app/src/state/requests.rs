@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::protocol::{Lane, Request, Role, Settings};
 
-use super::{App, PaneId};
+use super::{App, PaneId, lora_stack};
 
 impl App {
     /// What a pane should show.
@@ -22,6 +22,7 @@ impl App {
             blend: controls.recipe.blend(),
             ..Settings::student(controls.recipe.prompt.clone())
         };
+        let plain = Settings { loras: lora_stack::of(&controls.recipe.loras, role), ..plain };
         match role {
             Role::Student => match self.models.live_card() {
                 // A model distilled to a few steps takes as many as it needs.

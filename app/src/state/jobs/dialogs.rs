@@ -12,6 +12,11 @@ pub enum Ask {
         /// The dialog's title.
         title: &'static str,
     },
+    /// A safetensors file to open.
+    Safetensors {
+        /// The dialog's title.
+        title: &'static str,
+    },
     /// Where to save a picture.
     SavePng {
         /// The suggested file name.
@@ -38,6 +43,9 @@ pub fn system_dialog(ask: &Ask) -> Answer {
     let began = Instant::now();
     let chosen = match ask {
         Ask::Folder { title } => rfd::FileDialog::new().set_title(*title).pick_folder(),
+        Ask::Safetensors { title } => {
+            rfd::FileDialog::new().set_title(*title).add_filter("safetensors", &["safetensors"]).pick_file()
+        }
         Ask::SavePng { name } => {
             let dialog = rfd::FileDialog::new().set_title("Save picture").set_file_name(name);
             dialog.add_filter("PNG picture", &["png"]).save_file()

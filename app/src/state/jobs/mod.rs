@@ -85,6 +85,11 @@ impl Jobs {
         self.ask(Ask::Folder { title }, move |path| Some(Done::Folder { path: path?, role }))
     }
 
+    /// Asks for a LoRA to add. `false` if another dialog is open.
+    pub fn ask_lora(&self) -> bool {
+        self.ask(Ask::Safetensors { title: "Add a LoRA" }, |file| Some(Done::Lora(file?)))
+    }
+
     /// Asks for the folder that quick save writes to; `false` if a dialog is open already.
     pub fn ask_output(&self) -> bool {
         self.ask(Ask::Folder { title: "Choose the output folder" }, |path| Some(Done::Output(path?)))
@@ -263,6 +268,10 @@ impl Jobs {
                 Ask::SavePng { .. } => {
                     "Quick save (Ctrl+Shift+S) works without it. For the dialog, install the Debian packages \
                      xdg-desktop-portal and xdg-desktop-portal-gtk."
+                }
+                Ask::Safetensors { .. } => {
+                    "Drop the file on this window. For the dialog, install the Debian packages xdg-desktop-portal and \
+                     xdg-desktop-portal-gtk."
                 }
                 Ask::Folder { .. } => {
                     "Drop the model folder on this window, or start with --model FOLDER. For the dialog, install the \

@@ -18,6 +18,8 @@ pub(crate) enum Done {
     Log { path: PathBuf, text: String },
     /// A folder to open as a model that plays this part; a student may be a pair.
     Folder { path: PathBuf, role: Role },
+    /// A LoRA to add.
+    Lora(PathBuf),
     /// Where to write the picture.
     SaveAs(Box<SaveAs>),
     /// Where to write the animation that is to be drawn now.

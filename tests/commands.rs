@@ -141,7 +141,7 @@ fn the_png_tells_what_made_it() {
     place.good(&["generate", prompt, "-o", "a.png", "--model", &model, "--seed", "4294967295", "--size", "64x128"]);
     let restored = read_settings(&place.path("a.png")).expect("settings");
     let expected =
-        Settings { seed: u32::MAX, size: Some((64, 128)), sampler: Some(Sampler::Flow), ..Settings::student(prompt) };
+        Settings { seed: u64::MAX, size: Some((64, 128)), sampler: Some(Sampler::Flow), ..Settings::student(prompt) };
     assert_eq!((&restored.settings, restored.model.as_deref()), (&expected, Some("model")));
     assert_eq!(restored.model_hash.map(|hash| hash.len()), Some(10));
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 fn picture(prompt: &str) -> Picture {
     let settings = Settings {
-        seed: u32::MAX,
+        seed: u64::MAX,
         size: Some((3, 2)),
         steps: 25,
         guidance: 1.1,

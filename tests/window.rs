@@ -444,7 +444,7 @@ fn the_ends_of_both_ways_are_the_pictures_of_their_own_prompt_and_seed() {
     assert_eq!(start.rgb, from, "at the beginning of both ways nothing is blended");
     assert!(start.settings.blend.is_none());
 
-    let plain = |prompt: &str, seed: u32| {
+    let plain = |prompt: &str, seed: u64| {
         let mut other = Window::ready(student());
         other.type_text(prompt);
         for _ in 0..seed {

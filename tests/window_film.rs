@@ -333,7 +333,7 @@ fn ten_thousand_open_without_reading_one_and_only_what_is_seen_is_drawn() {
             kept_at: id,
             width: 8,
             height: 8,
-            settings: Settings { seed: id as u32, ..Settings::student(format!("picture {id}")) },
+            settings: Settings { seed: id, ..Settings::student(format!("picture {id}")) },
             model: String::new(),
             model_hash: String::new(),
             timings: Timings::default(),

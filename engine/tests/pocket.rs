@@ -28,7 +28,7 @@ fn distance(a: &Picture, b: &Picture) -> f64 {
     (squares / a.rgb.len() as f64).sqrt()
 }
 
-const SEEDS: std::ops::Range<u32> = 0..4;
+const SEEDS: std::ops::Range<u64> = 0..4;
 
 #[test]
 fn it_is_a_stacked_student_and_its_teacher() -> Result {

@@ -173,9 +173,8 @@ pub(super) struct DrawArguments {
     pub negative: Option<String>,
 
     /// Seed of the noise, the same as torch.manual_seed(S) on a CPU; each further picture adds 1
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(0..))]
-    pub seed: u32,
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    pub seed: u64,
 
     /// Picture size in pixels [default: the model's own]
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
@@ -274,6 +273,10 @@ pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
         (Ok(width), Ok(height)) if width > 0 && height > 0 => Ok((width, height)),
         _ => Err(wrong()),
     }
+}
+
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 fn guidance(text: &str) -> Result<f32, String> {

@@ -9,9 +9,10 @@ use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
 use instaflow_engine::{Cancel, png};
 
-use super::arguments::{ModelArguments, TraceArguments};
+use super::arguments::{ModelArguments, TraceArguments, seed};
 use super::output::{check_name, check_output};
 use super::progress::Progress;
+use super::resolved::check_seeds;
 use super::{engine_error, printable_line, say, wrong_use};
 
 /// What `sheet` is asked.
@@ -38,9 +39,8 @@ pub struct ContactSheet {
     count: u32,
 
     /// Seed of the first picture of each prompt
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(0..))]
-    seed: u32,
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    seed: u64,
 
     /// Overwrite an existing file
     #[arg(long)]
@@ -66,6 +66,7 @@ const MOST_PIXELS: usize = 1 << 28;
 pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     check_name(&arguments.output)?;
     check_output(&arguments.output, arguments.force)?;
+    check_seeds(arguments.seed, arguments.count)?;
     let prompts = read_prompts(&arguments.prompts)?;
 
     let progress = Progress::new();
@@ -79,7 +80,7 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     };
     let roles = [Some((Role::Student, student)), summary.teacher.as_ref().map(|card| (Role::Teacher, card))];
     let roles: Vec<_> = roles.into_iter().flatten().collect();
-    let seeds: Vec<u32> = (0..arguments.count).map(|index| arguments.seed.wrapping_add(index)).collect();
+    let seeds: Vec<u64> = (0..u64::from(arguments.count)).map(|index| arguments.seed + index).collect();
     let columns: Vec<_> = roles.iter().flat_map(|role| seeds.iter().map(move |&seed| (*role, seed))).collect();
     let (across, down) = (student.size.0 as usize + GAP, student.size.1 as usize + GAP);
     if across * down * prompts.len() * columns.len() > MOST_PIXELS {
@@ -91,7 +92,7 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     }
 
     progress.begin("drawing", (prompts.len() * columns.len()) as u64);
-    let draw = |prompt: &str, role: Role, card: &ModelCard, seed: u32| {
+    let draw = |prompt: &str, role: Role, card: &ModelCard, seed: u64| {
         // The teacher draws at the student's size, so that both start from the same noise.
         let settings = Settings { seed, size: Some(student.size), ..Settings::of(role, card, prompt) };
         let drawn = models.draw(&settings, None, &mut |_| {}, &Cancel::default()).map_err(engine_error)?;

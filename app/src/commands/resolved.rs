@@ -43,6 +43,7 @@ impl<'a> ResolvedDraw<'a> {
                 held
             }
         };
+        check_seeds(arguments.seed, count)?;
         let outputs = output_names(&arguments.output, count);
         if let Some(path) = arguments.save_latents.as_ref().filter(|path| outputs.contains(path)) {
             return Err(wrong_use(format!(
@@ -63,8 +64,7 @@ impl<'a> ResolvedDraw<'a> {
         arguments.reading.apply(Settings {
             role,
             negative_prompt: arguments.negative.clone().unwrap_or_default(),
-            // After the highest seed comes 0.
-            seed: arguments.seed.wrapping_add(index as u32),
+            seed: arguments.seed + index as u64,
             size: arguments.size,
             steps: arguments.steps.unwrap_or(defaults.steps),
             guidance: arguments.guidance.unwrap_or(defaults.guidance),
@@ -94,5 +94,16 @@ impl<'a> ResolvedDraw<'a> {
             stacked.values.extend(latents.values);
         }
         stacked.write(path, self.arguments.force).map_err(engine_error)
+    }
+}
+
+/// Refuses a run of seeds that ends after the highest one.
+pub(super) fn check_seeds(first: u64, count: u32) -> anyhow::Result<()> {
+    match first.checked_add(u64::from(count.saturating_sub(1))) {
+        Some(_) => Ok(()),
+        None => Err(wrong_use(format!(
+            "{count} pictures from seed {first} on would need seeds above {}: begin with a lower seed",
+            u64::MAX
+        ))),
     }
 }

@@ -144,7 +144,7 @@ mod tests {
             kept_at: 0,
             width: 8,
             height: 8,
-            settings: Settings { seed: id as u32 * 1000, ..Settings::student(prompt) },
+            settings: Settings { seed: id * 1000, ..Settings::student(prompt) },
             model: "Pocket".to_owned(),
             model_hash: String::new(),
             timings: Timings::default(),

@@ -1,12 +1,13 @@
 //! The stack of LoRAs at the side: a slider for how much of each, and which models take it.
 
-use egui::{Align, Label, Layout, RichText, Slider, SliderClamping, Ui};
+use egui::{Align, Label, Layout, RichText, Slider, Ui};
 use instaflow_engine::protocol::Role;
 
+use super::number_field::{self, Said};
 use super::terms;
 use crate::state::{Command, StackedLora, View};
 
-/// Where the sliders end; a number that is typed may go further.
+/// Where the sliders end.
 const SLIDER: f32 = 2.0;
 
 /// All of them, and the button that adds one.
@@ -17,10 +18,10 @@ pub(super) fn show(view: &mut View<'_>, ui: &mut Ui) {
             .into_iter()
             .filter(|(role, _)| app.models.open.as_ref().is_some_and(|model| model.card(*role).is_some()))
             .collect();
-    let mut removed = None;
+    let (mut removed, said) = (None, Said::default());
     for (index, lora) in view.controls.recipe.loras.iter_mut().enumerate() {
         ui.push_id(("lora", index), |ui| {
-            if one(ui, lora, &open) {
+            if one(ui, lora, &open, &said) {
                 removed = Some(index);
             }
         });
@@ -28,15 +29,16 @@ pub(super) fn show(view: &mut View<'_>, ui: &mut Ui) {
     if let Some(index) = removed {
         view.controls.recipe.loras.remove(index);
     }
+    said.tell(view);
     super::button_called(view, ui, Command::AddLora, "Add…");
 }
 
-fn slider(weight: &mut f32) -> Slider<'_> {
-    Slider::new(weight, -SLIDER..=SLIDER).clamping(SliderClamping::Never).fixed_decimals(2).step_by(0.05)
+fn slider<'a>(weight: &'a mut f32, said: &'a Said) -> Slider<'a> {
+    number_field::slider(weight, -SLIDER..=SLIDER, said).fixed_decimals(2).step_by(0.05)
 }
 
 /// One of them; whether it is to be removed.
-fn one(ui: &mut Ui, lora: &mut StackedLora, open: &[(Role, &str)]) -> bool {
+fn one(ui: &mut Ui, lora: &mut StackedLora, open: &[(Role, &str)], said: &Said) -> bool {
     let name = lora.name();
     let removed = ui
         .with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -52,12 +54,14 @@ fn one(ui: &mut Ui, lora: &mut StackedLora, open: &[(Role, &str)]) -> bool {
         .inner;
     let together = lora.weight.to_bits() == lora.text_weight.to_bits();
     let response =
-        super::side_panel::row(ui, "U-Net", &format!("{name}, weight"), |ui| ui.add(slider(&mut lora.weight)));
+        super::side_panel::row(ui, "U-Net", &format!("{name}, weight"), |ui| ui.add(slider(&mut lora.weight, said)));
     if response.on_hover_text(terms::LORA_WEIGHT).changed() && together {
         lora.text_weight = lora.weight;
     }
-    super::side_panel::row(ui, "Text", &format!("{name}, text weight"), |ui| ui.add(slider(&mut lora.text_weight)))
-        .on_hover_text(terms::LORA_TEXT_WEIGHT);
+    super::side_panel::row(ui, "Text", &format!("{name}, text weight"), |ui| {
+        ui.add(slider(&mut lora.text_weight, said))
+    })
+    .on_hover_text(terms::LORA_TEXT_WEIGHT);
     if open.len() > 1 {
         ui.horizontal(|ui| {
             for (role, who) in open {

@@ -12,6 +12,7 @@ mod log_view;
 mod lora_stack;
 mod menu;
 mod messages;
+mod number_field;
 mod path_plots;
 mod picture_grid;
 mod progress_bars;

@@ -1,9 +1,10 @@
 //! Several pictures at once: variations in a square, or the teacher's few and many steps in rows. Change the layout here;
 //! [`Batch`](crate::state::Batch) says which pictures they are.
 
-use egui::{Align2, CursorIcon, Rect, Sense, Slider, Ui, Vec2, WidgetInfo, vec2};
+use egui::{Align2, CursorIcon, Rect, Sense, Ui, Vec2, WidgetInfo, vec2};
 use instaflow_engine::protocol::Settings;
 
+use super::number_field::{self, Said};
 use super::{PaneId, canvas, terms};
 use crate::format;
 use crate::state::{Action, App, STEPS, Show, View, duration};
@@ -21,10 +22,11 @@ pub fn variations(view: &mut View<'_>, ui: &mut Ui) {
         ui.separator();
         ui.label("Spread").on_hover_text(terms::SPREAD);
         let between = app.controls.recipe.seed_mix > 0.0;
-        let slider = Slider::new(&mut view.controls.recipe.spread, 0.05..=1.0)
-            .custom_formatter(|v, _| format!("{:.0} %", v * 100.0));
+        let said = Said::default();
+        let slider = number_field::percent(&mut view.controls.recipe.spread, 0.05..=1.0, &said);
         let slider = ui.add_enabled(!between, slider).accessible_name("Spread").on_hover_text(terms::SPREAD);
         slider.on_disabled_hover_text("Between two seeds, the variations use the seeds that follow this one.");
+        said.tell(view);
         ui.weak("Click a picture to use its seed");
     });
     ui.add_space(2.0);

@@ -1,9 +1,10 @@
 //! What belongs to the picture, at the side: seed and size, what it lies between, and the settings of teacher and
 //! student. What belongs to the program is in the settings.
 
-use egui::{Align, Button, ComboBox, DragValue, Layout, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
+use egui::{Align, Button, ComboBox, Layout, Response, Slider, TextEdit, Ui, vec2};
 use instaflow_engine::protocol::{Decoder, ModelCard, Role};
 
+use super::number_field::{self, Said};
 use super::{lora_stack, terms, toggle};
 use crate::state::{Action, App, Command, View};
 
@@ -57,11 +58,10 @@ pub(super) fn row(ui: &mut Ui, label: &str, name: &str, control: impl FnOnce(&mu
 }
 
 fn seed(view: &mut View<'_>, ui: &mut Ui) {
-    row(ui, "Seed", "Seed", |ui| {
-        let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        ui.add_sized(size, DragValue::new(&mut view.controls.recipe.seed).range(0..=u32::MAX).speed(1.0))
-    })
-    .on_hover_text(terms::SEED);
+    let said = Said::default();
+    row(ui, "Seed", "Seed", |ui| number_field::seed(ui, &mut view.controls.recipe.seed, &said))
+        .on_hover_text(terms::SEED);
+    said.tell(view);
     ui.horizontal(|ui| {
         ui.add_space(LABEL + ui.spacing().item_spacing.x);
         toggle(view, ui, Command::LockSeed);
@@ -70,26 +70,23 @@ fn seed(view: &mut View<'_>, ui: &mut Ui) {
 }
 
 fn between(view: &mut View<'_>, ui: &mut Ui) {
-    let controls = &mut view.controls;
+    let (controls, said) = (&mut view.controls, Said::default());
     let edit = TextEdit::multiline(&mut controls.recipe.second_prompt).desired_rows(1).desired_width(f32::INFINITY);
     ui.add(edit.hint_text("Second prompt")).accessible_name("Second prompt").on_hover_text(terms::SECOND_PROMPT);
     let has_prompt = !controls.recipe.second_prompt.trim().is_empty();
-    let percent = |value: f64, _: std::ops::RangeInclusive<usize>| format!("{:.0} %", value * 100.0);
     row(ui, "Toward", "Toward the second prompt", |ui| {
-        let slider = Slider::new(&mut controls.recipe.prompt_mix, 0.0..=1.0).custom_formatter(percent);
+        let slider = number_field::percent(&mut controls.recipe.prompt_mix, 0.0..=1.0, &said);
         ui.add_enabled(has_prompt, slider)
     })
     .on_hover_text(terms::SECOND_PROMPT)
     .on_disabled_hover_text("Type a second prompt first.");
-    row(ui, "To seed", "Second seed", |ui| {
-        let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        ui.add_sized(size, DragValue::new(&mut controls.recipe.second_seed).range(0..=u32::MAX).speed(1.0))
-    })
-    .on_hover_text(terms::SECOND_SEED);
+    row(ui, "To seed", "Second seed", |ui| number_field::seed(ui, &mut controls.recipe.second_seed, &said))
+        .on_hover_text(terms::SECOND_SEED);
     row(ui, "Toward", "Toward the second seed", |ui| {
-        ui.add(Slider::new(&mut controls.recipe.seed_mix, 0.0..=1.0).custom_formatter(percent))
+        ui.add(number_field::percent(&mut controls.recipe.seed_mix, 0.0..=1.0, &said))
     })
     .on_hover_text(terms::SECOND_SEED);
+    said.tell(view);
     // Short enough for one row; what they do, their hints and their names for screen readers say.
     ui.horizontal(|ui| {
         for (command, text) in [(Command::Animate, "Animation…"), (Command::SaveFrames, "Frames…")] {
@@ -144,12 +141,13 @@ fn teacher(view: &mut View<'_>, ui: &mut Ui) {
     let card = app.models.open.as_ref().and_then(|model| model.teacher.as_ref());
     let most = most_guidance(card);
     sampler(view, ui, card, "Teacher sampler");
-    let controls = &mut view.controls;
-    row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, Slider::new(&mut controls.recipe.steps, 1..=50)))
+    let (controls, said) = (&mut view.controls, Said::default());
+    let steps = number_field::slider(&mut controls.recipe.steps, 1..=50, &said);
+    row(ui, "Steps", "Teacher steps", |ui| ui.add_enabled(open, steps))
         .on_hover_text(terms::STEPS)
         .on_disabled_hover_text(NO_TEACHER);
     row(ui, "Guidance", "Teacher guidance", |ui| {
-        let slider = Slider::new(&mut controls.recipe.guidance, 1.0..=most).clamping(SliderClamping::Edits);
+        let slider = number_field::slider(&mut controls.recipe.guidance, 1.0..=most, &said);
         ui.add_enabled(open, slider.fixed_decimals(1).step_by(0.1))
     })
     .on_hover_text(terms::GUIDANCE)
@@ -159,6 +157,7 @@ fn teacher(view: &mut View<'_>, ui: &mut Ui) {
         .accessible_name("Teacher negative prompt")
         .on_hover_text(terms::NEGATIVE)
         .on_disabled_hover_text(NO_TEACHER);
+    said.tell(view);
 }
 
 /// What the teacher is.
@@ -173,15 +172,18 @@ fn baseline(view: &mut View<'_>, ui: &mut Ui) {
     let (most, name) = (most_guidance(Some(card)), card.name.clone());
     sampler(view, ui, Some(card), "Baseline sampler");
     let steps = &mut view.controls.recipe.baseline_steps;
-    row(ui, "Steps", "Baseline steps", |ui| ui.add(Slider::new(steps, 1..=50))).on_hover_text(terms::BASELINE_STEPS);
+    let said = Said::default();
+    let steps = number_field::slider(steps, 1..=50, &said);
+    row(ui, "Steps", "Baseline steps", |ui| ui.add(steps)).on_hover_text(terms::BASELINE_STEPS);
     let mut guidance = app.baseline_guidance();
     let response = row(ui, "Guidance", "Baseline guidance", |ui| {
-        let slider = Slider::new(&mut guidance, 1.0..=most).clamping(SliderClamping::Edits);
+        let slider = number_field::slider(&mut guidance, 1.0..=most, &said);
         ui.add(slider.fixed_decimals(1).step_by(0.1))
     });
     if response.on_hover_text(terms::GUIDANCE).changed() {
         view.controls.recipe.baseline_guidance = Some(guidance);
     }
+    said.tell(view);
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let close = ui.button("Close").on_hover_text("Remove the baseline from the comparison and from memory.");

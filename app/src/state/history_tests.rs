@@ -191,7 +191,7 @@ fn something_new_ends_what_could_be_redone() {
 #[test]
 fn it_is_bounded_and_keeps_the_latest() {
     let mut person = Person::new();
-    for seed in 1..=(MOST as u32 + 50) {
+    for seed in 1..=(MOST as u64 + 50) {
         person.recipe.seed = seed;
         person.history.observe_whole(&person.recipe);
     }

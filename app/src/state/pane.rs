@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    fn picture(seed: u32) -> Picture {
+    fn picture(seed: u64) -> Picture {
         Picture::new(1, 1, vec![0; 3].into(), Settings { seed, ..Settings::student("lake") })
     }
 

@@ -106,7 +106,7 @@ impl App {
                 }
             }
             Command::Dice => controls.recipe.seed = random_seed(),
-            // Seeds are a ring of 2³².
+            // Seeds are a ring.
             Command::PreviousSeed => controls.recipe.seed = controls.recipe.seed.wrapping_sub(1),
             Command::NextSeed => controls.recipe.seed = controls.recipe.seed.wrapping_add(1),
             Command::LockSeed => controls.seed_locked = !controls.seed_locked,
@@ -414,8 +414,9 @@ fn toggled(now: Show, other: Show) -> Show {
     if now == other { Show::Picture } else { other }
 }
 
-/// Any of the 2³² seeds; the standard library's hasher keys are the operating system's random numbers.
-fn random_seed() -> u32 {
+/// One of 2³² seeds: no others give other noise. The standard library's hasher keys are the operating system's random
+/// numbers.
+fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0_u8) as u32
+    u64::from(RandomState::new().hash_one(0_u8) as u32)
 }

@@ -20,9 +20,9 @@ pub struct Recipe {
     /// The teacher's negative prompt.
     pub negative_prompt: String,
     /// Seed of all models' noise.
-    pub seed: u32,
+    pub seed: u64,
     /// The seed whose noise the picture lies on the way to.
-    pub second_seed: u32,
+    pub second_seed: u64,
     /// How far on that way, 0 … 1.
     pub seed_mix: f32,
     /// Width and height in pixels; `None` is the model's own.

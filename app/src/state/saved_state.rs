@@ -211,7 +211,7 @@ mod tests {
 
         let state = State {
             controls: Controls {
-                recipe: Recipe { prompt: "lake \"at\"\nnight".to_owned(), seed: u32::MAX, ..Recipe::default() },
+                recipe: Recipe { prompt: "lake \"at\"\nnight".to_owned(), seed: u64::MAX, ..Recipe::default() },
                 ..Controls::default()
             },
             open: OpenRequest { model: Source::Folder("/models/a b".into()), ..OpenRequest::default() },

@@ -32,8 +32,8 @@ impl Noise {
     pub(super) fn new(settings: &Settings) -> Self {
         let toward = settings.blend.seed.as_ref();
         Self {
-            from: Generator::new(u64::from(settings.seed)),
-            toward: toward.map(|toward| (Generator::new(u64::from(toward.to)), toward.by)),
+            from: Generator::new(settings.seed),
+            toward: toward.map(|toward| (Generator::new(toward.to), toward.by)),
         }
     }
 

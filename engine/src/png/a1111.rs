@@ -49,8 +49,7 @@ pub(super) fn parse(text: &str) -> Option<Restored> {
     let steps = field("Steps").and_then(|value| value.parse().ok()).unwrap_or(1_u32).clamp(1, 50);
     let guidance = field("CFG scale").and_then(|value| value.parse().ok()).filter(|g: &f32| g.is_finite() && *g >= 0.0);
     let guidance = guidance.unwrap_or(1.0);
-    // Some programs use 64-bit seeds. Torch's CPU generator uses only the low 32 bits.
-    let seed = field("Seed").and_then(|value| value.parse::<u64>().ok()).unwrap_or(0) as u32;
+    let seed = field("Seed").and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let size = field("Size").and_then(parse_size);
     let settings = Settings {
         role: if steps > 1 || guidance > 1.0 { Role::Teacher } else { Role::Student },
@@ -112,7 +111,7 @@ fn parse_size(text: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, prompt: &str, negative: &str, numbers: (u32, f32, u32), model: Option<&str>) {
+    fn check(text: &str, prompt: &str, negative: &str, numbers: (u32, f32, u64), model: Option<&str>) {
         let restored = parse(text).expect(text);
         let settings = restored.settings;
         assert_eq!((settings.prompt.as_str(), settings.negative_prompt.as_str()), (prompt, negative), "{text:?}");
@@ -151,7 +150,13 @@ mod tests {
     #[test]
     fn numbers_that_cannot_be_meant_are_left_out() {
         check("x\nSteps: 5000, CFG scale: NaN, Seed: -1, Size: 0x0", "x", "", (50, 1.0, 0), None);
-        check("x\nSteps: 4294967296, Seed: 4294967301, Model: \"open", "x", "", (1, 1.0, 5), Some("\"open"));
+        check(
+            "x\nSteps: 4294967296, Seed: 4294967301, Model: \"open",
+            "x",
+            "",
+            (1, 1.0, 4_294_967_301),
+            Some("\"open"),
+        );
         check("x\nSteps: , : , ::, Seed:", "x", "", (1, 1.0, 0), None);
         assert!(parse(" \n ").is_none());
     }

@@ -78,7 +78,7 @@ mod tests {
                 Settings { seed, size: Some((2, 1)), ..Settings::student("lake") },
             )
         };
-        (0..count).map(picture).collect()
+        (0..u64::from(count)).map(picture).collect()
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -73,8 +73,8 @@ pub struct Settings {
     pub prompt: String,
     /// What to avoid; applied only where `guidance` > 1.
     pub negative_prompt: String,
-    /// Seed of the noise, the same numbers as `torch.manual_seed(seed)` gives on a CPU.
-    pub seed: u32,
+    /// Seed of the noise, the same numbers as `torch.manual_seed(seed)` gives on a CPU: only the low 32 bits count there.
+    pub seed: u64,
     /// Pixels; `None` takes the model's own size.
     pub size: Option<(u32, u32)>,
     /// Steps of the sampler, 1 … 50.
@@ -119,7 +119,7 @@ pub struct Blend {
     pub prompt: Option<Toward<String>>,
     /// The noise is interpolated spherically from the seed's to this one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<Toward<u32>>,
+    pub seed: Option<Toward<u64>>,
 }
 
 impl Blend {

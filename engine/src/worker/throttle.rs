@@ -240,7 +240,7 @@ mod tests {
         slow.asked(&prompt("lake"), now);
         for seed in 1..20 {
             let settings = Settings { seed, ..prompt("lake") };
-            let at = now + 16 * MS * seed;
+            let at = now + 16 * MS * seed as u32;
             slow.asked(&settings, at);
             assert_eq!(slow.begins_at(&settings, at), at + MIN_DEBOUNCE);
         }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use egui::{Button, DragValue, Label, RichText, TextEdit, Ui};
+use egui::{Button, Label, RichText, TextEdit, Ui};
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern, TOKENS};
 
 use super::setting;
+use crate::panels::number_field::{self, Said};
 use crate::panels::outlined;
 use crate::state::{Action, Controls, PaneId, View};
 use crate::theme::palette;
@@ -27,15 +28,17 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     if reset {
         controls.metadata = defaults.metadata;
     }
+    let said = Said::default();
     let changed = (controls.frames, controls.frame_rate) != (defaults.frames, defaults.frame_rate);
     let reset = setting(ui, "Animation", ANIMATION, changed, |ui| {
-        ui.add(DragValue::new(&mut controls.frames).range(2..=120).suffix(" frames")).accessible_name("Frames");
-        ui.add(DragValue::new(&mut controls.frame_rate).range(1..=60).suffix(" per second"))
+        ui.add(number_field::drag(&mut controls.frames, 2..=120, &said).suffix(" frames")).accessible_name("Frames");
+        ui.add(number_field::drag(&mut controls.frame_rate, 1..=60, &said).suffix(" per second"))
             .accessible_name("Frames per second");
     });
     if reset {
         (controls.frames, controls.frame_rate) = (defaults.frames, defaults.frame_rate);
     }
+    said.tell(view);
 }
 
 fn folder(view: &mut View<'_>, ui: &mut Ui) {

@@ -1,8 +1,9 @@
 //! How drawing follows the keyboard.
 
-use egui::{Slider, Ui};
+use egui::Ui;
 
 use super::setting;
+use crate::panels::number_field::{self, Said};
 use crate::panels::outlined;
 use crate::state::{Controls, View};
 
@@ -20,9 +21,10 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     if reset {
         controls.live = defaults.live;
     }
+    let said = Said::default();
     let changed = (controls.pause - defaults.pause).abs() > f32::EPSILON;
     let reset = setting(ui, "Pause for the teacher", PAUSE, changed, |ui| {
-        let slider = Slider::new(&mut controls.pause, 0.0..=5.0).fixed_decimals(1).suffix(" s");
+        let slider = number_field::slider(&mut controls.pause, 0.0..=5.0, &said).fixed_decimals(1).suffix(" s");
         ui.add(slider).accessible_name("Pause for the teacher");
     });
     if reset {
@@ -36,4 +38,5 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     if reset {
         controls.seed_locked = defaults.seed_locked;
     }
+    said.tell(view);
 }

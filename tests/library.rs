@@ -19,10 +19,10 @@ const ROUNDS: u64 = 100;
 const FOLDER: &str = "INSTAFLOW_TEST_LIBRARY";
 
 /// A small picture that nothing but its number decides.
-fn picture(number: u32, decoder: Decoder) -> Picture {
+fn picture(number: u64, decoder: Decoder) -> Picture {
     let (width, height) = (16, 8);
     let light = if decoder == Decoder::Tiny { 0 } else { 64 };
-    let byte = |at: u32| (at.wrapping_mul(31).wrapping_add(number.wrapping_mul(17)) % 190) as u8 + light;
+    let byte = |at: u32| (at.wrapping_mul(31).wrapping_add((number as u32).wrapping_mul(17)) % 190) as u8 + light;
     Picture {
         model: "none".to_owned(),
         model_hash: "0123456789".to_owned(),
@@ -92,7 +92,7 @@ fn keeps_until_it_is_killed() {
 #[derive(Default)]
 struct Told {
     /// Numbers of the pictures, by their place in the library.
-    kept: BTreeMap<u64, u32>,
+    kept: BTreeMap<u64, u64>,
     deleted: BTreeSet<u64>,
     replaced: BTreeSet<u64>,
 }
@@ -104,7 +104,7 @@ impl Told {
         let (what, mut number) = (words.next(), words.map_while(|word| word.parse::<u64>().ok()));
         match (what, number.next(), number.next()) {
             (Some("kept"), Some(id), Some(number)) => {
-                assert_eq!(self.kept.insert(id, number as u32), None, "number {id} is used once");
+                assert_eq!(self.kept.insert(id, number), None, "number {id} is used once");
             }
             (Some("deleted"), Some(id), _) => drop(self.deleted.insert(id)),
             (Some("replaced"), Some(id), _) => drop(self.replaced.insert(id)),

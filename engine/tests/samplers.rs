@@ -79,7 +79,7 @@ fn settings(case: &Value, role: Role) -> Settings {
         negative_prompt: case["negative_prompt"].as_str().unwrap().to_owned(),
         steps: case["num_inference_steps"].as_u64().unwrap() as u32,
         guidance: case["guidance_scale"].as_f64().unwrap() as f32,
-        seed: case["generator_seed"].as_u64().unwrap_or(0) as u32,
+        seed: case["generator_seed"].as_u64().unwrap_or(0),
         sampler: Some(sampler(case["scheduler"].as_str().unwrap())),
         // Diffusers' ancestral scheduler has no option for this.
         schedule: (name == "euler_a_karras").then_some(NoiseSchedule::Karras),

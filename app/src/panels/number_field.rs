@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 use egui::emath::Numeric;
-use egui::{Align, DragValue, Key, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
+use egui::{DragValue, Key, Response, Slider, SliderClamping, TextEdit, Ui, vec2};
 
 use crate::state::{Action, View};
 
@@ -74,7 +74,7 @@ pub(super) fn seed(ui: &mut Ui, seed: &mut u64, said: &Said) -> Response {
     let size = vec2(ui.available_width(), ui.spacing().interact_size.y);
     let id = ui.next_auto_id().with("typed");
     let mut typed = ui.data(|data| data.get_temp::<String>(id)).unwrap_or_else(|| seed.to_string());
-    let field = TextEdit::singleline(&mut typed).horizontal_align(Align::Center).vertical_align(Align::Center);
+    let field = TextEdit::singleline(&mut typed).align(egui::Align2::CENTER_CENTER);
     let response = ui.add_sized(size, field);
     if response.has_focus() {
         ui.data_mut(|data| data.insert_temp(id, typed));

@@ -60,7 +60,7 @@ impl App {
     /// Variation `k` of the live picture: seed + k, or some of the way there.
     fn variation(&self, k: u32) -> Settings {
         let live = self.wanted(PaneId::Live);
-        let seed = live.seed.wrapping_add(k);
+        let seed = live.seed.wrapping_add(u64::from(k));
         if self.controls.recipe.spread >= 1.0 || live.blend.seed.is_some() {
             return Settings { seed, ..live };
         }

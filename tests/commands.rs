@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use instaflow_engine::png::read_settings;
-use instaflow_engine::protocol::{Decoder, NoiseSchedule, Role, Sampler, Settings};
+use instaflow_engine::protocol::{Decoder, NoiseSchedule, PromptSyntax, Role, Sampler, Settings};
 use instaflow_test_support::{PROMPT, Tolerance, assert_close, copy_folder, expected, fixture, tensor_in};
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
@@ -179,9 +179,9 @@ fn a_seed_is_the_same_picture_again() {
     let draw = |name: &str, seed: &str, more: &[&str]| {
         place.good(&[&["generate", "x", "-o", name, "--model", &model, "--seed", seed], more].concat());
     };
-    draw("a.png", "7", &[]);
-    draw("b.png", "7", &[]);
-    draw("c.png", "8", &[]);
+    draw("a", "7", &[]);
+    draw("b", "7", &[]);
+    draw("c", "8", &[]);
     let bytes = |name: &str| fs::read(place.path(name)).expect("a picture");
     assert_eq!(bytes("a.png"), bytes("b.png"));
     assert_ne!(bytes("a.png"), bytes("c.png"));
@@ -589,6 +589,38 @@ fn wrong_use_of_bench_is_told_in_one_line() {
 }
 
 #[test]
+fn prompts_are_read_as_asked() {
+    let place = Place::new();
+    let model = model();
+    let draw = |file: &str, more: &[&str]| {
+        let prompt = "a (red:1.3) fox in the snow";
+        let (png, latents) = (format!("{file}.png"), format!("{file}.safetensors"));
+        let common = ["generate", prompt, "-o", &png, "--save-latents", &latents, "--model", &model];
+        place.good(&[&common, more].concat());
+        read_settings(&place.path(&png)).expect("settings").settings
+    };
+    let plain = draw("a", &[]);
+    assert_eq!((plain.prompt_syntax, plain.clip_skip), (PromptSyntax::A1111, 1));
+    let asked = draw("b", &["--prompt-syntax", "comfyui", "--clip-skip", "2"]);
+    assert_eq!((asked.prompt_syntax, asked.clip_skip), (PromptSyntax::ComfyUi, 2));
+    draw("c", &["--prompt-syntax", "off"]);
+    let latents = |file: &str| tensor_in(&place.path(file), "latents").1;
+    assert_ne!(latents("a.safetensors"), latents("b.safetensors"));
+    assert_ne!(latents("a.safetensors"), latents("c.safetensors"));
+    place.bad(2, &["generate", "x", "-o", "d.png", "--model", &model, "--clip-skip", "3"], "clip skip 3");
+    place.bad(2, &["generate", "x", "-o", "d.png", "--clip-skip", "0"], "--clip-skip");
+    place.bad(2, &["tokens", "x", "--prompt-syntax", "invoke"], "a1111");
+
+    let trio = fixture("../more/textual_inversion/trio.safetensors").display().to_string();
+    let ids = place.good(&["tokens", "a trio (b) BREAK c", "--model", &model, "--embedding", &trio]);
+    assert!(ids.starts_with("49406 320 49408 49409 49410 321 49407 "), "{ids}");
+    assert_eq!(ids.split_whitespace().count(), 2 * 77);
+    draw("e", &["--embedding", &trio]);
+    place.bad(1, &["generate", "x", "-o", "f.png", "--embedding", &trio], "holds vectors of 16 numbers");
+    place.bad(1, &["tokens", "x", "--model", &model, "--embedding", "old.pt"], "safetensors");
+}
+
+#[test]
 fn tokens_are_those_of_transformers() {
     let place = Place::new();
     let model = model();
@@ -601,7 +633,10 @@ fn tokens_are_those_of_transformers() {
         assert_eq!(place.good(&off), ids.join(" ") + "\n", "{prompt:?}");
         // What is longer goes on in further chunks.
         let all = place.good(&["tokens", prompt, "--model", &model]);
-        assert!(all.starts_with(&ids.join(" ")) && all.split_whitespace().count() % 77 == 0, "{prompt:?}: {all}");
+        assert!(
+            all.starts_with(&ids.join(" ")) && all.split_whitespace().count().is_multiple_of(77),
+            "{prompt:?}: {all}"
+        );
         checked += 1;
     }
     assert_eq!(checked, 6);

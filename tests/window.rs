@@ -27,7 +27,7 @@ fn the_prompt_has_the_focus_and_every_key_draws() {
     window.settle();
     assert_eq!(window.picture(PaneId::Live).settings.prompt, "a snowy", "the last thing typed is drawn");
     assert!(window.query_by_label_contains("Key to picture").is_some());
-    assert!(window.query_by_label_contains("/77").is_some(), "the token count is shown");
+    assert!(window.query_by_label_contains("/75").is_some(), "the token count is shown");
 }
 
 fn with_live_off_enter_draws() {

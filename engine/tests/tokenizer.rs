@@ -110,6 +110,21 @@ fn what_falls_off_begins_with_the_first_unseen_token() {
     assert_eq!(counted(&tokenizer, &accents[..count.cut_at]).used, 75);
 }
 
+/// What grew with the square of the length would take hours here.
+#[test]
+fn hostile_prompts_become_tokens() {
+    let tokenizer = clip();
+    let (most, ids) = (100, 77);
+    for part in ["(", "[", ")", "(a:1.1)b", "(a", "a BREAK ", "a,", "a", "(x:9) ", "\\(", "é́"] {
+        let prompt = part.repeat(200_000 / part.len());
+        for syntax in [PromptSyntax::A1111, PromptSyntax::ComfyUi, PromptSyntax::Off] {
+            let read = tokenizer.read(&prompt, syntax);
+            assert!((1..=most).contains(&read.chunks.len()), "{part:?} {syntax:?}: {}", read.chunks.len());
+            assert!(read.chunks.iter().all(|chunk| chunk.ids.len() == ids && chunk.weights.len() == ids));
+        }
+    }
+}
+
 #[test]
 fn a_shorter_text_encoder_takes_fewer_tokens() {
     let tokenizer = Tokenizer::new(&clip_files(), Some(5)).unwrap();

@@ -32,8 +32,8 @@ Examples:
   instaflow generate \"a lake\" -o sd.png --model ~/models/stable-diffusion-v1-5 --sampler ddim
   instaflow generate \"a lake\" -o big.png --model ~/models/instaflow_0_9B --size 512x512 --device cuda
 
-Prints one line for each picture: its file, size, seed and seconds per stage. After a failure, the pictures that are
-already finished stay.";
+Prints one line for each picture: its file, size, seed and seconds per stage; under the first, what of the prompt has no
+effect. After a failure, the pictures that are already finished stay.";
 
 pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let resolved = ResolvedDraw::new(&arguments.draw)?;
@@ -49,10 +49,6 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     };
 
     let first = resolved.settings(role, card, 0);
-    for remark in models.count_tokens(&first).remarks {
-        progress.aside(|| eprintln!("note: {remark}"));
-    }
-
     let steps = u64::from(first.steps);
     progress.begin("drawing", steps * resolved.outputs.len() as u64);
     let mut latents = Vec::new();
@@ -70,6 +66,11 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
             .map_err(engine_error)?;
         png::save(output, &drawn.picture, true, arguments.draw.force).map_err(engine_error)?;
         progress.aside(|| say(format!("{}: {}", output.display(), in_short(&drawn.picture))))?;
+        // They are of the prompt, which all pictures share.
+        if index == 0 {
+            let remarks = models.count_tokens(&settings).remarks;
+            progress.aside(|| remarks.iter().try_for_each(|remark| say(format!("  {remark}"))))?;
+        }
         if arguments.draw.save_latents.is_some() {
             latents.push(drawn.latents);
         }

@@ -2,7 +2,7 @@
 //! engine share. A field that is new here needs a default, a bound in [`Recipe::clamped`] if a file could hold nonsense,
 //! and a place in [`Recipe::changed`].
 
-use instaflow_engine::protocol::{Blend, Decoder, Role, Sampler, Settings, Toward};
+use instaflow_engine::protocol::{Blend, Decoder, PromptSyntax, Role, Sampler, Settings, Toward};
 use serde::{Deserialize, Serialize};
 
 use super::lora_stack::{self, StackedLora};
@@ -19,6 +19,10 @@ pub struct Recipe {
     pub prompt_mix: f32,
     /// The teacher's negative prompt.
     pub negative_prompt: String,
+    /// How the prompts are read.
+    pub prompt_syntax: PromptSyntax,
+    /// Which layer of the text encoder counts, from the end: 1 is the last.
+    pub clip_skip: u32,
     /// Seed of all models' noise.
     pub seed: u64,
     /// The seed whose noise the picture lies on the way to.
@@ -73,6 +77,8 @@ impl Default for Recipe {
             second_prompt: String::new(),
             prompt_mix: 0.5,
             negative_prompt: String::new(),
+            prompt_syntax: PromptSyntax::default(),
+            clip_skip: 1,
             seed: 0,
             second_seed: 1,
             seed_mix: 0.0,
@@ -103,6 +109,7 @@ impl Recipe {
     /// nothing of the teacher. The decoder is left to the caller.
     pub fn take_over(&mut self, settings: Settings) {
         self.prompt = settings.prompt;
+        (self.prompt_syntax, self.clip_skip) = (settings.prompt_syntax, settings.clip_skip);
         self.seed = settings.seed;
         self.size = settings.size;
         match settings.blend.prompt {
@@ -144,6 +151,7 @@ impl Recipe {
         self.sampler = self.sampler.filter(|sampler| sampler.is_diffusion());
         self.baseline_guidance = self.baseline_guidance.map(|scale| clamp(scale, 0.0, 100.0, default.guidance));
         self.baseline_steps = self.baseline_steps.clamp(1, 50);
+        self.clip_skip = self.clip_skip.max(1);
         self.steps = self.steps.clamp(1, 50);
         self.loras = lora_stack::clamped(self.loras);
         self.variations = if self.variations <= 4 { 4 } else { 9 };
@@ -173,6 +181,8 @@ impl Recipe {
             self.baseline_steps == other.baseline_steps,
             self.baseline_guidance.map(f32::to_bits) == other.baseline_guidance.map(f32::to_bits),
             lora_stack::same(&self.loras, &other.loras),
+            self.prompt_syntax == other.prompt_syntax,
+            self.clip_skip == other.clip_skip,
         ];
         let texts = texts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| Changed::Text(field));
         let settings = settings.iter().enumerate().filter(|(_, same)| !**same).map(|(at, _)| Changed::Setting(at));

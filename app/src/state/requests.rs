@@ -18,6 +18,8 @@ impl App {
         let plain = Settings {
             seed: controls.recipe.seed,
             size: controls.recipe.size,
+            prompt_syntax: controls.recipe.prompt_syntax,
+            clip_skip: controls.recipe.clip_skip,
             decoder: self.live_decoder(),
             blend: controls.recipe.blend(),
             ..Settings::student(controls.recipe.prompt.clone())

@@ -62,8 +62,7 @@ pub fn read_embeddings(path: &Path) -> Result<Vec<Embedding>> {
 /// Vectors (n, D) or one vector (D). The error goes on after the tensor's name.
 fn embedding(name: String, view: &TensorView<'_>) -> Result<Embedding, String> {
     let width = match *view.shape() {
-        [width] => width,
-        [_, width] => width,
+        [width] | [_, width] => width,
         ref shape => return Err(format!("has shape {shape:?}, but vectors (n, D) are expected: give another file")),
     };
     let dtype = match view.dtype() {

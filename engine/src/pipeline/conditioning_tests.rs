@@ -110,7 +110,7 @@ fn prompts_become_the_published_programs_embeddings() -> Result<()> {
             _ if name.starts_with("a1111_nonorm") => no_norm(&models, &plain)?,
             _ => encode(&models, &plain)?,
         };
-        let distance = assert_close_case(name, &embedding, &reference("prompts", name), TOLERANCE);
+        let distance = assert_close_case(name, &embedding, reference("prompts", name), TOLERANCE);
         println!("{name}: {:.1e} of the largest value", distance.of_largest());
         checked += 1;
     }
@@ -137,7 +137,7 @@ fn the_network_takes_long_prompts() -> Result<()> {
     let noise = reference("prompts", "noise").narrow(0, 0, 1)?;
     let unet = &models.model(crate::protocol::Role::Student)?.unet.network;
     let got = unet.forward(&noise, &Tensor::new(&[1000f32], &Device::Cpu)?, &context, &Cancel::default())?;
-    assert_close_case("a1111.long.unet_t1000", &got, &reference("prompts", "a1111.long.unet_t1000"), TOLERANCE);
+    assert_close_case("a1111.long.unet_t1000", &got, reference("prompts", "a1111.long.unet_t1000"), TOLERANCE);
     Ok(())
 }
 

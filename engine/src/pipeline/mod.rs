@@ -105,13 +105,11 @@ impl Models {
     /// Counts the tokens of the settings' prompt for the model that they name, or another one if it is not open.
     pub fn count_tokens(&self, settings: &Settings) -> TokenCount {
         let named = self.model(settings.role).ok();
-        match named.or(self.student.as_ref()).or(self.teacher.as_ref()) {
-            Some(model) => model.count_tokens(settings),
-            None => {
-                let prompt = settings.prompt.clone();
-                TokenCount { cut_at: prompt.len(), prompt, ..TokenCount::default() }
-            }
+        if let Some(model) = named.or(self.student.as_ref()).or(self.teacher.as_ref()) {
+            return model.count_tokens(settings);
         }
+        let prompt = settings.prompt.clone();
+        TokenCount { cut_at: prompt.len(), prompt, ..TokenCount::default() }
     }
 
     /// Draws one picture. If `noise` (1, C, h, w) is given, it replaces the seed's noise and determines the size. `observer`

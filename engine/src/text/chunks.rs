@@ -114,12 +114,16 @@ impl<'a> Packer<'a> {
                 if word.len() <= self.room && self.current.len() + word.len() > self.room {
                     self.end_chunk();
                 }
-                word.into_iter().for_each(|token| self.push(token));
+                for token in word {
+                    self.push(token);
+                }
             }
-            _ => word.into_iter().for_each(|token| {
-                self.make_room(&token);
-                self.push(token);
-            }),
+            _ => {
+                for token in word {
+                    self.make_room(&token);
+                    self.push(token);
+                }
+            }
         }
     }
 
@@ -158,11 +162,15 @@ impl<'a> Packer<'a> {
             let is_last = self.full.len() + 1 >= self.most;
             if divisible || is_last {
                 let fits = self.room - self.current.len();
-                rest.by_ref().take(fits).for_each(|token| self.push(token));
+                for token in rest.by_ref().take(fits) {
+                    self.push(token);
+                }
             }
             self.end_chunk();
         }
-        rest.for_each(|token| self.push(token));
+        for token in rest {
+            self.push(token);
+        }
     }
 
     /// Adds a token, in a new chunk if this one is full.

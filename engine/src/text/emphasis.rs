@@ -8,7 +8,9 @@ const MOST_RESTORED: f64 = 1000.0;
 /// Multiplies every token of a chunk (L, D) by its weight (A1111's "No norm").
 pub fn multiply(embedding: &mut [f32], weights: &[f32]) {
     for (token, &weight) in rows(embedding, weights).zip(weights) {
-        token.iter_mut().for_each(|value| *value *= weight);
+        for value in token {
+            *value *= weight;
+        }
     }
 }
 
@@ -19,7 +21,9 @@ pub fn multiply_and_restore_mean(embedding: &mut [f32], weights: &[f32]) {
     let restored = before / sum(embedding);
     if restored.is_finite() {
         let factor = restored.clamp(-MOST_RESTORED, MOST_RESTORED) as f32;
-        embedding.iter_mut().for_each(|value| *value *= factor);
+        for value in embedding {
+            *value *= factor;
+        }
     }
 }
 
@@ -29,7 +33,9 @@ pub fn move_from_empty(embedding: &mut [f32], empty: &[f32], weights: &[f32]) {
     let width = width(empty.len(), weights);
     for ((token, empty), &weight) in rows(embedding, weights).zip(empty.chunks_exact(width)).zip(weights) {
         if weight.to_bits() != 1f32.to_bits() {
-            token.iter_mut().zip(empty).for_each(|(value, empty)| *value = (*value - empty) * weight + empty);
+            for (value, empty) in token.iter_mut().zip(empty) {
+                *value = (*value - empty) * weight + empty;
+            }
         }
     }
 }

@@ -32,17 +32,14 @@ pub(super) fn pieces(prompt: &Traced) -> Vec<Piece> {
             continue;
         };
         push(&mut pieces, prompt, part.start..open.at, weight);
-        let inside = match open.closed_at.filter(|&at| at < part.end) {
-            Some(at) => {
-                parts.push((at + 1..part.end, weight));
-                Some(open.at + 1..at)
-            }
+        let inside = if let Some(at) = open.closed_at.filter(|&at| at < part.end) {
+            parts.push((at + 1..part.end, weight));
+            Some(open.at + 1..at)
+        } else {
             // The last bracket of such a part counts as its end.
-            None => {
-                let last = brackets.partition_point(|bracket| bracket.at < part.end).checked_sub(1);
-                let last = last.map(|last| &brackets[last]).filter(|last| !last.opens && last.at + 1 == part.end);
-                last.map(|last| open.at + 1..last.at)
-            }
+            let last = brackets.partition_point(|bracket| bracket.at < part.end).checked_sub(1);
+            let last = last.map(|last| &brackets[last]).filter(|last| !last.opens && last.at + 1 == part.end);
+            last.map(|last| open.at + 1..last.at)
         };
         match inside {
             Some(inside) => parts.push(weighed(text, inside, weight, &colons)),

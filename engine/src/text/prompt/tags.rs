@@ -82,10 +82,9 @@ fn lora(arguments: &str) -> Result<LoraTag, String> {
         match part.split_once('=') {
             Some(("unet", value)) => unet = Some(number(value)?),
             Some(("te", value)) => text = Some(number(value)?),
-            // The third number, and `dyn=`, choose a rank when a file is loaded: nothing that changes the full one.
-            Some(("dyn", _)) => {}
             None if numbers.len() < 2 => numbers.push(number(part)?),
-            None => {}
+            // The third number, and `dyn=`, choose a rank when a file is loaded: nothing that changes the full one.
+            None | Some(("dyn", _)) => {}
             Some((key, _)) => return Err(format!("\"{}\" is unknown", quoted(key))),
         }
     }

@@ -180,6 +180,30 @@ mod pocket {
     }
 
     #[test]
+    fn marks_work_and_plain_words_draw_what_they_drew() {
+        let models = pocket();
+        let draw = |prompt: &str, prompt_syntax: PromptSyntax| {
+            let settings = Settings { seed: 3, prompt_syntax, ..Settings::student(prompt) };
+            models.draw(&settings, None, &mut |_| (), &Cancel::default()).expect("a picture").picture.rgb
+        };
+        for plain in ["a snowy mountain by the lake at dusk", "a barn, at: twilight; snow-capped mou", ""] {
+            let off = draw(plain, PromptSyntax::Off);
+            assert!(draw(plain, PromptSyntax::A1111) == off, "{plain:?}");
+            assert!(draw(plain, PromptSyntax::ComfyUi) == off, "{plain:?}");
+        }
+        let plain = draw("a red cabin by the lake", PromptSyntax::A1111);
+        for marked in ["a (red:1.6) barn by the lake", "a red cabin BREAK by the lake", "a red [cabin] by the lake"] {
+            assert!(draw(marked, PromptSyntax::A1111) != plain, "{marked:?}");
+        }
+        let limit = models.summary().student.expect("a student").token_limit - 2;
+        let long = format!("{}at night", "snowy mountains, a lake, ".repeat(10));
+        let read = counted(&models, &long);
+        assert!(read.used > limit && read.limit == 2 * limit && read.cut_at == long.len(), "{read:?}");
+        assert!(draw(&long, PromptSyntax::A1111) != draw(&long, PromptSyntax::Off), "its end is drawn");
+        assert_eq!(unknown(&models, "a (unicorn:1.2) [barn] \\(horse\\)"), ["unicorn", "horse"]);
+    }
+
+    #[test]
     fn its_examples_and_phrases_are_of_known_words() {
         let models = pocket();
         let words = models.summary().student.expect("a student").words.expect("it says so");

@@ -24,8 +24,9 @@ pub struct ModelArguments {
     #[arg(long, value_name = "DIR")]
     pub tiny_decoder: Option<PathBuf>,
 
-    /// A textual inversion that prompts may name; its token is the file's name, or the name in the file; may be repeated
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// A textual inversion that prompts may name, or a folder of them; its token is the file's name, or the name in the
+    /// file; may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
     pub embedding: Vec<PathBuf>,
 
     /// Where to compute; auto uses CUDA if it is available [default: auto]

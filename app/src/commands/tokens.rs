@@ -21,8 +21,8 @@ pub struct Tokens {
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 
-    /// A textual inversion that the prompt may name; may be repeated
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// A textual inversion that the prompt may name, or a folder of them; may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
     embedding: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -33,8 +33,10 @@ pub(super) fn run(arguments: &Tokens) -> anyhow::Result<()> {
     let source = arguments.model.clone().map_or(Source::Pocket, Source::Folder);
     let tokenizer = checkpoint::open_tokenizer(&source).map_err(engine_error)?;
     let mut embeddings = Vec::new();
-    for path in &arguments.embedding {
-        embeddings.extend(checkpoint::read_embeddings(path).map_err(engine_error)?);
+    for named in &arguments.embedding {
+        for path in checkpoint::embedding_files(named).map_err(engine_error)? {
+            embeddings.extend(checkpoint::read_embeddings(&path).map_err(engine_error)?);
+        }
     }
     let embeddings = Embeddings::new(&embeddings, tokenizer.vocabulary_size() as u32);
     let reader = PromptReader { tokenizer: &tokenizer, words: None, embeddings: &embeddings };

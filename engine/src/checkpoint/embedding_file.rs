@@ -2,7 +2,7 @@
 //! is the file's name, and Diffusers' form, whose tensors are named by their tokens. Change here what such a file may hold.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::TensorView;
@@ -16,6 +16,22 @@ const FILE_LIMIT: u64 = 16 << 20;
 
 /// Tokens in a file, at most. One is usual; a file of many tensors is something else.
 const MOST_TOKENS: usize = 64;
+
+/// Files in a folder, at most.
+const MOST_FILES: usize = 4096;
+
+/// The file itself, or the safetensors files directly in a folder, sorted.
+pub fn embedding_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
+    let entries = fs::read_dir(path).map_err(unreadable)?.flatten().take(MOST_FILES).map(|entry| entry.path());
+    let is_one = |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
+    let mut files: Vec<PathBuf> = entries.filter(is_one).collect();
+    files.sort();
+    Ok(files)
+}
 
 /// Reads the embeddings of a safetensors file.
 pub fn read_embeddings(path: &Path) -> Result<Vec<Embedding>> {

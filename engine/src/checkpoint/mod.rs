@@ -54,7 +54,7 @@ mod pocket;
 pub use component::Component;
 pub use describe::describe;
 pub use dry_run::Size;
-pub use embedding_file::read_embeddings;
+pub use embedding_file::{embedding_files, read_embeddings};
 pub use files::Files;
 pub use kind::{Base, FileKind, Kind, LoraFamily, Parts, classify, refused_by_name};
 pub use model_folder::ModelFolder;

@@ -246,17 +246,31 @@ fn textual_inversions_as_diffusers_has_them() -> Result<()> {
     Ok(())
 }
 
+/// Writes an embedding of two vectors.
+fn write(folder: &Path, width: usize) -> PathBuf {
+    let path = folder.join("wide.safetensors");
+    let vectors = Tensor::zeros((2, width), DType::F32, &Device::Cpu).expect("a tensor");
+    let tensors = std::collections::HashMap::from([("emb_params".to_owned(), vectors)]);
+    candle_core::safetensors::save(&tensors, &path).expect("a file");
+    path
+}
+
+#[test]
+fn a_folder_gives_what_fits_the_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), 768);
+    std::fs::write(folder.path().join("broken.safetensors"), b"<html>").expect("a file");
+    std::fs::write(folder.path().join("notes.txt"), b"no embedding").expect("a file");
+    std::fs::copy(&inversions()[1], folder.path().join("trio.safetensors")).expect("a file");
+    let models = open(vec![folder.path().to_owned()]);
+    let used = |prompt: &str| models.count_tokens(&Settings::student(prompt)).used;
+    assert_eq!((used("wide"), used("trio")), (1, 3));
+    let [remark] = &models.summary().remarks[..] else { panic!("{:?}", models.summary().remarks) };
+    assert!(remark.message.contains("broken.safetensors"), "{remark:?}");
+}
+
 #[test]
 fn an_embedding_of_another_width_is_refused() {
-    let write = |folder: &Path, width: usize| {
-        let path = folder.join("wide.safetensors");
-        let tensors = std::collections::HashMap::from([(
-            "emb_params".to_owned(),
-            Tensor::zeros((2, width), DType::F32, &Device::Cpu).expect("a tensor"),
-        )]);
-        candle_core::safetensors::save(&tensors, &path).expect("a file");
-        path
-    };
     let folder = tempfile::tempdir().expect("a folder");
     let request = OpenRequest {
         model: Source::Folder(fixture("model")),

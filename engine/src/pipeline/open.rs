@@ -25,7 +25,7 @@ pub(super) fn open(
     let opened = checkpoint::open(request)?;
     let folders = opened.student.iter().chain(&opened.teacher).chain(&opened.baseline);
     let parameters = folders.map(|folder| folder.unet().values()).max().unwrap_or(0);
-    let embeddings = textual_inversion::read(&request.embeddings)?;
+    let (embeddings, unreadable) = textual_inversion::read(&request.embeddings)?;
     let mut models = match previous.filter(|previous| previous.choice == request.device) {
         Some(previous) => previous.emptied(request.precision, parameters)?,
         None => Models::empty(request.device, request.precision, parameters)?,
@@ -44,6 +44,7 @@ pub(super) fn open(
     }
     let folders = opened.student.iter().chain(&opened.teacher).chain(&opened.baseline);
     let widths = folders.map(|folder| Ok((folder.name(), text_config(folder.text_encoder())?.hidden_size)));
+    models.remarks.extend(unreadable);
     models.remarks.extend(textual_inversion::check(&embeddings, &widths.collect::<Result<Vec<_>>>()?)?);
     let missing = sizes.iter().filter(|(digest, _)| !cache.holds(digest));
     let bytes = missing.map(|(_, size)| size.bytes).sum();

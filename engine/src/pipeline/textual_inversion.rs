@@ -14,20 +14,31 @@ use crate::{Error, Result};
 pub(super) struct EmbeddingFile {
     path: PathBuf,
     embeddings: Vec<Embedding>,
+    /// Whether a folder was named, not this file.
+    in_folder: bool,
 }
 
-/// Reads the files, in order.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<EmbeddingFile>> {
-    let read =
-        |path: &PathBuf| Ok(EmbeddingFile { path: path.clone(), embeddings: checkpoint::read_embeddings(path)? });
-    paths.iter().map(read).collect()
+/// Reads files, and all files of folders, in order. A file in a folder that cannot be read costs a remark.
+pub(super) fn read(paths: &[PathBuf]) -> Result<(Vec<EmbeddingFile>, Vec<Failure>)> {
+    let (mut files, mut remarks) = (Vec::new(), Vec::new());
+    for named in paths {
+        let in_folder = named.is_dir();
+        for path in checkpoint::embedding_files(named)? {
+            match checkpoint::read_embeddings(&path) {
+                Ok(embeddings) => files.push(EmbeddingFile { path, embeddings, in_folder }),
+                Err(error) if in_folder => remarks.push(Failure::from(&error)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok((files, remarks))
 }
 
 /// Refuses an embedding that fits none of the models, of which names and the widths of their text encoders are given; for
-/// one that fits some of them there is a remark on the others.
+/// one that fits some of them there is a remark on the others. A folder may hold some for other models.
 pub(super) fn check(files: &[EmbeddingFile], models: &[(&str, usize)]) -> Result<Vec<Failure>> {
     let mut remarks = Vec::new();
-    for file in files {
+    for file in files.iter().filter(|file| !file.in_folder) {
         for embedding in &file.embeddings {
             let fault = |(name, width): &(&str, usize)| Error::Checkpoint {
                 path: file.path.clone(),

@@ -123,7 +123,7 @@ pub struct OpenRequest {
     /// What a fine-tune adds to the student and the teacher.
     #[serde(default)]
     pub carry: Option<Carry>,
-    /// Textual inversions: safetensors files, each with tokens that prompts may name.
+    /// Textual inversions: safetensors files, each with tokens that prompts may name, or folders of such files.
     #[serde(default)]
     pub embeddings: Vec<PathBuf>,
     /// Folders in which `<lora:NAME:WEIGHT>` in a prompt is looked for.

@@ -109,7 +109,7 @@ impl Embeddings {
             }
             let end = at + length;
             stretches.push(match ids {
-                Ok(ids) => Stretch::Embedding(ids, text.place(at)..text.place(end)),
+                Ok(ids) => Stretch::Embedding(ids, text.typed(at..end)),
                 Err(name) => Stretch::Missing(name),
             });
             (at, kept, before) = (end, end, whole[..end].chars().next_back());
@@ -183,7 +183,7 @@ mod tests {
 
     /// A text with `{ids}` where embeddings were, and `{?name}` for those that are missing.
     fn split(text: &str, bare: bool, prefixed: bool) -> String {
-        let stretches = embeddings().split(&Traced::typed(text), bare, prefixed);
+        let stretches = embeddings().split(&Traced::whole(text), bare, prefixed);
         let shown = stretches.into_iter().map(|stretch| match stretch {
             Stretch::Text(text) => text.as_str().to_owned(),
             Stretch::Embedding(ids, typed) => format!("{{{}+{}: {}}}", ids.start, ids.len(), &text[typed]),

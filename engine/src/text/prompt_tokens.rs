@@ -109,8 +109,7 @@ impl PromptReader<'_> {
             (None, None) if self.tokenizer.words().is_some() => broken_words(typed, &offsets),
             (None, None) => Vec::new(),
         };
-        let in_prompt = |word: Range<usize>| text.place(word.start)..text.place(word.end);
-        unknown.into_iter().map(in_prompt).collect()
+        unknown.into_iter().map(|word| text.typed(word)).collect()
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn parsed(prompt: &str) -> Vec<(String, f32, usize)> {
-        let pieces = pieces(&Traced::typed(prompt));
+        let pieces = pieces(&Traced::whole(prompt));
         pieces.into_iter().map(|piece| (piece.text().to_owned(), piece.weight, piece.breaks)).collect()
     }
 

@@ -128,7 +128,7 @@ mod tests {
             ("\\(a\\) (b\\)) \\c", &[("(a) ", 1.0), ("b)", 1.1), (" \\c", 1.0)]),
             ("()", &[]),
         ] {
-            let found: Vec<(String, f32)> = pieces(&Traced::typed(prompt))
+            let found: Vec<(String, f32)> = pieces(&Traced::whole(prompt))
                 .into_iter()
                 .map(|piece| (piece.text().to_owned(), (piece.weight * 1e6).round() / 1e6))
                 .collect();

@@ -65,7 +65,7 @@ impl Piece {
 
 /// Takes a prompt apart by the rules of a syntax.
 pub fn parse_prompt(prompt: &str, syntax: PromptSyntax) -> ParsedPrompt {
-    let typed = Traced::typed(prompt);
+    let typed = Traced::whole(prompt);
     let mut parsed = ParsedPrompt::default();
     match syntax {
         PromptSyntax::Off => parsed.pieces.push(Piece { text: typed, weight: 1.0, breaks: 0 }),

@@ -123,7 +123,7 @@ mod tests {
 
     fn read(prompt: &str) -> (String, Vec<String>) {
         let mut remarks = Vec::new();
-        let text = first_branches(&Traced::typed(prompt), &mut remarks);
+        let text = first_branches(&Traced::whole(prompt), &mut remarks);
         (text.as_str().to_owned(), remarks)
     }
 

@@ -112,7 +112,7 @@ mod tests {
 
     fn take(prompt: &str) -> (String, ParsedPrompt) {
         let mut parsed = ParsedPrompt::default();
-        let rest = take_out(&Traced::typed(prompt), &mut parsed);
+        let rest = take_out(&Traced::whole(prompt), &mut parsed);
         (rest.as_str().to_owned(), parsed)
     }
 

@@ -12,7 +12,7 @@ pub(crate) struct Traced {
 
 impl Traced {
     /// A whole prompt.
-    pub fn typed(prompt: &str) -> Self {
+    pub fn whole(prompt: &str) -> Self {
         Self { text: prompt.to_owned(), parts: vec![(0, 0)] }
     }
 
@@ -42,6 +42,12 @@ impl Traced {
         let part = self.parts.partition_point(|&(start, _)| start <= offset).checked_sub(1);
         part.and_then(|part| self.parts.get(part)).map_or(0, |&(start, typed)| typed + (offset - start))
     }
+
+    /// Where in the prompt a part of the text was typed. What was left out behind it is not a part of it.
+    pub fn typed(&self, range: Range<usize>) -> Range<usize> {
+        let start = self.place(range.start);
+        start..if range.is_empty() { start } else { self.place(range.end - 1) + 1 }
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_text_knows_its_place() {
-        let typed = Traced::typed("a (red) fox");
+        let typed = Traced::whole("a (red) fox");
         let mut once = Traced::default();
         for range in [0..2, 3..6, 7..11] {
             once.push(&typed, range);
@@ -62,12 +68,13 @@ mod tests {
         assert_eq!(twice.as_str(), " rd fox");
         let places: Vec<usize> = (0..7).map(|offset| twice.place(offset)).collect();
         assert_eq!(places, [1, 3, 5, 7, 8, 9, 10]);
+        assert_eq!((twice.typed(1..3), twice.typed(4..7), twice.typed(2..2)), (3..6, 8..11, 5..5));
         assert_eq!(Traced::default().place(0), 0);
     }
 
     #[test]
     fn neighbours_are_one_part() {
-        let typed = Traced::typed("abc");
+        let typed = Traced::whole("abc");
         let mut joined = Traced::default();
         (0..3).for_each(|at| joined.push(&typed, at..at + 1));
         assert_eq!(joined, typed);

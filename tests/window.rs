@@ -30,6 +30,19 @@ fn the_prompt_has_the_focus_and_every_key_draws() {
     assert!(window.query_by_label_contains("/75").is_some(), "the token count is shown");
 }
 
+fn a_long_prompt_goes_on_and_what_has_no_effect_is_said() {
+    let mut window = Window::ready(student());
+    window.type_text(&format!("[red|blue] {}", "cat ".repeat(140)));
+    window.settle();
+    window.until("the count of two chunks", |window| window.query_by_label("141/150").is_some());
+    assert!(window.query_by_label_contains("cannot alternate between steps").is_some());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.type_text("cat");
+    window.settle();
+    window.until("the new count", |window| window.query_by_label("1/75").is_some());
+    assert!(window.query_by_label_contains("cannot alternate").is_none());
+}
+
 fn with_live_off_enter_draws() {
     let mut window = Window::ready(student());
     window.press("Live");
@@ -663,6 +676,7 @@ fn a_new_window_takes_the_theme_of_the_system() {
 in_both_themes!(
     a_new_window_takes_the_theme_of_the_system,
     the_prompt_has_the_focus_and_every_key_draws,
+    a_long_prompt_goes_on_and_what_has_no_effect_is_said,
     with_live_off_enter_draws,
     the_dice_changes_the_picture_and_the_lock_keeps_it,
     comparing_draws_the_teacher_from_the_same_noise,

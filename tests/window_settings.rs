@@ -13,8 +13,8 @@ use instaflow::state::PaneId;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::png::{DEFAULT_PATTERN, read_settings};
 use instaflow_engine::protocol::{
-    Decoder, Latents, LoadProgress, ModelPart, ModelSummary, Network, OpenRequest, Picture, Role, Settings, Source,
-    Step, TokenCount,
+    Decoder, Latents, LoadProgress, ModelPart, ModelSummary, Network, OpenRequest, Picture, PromptSyntax, Role,
+    Settings, Source, Step, TokenCount,
 };
 use instaflow_engine::worker::{Backend, Engine};
 use instaflow_engine::{Cancel, Error, Result};
@@ -169,12 +169,15 @@ fn pages_are_reset_one_by_one_and_all_at_once() {
     open_settings(&mut window, "Typing");
     window.press("Draw while typing");
     window.press("A new seed for each drawing");
+    window.press("Plain words");
+    assert_eq!(window.state().controls().recipe.prompt_syntax, PromptSyntax::Off);
     window.press("Files");
     window.press("Write settings into PNGs");
     window.press("Typing");
     window.press("Reset this page");
     let controls = window.state().controls().clone();
     assert!(controls.live && controls.seed_locked && !controls.metadata, "the other page stays");
+    assert_eq!(controls.recipe.prompt_syntax, PromptSyntax::A1111);
     window.press("Reset all settings");
     assert!(window.state().controls().metadata);
 }

@@ -161,7 +161,17 @@ impl Controls {
                 file_decoder: default.file_decoder,
                 ..mine
             },
-            Page::Live => Self { live: default.live, pause: default.pause, seed_locked: default.seed_locked, ..mine },
+            Page::Live => Self {
+                live: default.live,
+                pause: default.pause,
+                seed_locked: default.seed_locked,
+                recipe: Recipe {
+                    prompt_syntax: default.recipe.prompt_syntax,
+                    clip_skip: default.recipe.clip_skip,
+                    ..mine.recipe
+                },
+                ..mine
+            },
             Page::Files => Self {
                 frames: default.frames,
                 frame_rate: default.frame_rate,

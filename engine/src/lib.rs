@@ -46,6 +46,8 @@ pub mod worker;
 
 pub mod pipeline;
 
+pub mod adapters;
+
 pub mod checkpoint;
 
 pub mod text;

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod diffusion;
 mod gpu;
+mod lora;
 mod networks;
 mod noise;
 mod order;

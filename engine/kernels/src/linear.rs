@@ -40,6 +40,11 @@ impl Linear {
         Ok(Self { weights: Arc::new(Weights::new(weight)), bias, shape })
     }
 
+    /// Puts other weights in their place, as many as there were and of the same type; clones of this layer have them, too.
+    pub fn set_weight(&self, weight: &Tensor) -> Result<()> {
+        self.weights.set(weight.reshape(self.shape)?)
+    }
+
     /// Values of a result.
     pub fn outputs(&self) -> usize {
         self.shape.0

@@ -100,6 +100,17 @@ impl<K: PartialEq, F: Form> Weights<K, F> {
         self.lock().given = Some(given);
     }
 
+    /// Puts other weights of the same shape and type in their place, and drops every form of the old ones.
+    pub(crate) fn set(&self, given: Tensor) -> Result<()> {
+        if given.shape() != &self.shape || given.dtype() != self.dtype {
+            bail!("a layer with weights {:?} of {:?} does not take {given:?}", self.shape, self.dtype);
+        }
+        let mut state = self.lock();
+        state.given = Some(given);
+        state.forms.clear();
+        Ok(())
+    }
+
     /// The form that `key` names: the one at hand, or the one that `pack` makes.
     pub(crate) fn form(&self, key: K, pack: impl FnOnce(ReadRow<'_>) -> F) -> Result<Arc<F>> {
         let mut state = self.lock();

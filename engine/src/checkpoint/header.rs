@@ -29,7 +29,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(usize, Metadata), String> {
 }
 
 /// Reads the header of a file on disk and nothing else of it; also gives the length of the whole file in bytes.
-pub(super) fn read(path: &Path) -> Result<(Metadata, u64)> {
+pub(crate) fn read(path: &Path) -> Result<(Metadata, u64)> {
     let unreadable = |source| Error::File { action: "cannot read", path: path.to_owned(), source };
     let fault = |message: String| Error::Checkpoint { path: path.to_owned(), message };
     // A pipe by that name would block.

@@ -18,14 +18,14 @@ use crate::{Error, Result};
 
 /// All tensors of a component by name. Holds views of the files, not copies.
 #[derive(Debug, Default)]
-pub(super) struct Tensors {
+pub(crate) struct Tensors {
     files: Vec<Arc<(PathBuf, Bytes)>>,
     table: BTreeMap<String, Stored>,
 }
 
 /// Where and how one tensor is stored.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     file: usize,
     range: Range<usize>,
     /// The type in the file.

@@ -1,6 +1,9 @@
 //! The layers that all networks here are made of, on top of the operations of `instaflow-kernels`. Parameters that are
 //! created for training start as PyTorch's do.
 
+mod registry;
+pub(crate) use registry::{Registry, collect};
+
 mod resnet;
 pub(crate) use resnet::Resnet;
 
@@ -9,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 use instaflow_kernels::{self as kernels, FusedOps};
+
+use registry::Layer;
 
 /// Most levels of a network that halves its feature maps from level to level.
 const MOST_LEVELS: usize = 16;
@@ -56,7 +61,9 @@ impl Conv2d {
         let init = fan_in_init(input * kernel * kernel);
         let weight = vb.get_with_hints((output, input, kernel, kernel), "weight", init)?;
         let bias = if bias { Some(vb.get_with_hints(output, "bias", init)?) } else { None };
-        Ok(Self(kernels::Conv2d::new(weight, bias)?))
+        let layer = kernels::Conv2d::new(weight, bias)?;
+        registry::enter(vb, Layer::Conv2d(layer.clone()));
+        Ok(Self(layer))
     }
 
     /// The same layer with stride 2 and this many zeros before the first and after the last row and column.
@@ -146,12 +153,12 @@ impl Linear {
     pub fn new(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
         let init = fan_in_init(input);
         let weight = vb.get_with_hints((output, input), "weight", init)?;
-        Ok(Self(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?))
+        Self::entered(vb, weight, Some(vb.get_with_hints(output, "bias", init)?))
     }
 
     /// Without a bias.
     pub fn without_bias(vb: &VarBuilder, input: usize, output: usize) -> Result<Self> {
-        Ok(Self(kernels::Linear::new(vb.get_with_hints((output, input), "weight", fan_in_init(input))?, None)?))
+        Self::entered(vb, vb.get_with_hints((output, input), "weight", fan_in_init(input))?, None)
     }
 
     /// Like [`Self::new`], for a weight that is stored as a 1×1 convolution.
@@ -159,7 +166,13 @@ impl Linear {
         let init = fan_in_init(input);
         // Squeezed, not reshaped: a squeeze is a view whatever the strides, so the dry run spends no memory here.
         let weight = vb.get_with_hints((output, input, 1, 1), "weight", init)?.squeeze(3)?.squeeze(2)?;
-        Ok(Self(kernels::Linear::new(weight, Some(vb.get_with_hints(output, "bias", init)?))?))
+        Self::entered(vb, weight, Some(vb.get_with_hints(output, "bias", init)?))
+    }
+
+    fn entered(vb: &VarBuilder, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let layer = kernels::Linear::new(weight, bias)?;
+        registry::enter(vb, Layer::Linear(layer.clone()));
+        Ok(Self(layer))
     }
 
     /// (…, input) to (…, output).
@@ -199,7 +212,9 @@ impl Attention {
         if heads == 0 || !width.is_multiple_of(heads) {
             candle_core::bail!("attention: {width} channels do not divide into {heads} heads");
         }
-        Ok(Self { query, key, value, out, heads, last: Arc::default() })
+        let last = Arc::default();
+        registry::enter_projected(&last);
+        Ok(Self { query, key, value, out, heads, last })
     }
 
     /// Self-attention over `x` (B, N, C), plus `residual`; (B, N, C). With `causal`, no token sees those after it.

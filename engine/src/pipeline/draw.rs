@@ -42,6 +42,7 @@ pub(super) fn draw(
     let batch = if guided { 2 } else { 1 };
     memory_estimate::check(models, model, decoder, (width, height), batch, conditioning.keys())?;
 
+    let remarks = model.adapt(models, settings, cancel)?;
     let mut timings = Timings::default();
     let context = conditioning.encode(models, &mut timings, cancel)?;
     cancel.check()?;
@@ -88,6 +89,7 @@ pub(super) fn draw(
     let mut picture = picture(rgb, timings);
     picture.straightness = end.straightness;
     picture.path = end.path;
+    picture.remarks = remarks;
     Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
 }
 

@@ -1,13 +1,19 @@
 //! A loaded model. Two models share the networks whose contents are equal.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use crate::checkpoint::Recipe;
+use super::Models;
+use crate::adapters::{Adapted, Adapter, Place, Target};
+use crate::checkpoint::{Component, Recipe};
 use crate::diffusion::Schedule;
-use crate::protocol::{Defaults, ModelCard, PromptSyntax, Role, Settings, TokenCount, Words};
-use crate::text::{AddedTokens, Embeddings, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer};
+use crate::layers::Registry;
+use crate::protocol::{Defaults, Lora, ModelCard, PromptSyntax, Role, Settings, TokenCount, Words};
+use crate::text::{
+    AddedTokens, Embeddings, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer, parse_prompt,
+};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
@@ -39,13 +45,63 @@ pub(super) struct Part<N, C> {
     pub(super) network: N,
     pub(super) config: C,
     pub(super) parameters: u64,
+    /// Its layers by name, and the files that they were read from; `None` if there are no files.
+    pub(super) layers: Option<(Registry, Arc<Component>)>,
+    /// The adapters that are in it.
+    pub(super) adapted: Adapted,
 }
 
 pub(super) type Text = Part<TextEncoder, TextConfig>;
 pub(super) type Denoiser = Part<UNet, UNetConfig>;
 pub(super) type Vae = Part<Autoencoder, AutoencoderConfig>;
 
+impl<N, C> Part<N, C> {
+    /// A network of weights that come from no file.
+    pub(super) fn without_files(digest: String, network: N, config: C, parameters: u64) -> Self {
+        Self { digest, network, config, parameters, layers: None, adapted: Adapted::default() }
+    }
+
+    /// Puts adapters into it and takes all others out; see [`crate::adapters::apply`].
+    fn adapt(&self, place: Place, models: &Models, wanted: &[(Arc<Adapter>, f32)], cancel: &Cancel) -> Result<Changed> {
+        let none = Registry::default();
+        let (registry, component) = match &self.layers {
+            Some((registry, component)) => (registry, Some(&**component)),
+            None => (&none, None),
+        };
+        let (dtype, device) = (models.dtype, &models.device);
+        let target = Target { place, registry, component, adapted: &self.adapted, dtype, device };
+        crate::adapters::apply(&target, wanted, cancel)
+    }
+}
+
+/// Whether adapters changed anything, and what is to be said about them.
+type Changed = (bool, Vec<String>);
+
 impl LoadedModel {
+    /// Brings its networks to the state in which the LoRAs of the settings are in them, and those that the prompt names,
+    /// and no others. Returns what is to be said about them.
+    pub(super) fn adapt(&self, models: &Models, settings: &Settings, cancel: &Cancel) -> Result<Vec<String>> {
+        let mut loras = settings.loras.clone();
+        for tag in parse_prompt(&settings.prompt, settings.prompt_syntax).loras {
+            let file = crate::adapters::find(&tag.name, &models.lora_folders)?;
+            loras.push(Lora { file, weight: tag.weight, text_weight: tag.text_weight.unwrap_or(tag.weight) });
+        }
+        let paths: Vec<&Path> = loras.iter().map(|lora| lora.file.as_path()).collect();
+        let open = models.adapters.open(&paths)?;
+        let weighed = |weight: fn(&Lora) -> f32| -> Vec<(Arc<Adapter>, f32)> {
+            open.iter().cloned().zip(loras.iter().map(weight)).collect()
+        };
+        let (encodes_otherwise, mut remarks) =
+            self.text.adapt(Place::TextEncoder, models, &weighed(|lora| lora.text_weight), cancel)?;
+        if encodes_otherwise {
+            models.clear_cache();
+        }
+        let place = Place::UNet { layers_per_block: self.unet.config.layers_per_block };
+        let (_, of_unet) = self.unet.adapt(place, models, &weighed(|lora| lora.weight), cancel)?;
+        remarks.extend(of_unet);
+        Ok(remarks)
+    }
+
     /// A model of loaded parts for one role, with its name and the ten hex digits of its weights' digest.
     pub(super) fn new(
         name: String,

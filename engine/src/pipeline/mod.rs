@@ -3,10 +3,12 @@
 //! [`Models`] holds the open models: a student, a teacher or both, and perhaps a baseline. Parts with equal contents are
 //! in memory only once.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
 
+use crate::adapters::Adapters;
 use crate::protocol::{
     DeviceChoice, Failure, LoadProgress, ModelSummary, OpenRequest, Picture, Precision, Role, Settings, Step,
     TokenCount,
@@ -44,6 +46,9 @@ pub struct Models {
     device_name: String,
     dtype: DType,
     embeddings: Mutex<EmbeddingCache>,
+    adapters: Adapters,
+    /// Where LoRAs that a prompt names are looked for.
+    lora_folders: Vec<PathBuf>,
     remarks: Vec<Failure>,
 }
 
@@ -143,8 +148,21 @@ impl Models {
         let (device, device_name) = device::open(choice)?;
         let dtype = device::dtype(&device, precision, parameters)?;
         let (student, teacher, baseline) = (None, None, None);
-        let (embeddings, remarks) = (Mutex::default(), Vec::new());
-        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
+        let (embeddings, adapters, lora_folders, remarks) =
+            (Mutex::default(), Adapters::default(), Vec::new(), Vec::new());
+        Ok(Self {
+            student,
+            teacher,
+            baseline,
+            choice,
+            device,
+            device_name,
+            dtype,
+            embeddings,
+            adapters,
+            lora_folders,
+            remarks,
+        })
     }
 
     /// On the same device, without a model.
@@ -152,8 +170,21 @@ impl Models {
         let (device, device_name) = (self.device.clone(), self.device_name.clone());
         let dtype = device::dtype(&device, precision, parameters)?;
         let (student, teacher, baseline, choice) = (None, None, None, self.choice);
-        let (embeddings, remarks) = (Mutex::default(), Vec::new());
-        Ok(Self { student, teacher, baseline, choice, device, device_name, dtype, embeddings, remarks })
+        let (embeddings, adapters, lora_folders, remarks) =
+            (Mutex::default(), Adapters::default(), Vec::new(), Vec::new());
+        Ok(Self {
+            student,
+            teacher,
+            baseline,
+            choice,
+            device,
+            device_name,
+            dtype,
+            embeddings,
+            adapters,
+            lora_folders,
+            remarks,
+        })
     }
 
     fn model(&self, role: Role) -> Result<&LoadedModel> {

@@ -13,7 +13,7 @@ use crate::protocol::{Failure, LoadProgress, ModelPart, Network, OpenRequest, Ro
 use crate::text::{TextConfig, TextEncoder};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
-use crate::{Cancel, Result};
+use crate::{Cancel, Result, layers};
 
 /// See [`Models::open_reusing`].
 pub(super) fn open(
@@ -30,6 +30,7 @@ pub(super) fn open(
         Some(previous) => previous.emptied(request.precision, parameters)?,
         None => Models::empty(request.device, request.precision, parameters)?,
     };
+    models.lora_folders.clone_from(&request.lora_folders);
     let mut cache = previous.map(|previous| PartCache::of(previous, &models)).unwrap_or_default();
 
     let mut sizes = HashMap::new();
@@ -153,7 +154,7 @@ fn load(
     let component = folder.unet();
     let config = unet_config(component)?;
     let unet = load_part(&mut cache.unets, component, models, sizes, config, UNet::new, || begin(Network::UNet))?;
-    let mut decoder = |component: &Component, network| {
+    let mut decoder = |component: &Arc<Component>, network| {
         let config = vae_config(component)?;
         let build = |vb, _: &_| Autoencoder::decoder(vb, component.config());
         load_part(&mut cache.vaes, component, models, sizes, config, build, || begin(network))
@@ -171,7 +172,7 @@ fn load(
 /// and gives the flag that stops it.
 fn load_part<N, C>(
     cache: &mut Vec<Arc<Part<N, C>>>,
-    component: &Component,
+    component: &Arc<Component>,
     models: &Models,
     sizes: &HashMap<String, Size>,
     config: C,
@@ -184,12 +185,14 @@ fn load_part<N, C>(
     }
     let cancel = begin()?;
     let _span = tracing::info_span!("load", part = %component.path().display()).entered();
-    let network = build(component.builder(models.dtype, &models.device, &cancel), &config);
+    let (network, registry) =
+        layers::collect(|| build(component.builder(models.dtype, &models.device, &cancel), &config));
     // A cancellation arrives as an error of the tensor library.
     cancel.check()?;
     let network = network?;
     let parameters = sizes.get(digest).map_or(0, |size| size.parameters);
-    let part = Arc::new(Part { digest: digest.to_owned(), network, config, parameters });
+    let layers = Some((registry, Arc::clone(component)));
+    let part = Arc::new(Part { layers, ..Part::without_files(digest.to_owned(), network, config, parameters) });
     cache.push(part.clone());
     Ok(part)
 }

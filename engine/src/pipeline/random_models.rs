@@ -38,16 +38,16 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     // The defaults of all configs are Stable Diffusion 1.5's, and TAESD's.
     let config = TextConfig::default();
     let network = TextEncoder::new(builder("text_encoder"), &config)?;
-    let text = Text { digest: "random text encoder".to_owned(), network, config, parameters: TEXT_PARAMETERS };
+    let text = Text::without_files("random text encoder".to_owned(), network, config, TEXT_PARAMETERS);
     let config = UNetConfig { num_stacks, ..UNetConfig::default() };
     let network = UNet::new(builder("unet"), &config)?;
-    let unet = Denoiser { digest: format!("random U-Net {num_stacks}"), network, config, parameters: unet_parameters };
+    let unet = Denoiser::without_files(format!("random U-Net {num_stacks}"), network, config, unet_parameters);
     let config = AutoencoderConfig::Kl(KlConfig::default());
     let network = Autoencoder::decoder(builder("vae"), &json!({}))?;
-    let vae = Vae { digest: "random VAE".to_owned(), network, config, parameters: VAE_PARAMETERS };
+    let vae = Vae::without_files("random VAE".to_owned(), network, config, VAE_PARAMETERS);
     let config = AutoencoderConfig::Tiny(TinyConfig::default());
     let network = Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" }))?;
-    let tiny = Vae { digest: "random tiny VAE".to_owned(), network, config, parameters: TINY_PARAMETERS };
+    let tiny = Vae::without_files("random tiny VAE".to_owned(), network, config, TINY_PARAMETERS);
     let hash = "random".to_owned();
     let tokenizer = tokenizer(&name)?;
     let recipe = Recipe::predicting(Prediction::Flow);

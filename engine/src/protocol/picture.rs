@@ -64,6 +64,8 @@ pub struct Picture {
     pub path: Arc<[PathPoint]>,
     /// What it was decoded from, as the sampler left it; `None` for estimates and for what was put together.
     pub latents: Option<Arc<Latents>>,
+    /// What is to be said about how it was made, such as keys of a LoRA that match nothing: plain sentences.
+    pub remarks: Vec<String>,
 }
 
 impl Picture {
@@ -81,6 +83,7 @@ impl Picture {
             straightness: None,
             path: [].into(),
             latents: None,
+            remarks: Vec::new(),
         }
     }
 }

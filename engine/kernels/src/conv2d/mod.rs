@@ -113,6 +113,11 @@ impl Conv2d {
         }
     }
 
+    /// Puts other weights in their place, as many as there were and of the same type; clones of this layer have them, too.
+    pub fn set_weight(&self, weight: &Tensor) -> Result<()> {
+        self.weights.set(weight.reshape(self.shape)?)
+    }
+
     /// How an image of this shape and type is convolved if no gradient is asked for. It depends on nothing else, so the same
     /// image gives the same numbers whatever came before it.
     pub fn method(&self, x: &Tensor) -> Result<Method> {

@@ -20,6 +20,11 @@ pub fn data() -> Option<PathBuf> {
     Some(BaseDirs::new()?.data_local_dir().join(PROGRAM))
 }
 
+/// Where LoRAs are looked for by name: `loras` in [`data`].
+pub fn loras() -> Vec<PathBuf> {
+    data().map(|data| data.join("loras")).into_iter().collect()
+}
+
 /// Where quick save puts pictures: `InstaFlow` in the folder that the person has for pictures, whatever its name is in
 /// their language.
 pub fn pictures() -> PathBuf {

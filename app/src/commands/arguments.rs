@@ -4,9 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use instaflow_engine::adapters;
 use instaflow_engine::protocol::{
-    Decoder, DeviceChoice, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler, Settings, Source,
+    Decoder, DeviceChoice, Lora, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler, Settings,
+    Source,
 };
+
+use crate::folders;
 
 /// Which model, and where it computes.
 #[derive(Clone, Debug, Args)]
@@ -139,6 +143,27 @@ impl PromptArguments {
     }
 }
 
+/// What is added to the weights of the model that draws.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LoraArguments {
+    /// Add a LoRA: a safetensors file, or its name if it is in the folder of LoRAs; then how much of it the U-Net and the
+    /// text encoder take [default: 1]. Give the option again for another one
+    #[arg(long = "lora", value_name = "FILE|NAME[:WEIGHT[:TEXT_WEIGHT]]", value_parser = lora)]
+    pub loras: Vec<Lora>,
+}
+
+/// The same request with the folders in which LoRAs are looked for by name.
+pub(super) fn with_loras(request: OpenRequest) -> OpenRequest {
+    OpenRequest { lora_folders: folders::loras(), ..request }
+}
+
+impl LoraArguments {
+    /// The same settings with these LoRAs.
+    pub(super) fn apply(&self, settings: Settings) -> Settings {
+        Settings { loras: self.loras.clone(), ..settings }
+    }
+}
+
 /// The most pictures that one command draws.
 pub(super) const MOST_PICTURES: u32 = 10_000;
 
@@ -160,6 +185,9 @@ pub(super) struct DrawArguments {
 
     #[command(flatten)]
     pub reading: PromptArguments,
+
+    #[command(flatten)]
+    pub loras: LoraArguments,
 
     /// Number of steps, 1 to 50 [default: 1 for the student, 25 for other models]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -276,6 +304,27 @@ pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
+/// `FILE`, `FILE:WEIGHT` or `FILE:WEIGHT:TEXT_WEIGHT`. A last part that is no number belongs to the path.
+fn lora(text: &str) -> Result<Lora, String> {
+    let number = |text: &str| text.parse::<f32>().ok().filter(|weight| weight.is_finite());
+    let split = |text: &'_ str| -> Option<(String, f32)> {
+        let (rest, last) = text.rsplit_once(':')?;
+        Some((rest.to_owned(), number(last)?))
+    };
+    let (name, weight, text_weight) = match split(text) {
+        None => (text.to_owned(), 1.0, 1.0),
+        Some((rest, last)) => match split(&rest) {
+            Some((name, weight)) => (name, weight, last),
+            None => (rest, last, last),
+        },
+    };
+    if name.is_empty() {
+        return Err("write FILE, FILE:WEIGHT or FILE:WEIGHT:TEXT_WEIGHT".to_owned());
+    }
+    let file = adapters::find(&name, &folders::loras()).unwrap_or_else(|_| PathBuf::from(name));
+    Ok(Lora { file, weight, text_weight })
+}
+
 pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
@@ -291,6 +340,21 @@ fn guidance(text: &str) -> Result<f32, String> {
 mod tests {
     use super::*;
     use instaflow_test_support::assert_error;
+
+    #[test]
+    fn a_lora_has_up_to_two_weights() {
+        for (text, file, weight, text_weight) in [
+            ("no/such.safetensors", "no/such.safetensors", 1.0, 1.0),
+            ("no/such.safetensors:0.5", "no/such.safetensors", 0.5, 0.5),
+            ("no/such.safetensors:-1:0.25", "no/such.safetensors", -1.0, 0.25),
+            ("C:\\no\\such.safetensors", "C:\\no\\such.safetensors", 1.0, 1.0),
+            ("no/su:ch", "no/su:ch", 1.0, 1.0),
+            ("no/such:nan", "no/such:nan", 1.0, 1.0),
+        ] {
+            assert_eq!(lora(text), Ok(Lora { file: file.into(), weight, text_weight }), "{text}");
+        }
+        assert_error(lora(":1"), "write FILE");
+    }
 
     #[test]
     fn sizes_are_two_positive_numbers() {

@@ -8,7 +8,7 @@ use instaflow_engine::protocol::{
 };
 use serde_json::json;
 
-use super::arguments::{self, BaselineArguments, ModelArguments, PromptArguments, TraceArguments};
+use super::arguments::{self, BaselineArguments, LoraArguments, ModelArguments, PromptArguments, TraceArguments};
 use super::live_latency::{self, LiveLatency};
 use super::progress::Progress;
 use super::{engine_error, say, wrong_use};
@@ -31,6 +31,9 @@ pub struct Bench {
 
     #[command(flatten)]
     reading: PromptArguments,
+
+    #[command(flatten)]
+    loras: LoraArguments,
 
     /// Time random weights of these shapes instead of a model
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
@@ -119,7 +122,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<()> {
             Role::Student => Settings::of(Role::Teacher, card.sampler, PROMPT),
             Role::Teacher | Role::Baseline => Settings::of(role, card, PROMPT),
         };
-        let own = arguments.reading.apply(own);
+        let own = arguments.loras.apply(arguments.reading.apply(own));
         let timed =
             Settings { role, size: settings.size, decoder: settings.decoder, sampler: Some(card.sampler), ..own };
         // A model that draws in a few steps may need all of them.
@@ -180,7 +183,7 @@ fn open(arguments: &Bench, progress: &Progress) -> anyhow::Result<Models> {
     match arguments.random.as_deref() {
         Some("instaflow-1.7b") => Models::random(Shapes::InstaFlow17b, arguments.model.device, arguments.model.dtype.0),
         Some(_) => Models::random(Shapes::Sd15, arguments.model.device, arguments.model.dtype.0),
-        None => Models::open(&request(arguments), &mut |part| progress.loading(part)),
+        None => Models::open(&arguments::with_loras(request(arguments)), &mut |part| progress.loading(part)),
     }
     .map_err(engine_error)
 }
@@ -198,7 +201,8 @@ fn one_step(arguments: &Bench, role: Role, card: &ModelCard, prompt: &str) -> Se
         Role::Student => Settings::of(role, card, prompt),
         Role::Teacher | Role::Baseline => Settings { role, ..Settings::student(prompt) },
     };
-    arguments.reading.apply(Settings { size: arguments.size, decoder: arguments.decoder, ..student })
+    let settings = Settings { size: arguments.size, decoder: arguments.decoder, ..student };
+    arguments.loras.apply(arguments.reading.apply(settings))
 }
 
 struct Timer<'a> {

@@ -6,7 +6,7 @@ use instaflow_engine::pipeline::{Drawn, Models};
 use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
 use instaflow_engine::{Cancel, png};
 
-use super::arguments::{BaselineArguments, DrawArguments, ModelArguments};
+use super::arguments::{BaselineArguments, DrawArguments, ModelArguments, with_loras};
 use super::generate::in_short;
 use super::progress::Progress;
 use super::resolved::ResolvedDraw;
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 
     let progress = Progress::new();
     let request = arguments.baseline.add_to(draw.model.open_request());
-    let models = Models::open(&request, &mut |part| progress.loading(part));
+    let models = Models::open(&with_loras(request), &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     let (Some(student), Some(teacher)) = (&summary.student, &summary.teacher) else {
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
         let teachers = Settings { size, ..resolved.settings(Role::Teacher, teacher, index) };
         let (seed, decoder) = (teachers.seed, teachers.decoder);
         let students = Settings::of(Role::Student, student, teachers.prompt.as_str());
-        let students = draw.reading.apply(Settings { seed, size, decoder, ..students });
+        let students = draw.loras.apply(draw.reading.apply(Settings { seed, size, decoder, ..students }));
         let before_teacher = before + u64::from(students.steps);
         let student = one(&students, before)?;
         let teacher = one(&teachers, before_teacher)?;
@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
 /// The baseline's own defaults, except for what was asked of every model of many steps; a guidance scale is not, because
 /// it means something else to each model.
 fn baseline_settings(draw: &DrawArguments, card: &ModelCard) -> Settings {
-    let defaults = draw.reading.apply(Settings::of(Role::Baseline, card, draw.prompt.as_str()));
+    let defaults = draw.loras.apply(draw.reading.apply(Settings::of(Role::Baseline, card, draw.prompt.as_str())));
     Settings {
         negative_prompt: draw.negative.clone().unwrap_or_default(),
         steps: draw.steps.unwrap_or(defaults.steps),

@@ -6,7 +6,7 @@ use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{Picture, Role};
 use instaflow_engine::{Cancel, png};
 
-use super::arguments::DrawArguments;
+use super::arguments::{DrawArguments, with_loras};
 use super::progress::Progress;
 use super::resolved::ResolvedDraw;
 use super::{engine_error, say};
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
     let resolved = ResolvedDraw::new(&arguments.draw)?;
     let progress = Progress::new();
     let request = arguments.draw.model.open_one(arguments.teacher);
-    let models = Models::open(&request, &mut |part| progress.loading(part));
+    let models = Models::open(&with_loras(request), &mut |part| progress.loading(part));
     let models = models.map_err(engine_error)?;
     let summary = models.summary();
     // A folder of Stable Diffusion holds no student.
@@ -69,7 +69,9 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
         // They are of the prompt, which all pictures share.
         if index == 0 {
             let remarks = models.count_tokens(&settings).remarks;
-            progress.aside(|| remarks.iter().try_for_each(|remark| say(format!("  {remark}"))))?;
+            progress.aside(|| {
+                remarks.iter().chain(&drawn.picture.remarks).try_for_each(|remark| say(format!("  {remark}")))
+            })?;
         }
         if arguments.draw.save_latents.is_some() {
             latents.push(drawn.latents);

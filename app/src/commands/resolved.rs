@@ -61,7 +61,7 @@ impl<'a> ResolvedDraw<'a> {
     pub fn settings(&self, role: Role, card: &ModelCard, index: usize) -> Settings {
         let arguments = self.arguments;
         let defaults = Settings::of(role, card.defaults(arguments.sampler), arguments.prompt.as_str());
-        arguments.reading.apply(Settings {
+        arguments.loras.apply(arguments.reading.apply(Settings {
             role,
             negative_prompt: arguments.negative.clone().unwrap_or_default(),
             seed: arguments.seed + index as u64,
@@ -72,7 +72,7 @@ impl<'a> ResolvedDraw<'a> {
             schedule: arguments.schedule.and_then(|schedule| schedule.0),
             decoder: arguments.decoder,
             ..defaults
-        })
+        }))
     }
 
     /// The noise that picture `index` starts from, if a file gives it.

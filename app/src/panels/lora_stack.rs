@@ -30,6 +30,9 @@ pub(super) fn show(view: &mut View<'_>, ui: &mut Ui) {
         view.controls.recipe.loras.remove(index);
     }
     said.tell(view);
+    for remark in app.panes.live.picture.iter().flat_map(|picture| &picture.remarks) {
+        ui.add(Label::new(RichText::new(remark).small().weak()).wrap());
+    }
     super::button_called(view, ui, Command::AddLora, "Add…");
 }
 

@@ -388,7 +388,7 @@ impl App {
         self.write_undecoded();
         self.stop();
         self.models.opening = Some(Opening { id, request: request.clone(), progress: None });
-        self.engine.send(Request::Open(id, request));
+        self.engine.send(Request::Open(id, OpenRequest { lora_folders: crate::folders::loras(), ..request }));
     }
 
     /// The request for a folder that was chosen; everything but the models stays as the program was started.

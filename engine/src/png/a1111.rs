@@ -5,7 +5,7 @@
 //! limit; this one is for other programs and their pictures.
 
 use super::Restored;
-use crate::protocol::{Blend, Decoder, Picture, PromptSyntax, Role, Sampler, Settings};
+use crate::protocol::{Blend, Decoder, Lora, Picture, PromptSyntax, Role, Sampler, Settings};
 
 const NEGATIVE: &str = "Negative prompt: ";
 const STEPS: &str = "Steps: ";
@@ -14,6 +14,7 @@ const STEPS: &str = "Steps: ";
 pub(super) fn format(picture: &Picture) -> String {
     let Settings { prompt, negative_prompt, seed, steps, guidance, .. } = &picture.settings;
     let (width, height) = picture.settings.size.unwrap_or((picture.width, picture.height));
+    let loras: String = picture.settings.loras.iter().map(lora_tag).collect();
     let negative = if negative_prompt.is_empty() { String::new() } else { format!("{NEGATIVE}{negative_prompt}\n") };
     let hash = quoted(&picture.model_hash);
     let model = quoted(&picture.model);
@@ -22,9 +23,20 @@ pub(super) fn format(picture: &Picture) -> String {
     let decoder = if picture.settings.decoder == Decoder::Tiny { "VAE Decoder: TAESD, " } else { "" };
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "{prompt}\n{negative}{STEPS}{steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, \
+        "{prompt}{loras}\n{negative}{STEPS}{steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, \
          Size: {width}x{height}, Model hash: {hash}, Model: {model}, {decoder}Version: instaflow {version}"
     )
+}
+
+/// A LoRA that was chosen beside the prompt, as a tag that other programs read.
+fn lora_tag(lora: &Lora) -> String {
+    let name = lora.file.file_stem().unwrap_or(lora.file.as_os_str()).to_string_lossy();
+    let Lora { weight, text_weight, .. } = lora;
+    if weight.to_bits() == text_weight.to_bits() {
+        format!(" <lora:{name}:{weight}>")
+    } else {
+        format!(" <lora:{name}:te={text_weight}:unet={weight}>")
+    }
 }
 
 /// The settings in the text of a `parameters` chunk; `None` if it is empty.
@@ -132,6 +144,14 @@ mod tests {
         check("Negative prompt: dog\nSteps: 4, Seed: 1", "", "dog", (4, 1.0, 1), None);
         check("Steps: 4, Model: \"a, b: \\\"c\\\"\", Seed: 9", "", "", (4, 1.0, 9), Some("a, b: \"c\""));
         check("only words, Steps: 7, Seed: 3", "only words, Steps: 7, Seed: 3", "", (1, 1.0, 0), None);
+    }
+
+    #[test]
+    fn loras_stand_in_the_prompt() {
+        let lora = |weight, text_weight| Lora { file: "styles/ink v2.safetensors".into(), weight, text_weight };
+        let settings = Settings { loras: vec![lora(0.5, 0.5), lora(1.0, 0.0)], ..Settings::student("a lake") };
+        let text = format(&Picture::new(8, 8, [].into(), settings));
+        assert!(text.starts_with("a lake <lora:ink v2:0.5> <lora:ink v2:te=0:unet=1>\n"), "{text}");
     }
 
     #[test]

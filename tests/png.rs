@@ -281,7 +281,7 @@ fn records_of_earlier_versions_are_read() {
     let bytes = png_with(|w| w.write_text_chunk(&TEXtChunk::new("instaflow", record.to_string())).expect("tEXt"));
     let restored = read_settings(&write(&folder, "a.png", &bytes)).expect("restored");
     let (model, model_hash) = (Some("m".to_owned()), Some("h".to_owned()));
-    assert_eq!(restored, Restored { settings, model, model_hash, bf16_products: None });
+    assert_eq!(restored, Restored { settings, model, model_hash, bf16_products: None, remarks: Vec::new() });
 }
 
 /// Reading fails in time, with one sentence and one cause that holds `words`.

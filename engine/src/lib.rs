@@ -48,6 +48,8 @@ pub mod pipeline;
 
 pub mod adapters;
 
+pub mod metadata;
+
 pub mod checkpoint;
 
 pub mod text;

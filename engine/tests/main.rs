@@ -5,6 +5,7 @@ mod checkpoint;
 mod diffusion;
 mod gpu;
 mod lora;
+mod metadata;
 mod networks;
 mod noise;
 mod order;

@@ -98,7 +98,7 @@ impl App {
                 self.offer(
                     ctx,
                     "The kept picture".to_owned(),
-                    Restored { settings: entry.settings, model, model_hash, bf16_products: None },
+                    Restored { settings: entry.settings, model, model_hash, bf16_products: None, remarks: Vec::new() },
                 );
             }
             Act::Star => library.star(id, !entry.starred),

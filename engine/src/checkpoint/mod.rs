@@ -63,3 +63,4 @@ pub use pair::{Opened, open, open_tokenizer};
 pub use random_weights::random_weights;
 pub use recipe::Recipe;
 pub(crate) use tensors::Tensors;
+pub(crate) use text_file::json as lenient_json;

@@ -45,7 +45,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
 ///
 /// # Errors
 /// A sentence whose subject, the file, is left out.
-pub(super) fn json(bytes: &[u8]) -> Result<Value, String> {
+pub(crate) fn json(bytes: &[u8]) -> Result<Value, String> {
     let text = decode(bytes)?;
     let error = match serde_json::from_str(&text) {
         Ok(value) => return Ok(value),

@@ -18,11 +18,12 @@ mod a1111;
 
 mod filename_pattern;
 
+pub use crate::metadata::Restored;
 pub use animation::encode_animation;
 pub use encode::encode;
 pub use filename_pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
 pub use frames::save_frames;
-pub use read_settings::{Restored, read_settings};
+pub use read_settings::read_settings;
 pub use save::{save, save_animation, save_animation_quick, save_quick};
 
 use serde::{Deserialize, Serialize};
@@ -33,20 +34,20 @@ use crate::protocol::{Bf16Products, Settings};
 const PARAMETERS_KEYWORD: &str = "parameters";
 
 /// Keyword of the chunk that holds a [`Record`] as JSON.
-const RECORD_KEYWORD: &str = "instaflow";
+pub(crate) const RECORD_KEYWORD: &str = "instaflow";
 
 /// Keyword of the XMP chunk in a PNG (XMP Specification, part 3, 1.1.5).
 const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// What the `instaflow` chunk holds.
 #[derive(Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     /// The version of the program that wrote it.
-    version: String,
-    model: String,
-    model_hash: String,
+    pub version: String,
+    pub model: String,
+    pub model_hash: String,
     /// Absent in files of earlier versions, and wherever bf16 on a CPU was not the arithmetic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bf16_products: Option<Bf16Products>,
-    settings: Settings,
+    pub bf16_products: Option<Bf16Products>,
+    pub settings: Settings,
 }

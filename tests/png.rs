@@ -82,7 +82,13 @@ fn every_prompt_comes_back_exactly() {
         let (model, model_hash) = (Some(picture.model.clone()), Some(picture.model_hash.clone()));
         assert_eq!(
             restored,
-            Restored { settings: picture.settings.clone(), model, model_hash, bf16_products: picture.bf16_products }
+            Restored {
+                settings: picture.settings.clone(),
+                model,
+                model_hash,
+                bf16_products: picture.bf16_products,
+                remarks: Vec::new(),
+            }
         );
         let (info, pixels) = decode(&path);
         assert_eq!((info.width, info.height, pixels.as_slice()), (3, 2, &*picture.rgb));

@@ -1,6 +1,6 @@
 //! Numbers and choices as words, the same in the window and on the command line.
 
-use instaflow_engine::protocol::Role;
+use instaflow_engine::protocol::{Decoder, Role};
 
 /// "1 step", "25 steps".
 pub fn steps(count: u32) -> String {
@@ -13,5 +13,13 @@ pub fn role(role: Role) -> &'static str {
         Role::Student => "student",
         Role::Teacher => "teacher",
         Role::Baseline => "baseline",
+    }
+}
+
+/// Which decoder.
+pub fn decoder(decoder: Decoder) -> &'static str {
+    match decoder {
+        Decoder::Full => "full",
+        Decoder::Tiny => "tiny",
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
-use instaflow_engine::{Cancel, png};
+use instaflow_engine::{Cancel, checkpoint, png};
 
 use super::arguments::{ModelArguments, TraceArguments, seed};
 use super::output::{check_name, check_output};
@@ -117,8 +117,9 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
 }
 
 fn read_prompts(path: &Path) -> anyhow::Result<Vec<String>> {
-    let text = fs::read_to_string(path)
+    let bytes = fs::read(path)
         .with_context(|| format!("cannot read {}: name a text file with a prompt on each line", path.display()))?;
+    let text = checkpoint::text_of(&bytes).map_err(|message| anyhow!("{} {message}", path.display()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let prompts: Vec<String> = lines.map(str::to_owned).collect();
     ensure!(!prompts.is_empty(), "{} holds no prompt: write one on each line", path.display());

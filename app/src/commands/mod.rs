@@ -19,6 +19,7 @@ mod arguments;
 mod resolved;
 
 mod output;
+mod picture_info;
 
 mod progress;
 

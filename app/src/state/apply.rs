@@ -1,5 +1,6 @@
 //! Takes over what the person did in a frame: the only place where the panels' edits and actions change the state.
 
+use instaflow_engine::metadata;
 use tracing::info_span;
 
 use super::view::{Action, Done};
@@ -14,7 +15,9 @@ impl App {
             // Some panels were drawn before the change.
             ctx.request_repaint();
         }
-        (self.controls, self.pan_zoom) = (controls, pan_zoom);
+        let before = std::mem::replace(&mut self.controls, controls);
+        self.pan_zoom = pan_zoom;
+        self.take_pasted_block(ctx, before.recipe.prompt);
         for action in actions {
             self.apply_one(action, ctx);
         }
@@ -29,6 +32,24 @@ impl App {
         info_span!("remember").in_scope(|| self.remember(ctx));
         if self.jobs.is_writing() {
             ctx.request_repaint_after(std::time::Duration::from_millis(200));
+        }
+    }
+
+    /// If what was pasted into the prompt is the block of settings that A1111 and its kin show under a picture, offers to
+    /// restore it instead.
+    fn take_pasted_block(&mut self, ctx: &egui::Context, before: String) {
+        if self.controls.recipe.prompt == before {
+            return;
+        }
+        let pasted = ctx.input(|input| {
+            input.events.iter().rev().find_map(|event| match event {
+                egui::Event::Paste(text) => metadata::a1111_block(text),
+                _ => None,
+            })
+        });
+        if let Some(found) = pasted {
+            self.set_prompt(before);
+            self.offer(ctx, "The picture of the pasted text".to_owned(), metadata::restore(found));
         }
     }
 

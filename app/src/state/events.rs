@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crossbeam_channel::TryRecvError;
 use instaflow_engine::protocol::{
-    DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, Lane, OpenEvent, OpenOutcome, Picture, Role, Step,
+    DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, Lane, OpenEvent, OpenOutcome, Picture, Role, Source,
+    Step,
 };
 use tracing::info_span;
 
@@ -43,6 +44,8 @@ impl App {
             match done {
                 Done::Folder { path, role } => self.open_folder(path, role),
                 Done::Lora(file) => self.add_lora(ctx, file),
+                Done::Embedding(file) => self.add_embedding(ctx, file),
+                Done::Checkpoint(file) => self.open_model(Source::File(file), Role::Student),
                 Done::SaveAs(save) => {
                     let SaveAs { path, picture, overwrite, .. } = *save;
                     self.deliver(picture, Destination::SaveAs(path, overwrite));

@@ -335,7 +335,8 @@ impl App {
     /// Takes restored settings over, after a question if that would replace another prompt; `from` is what they are of.
     pub(super) fn offer(&mut self, ctx: &egui::Context, from: String, restored: Restored) {
         let mine = &self.controls.recipe.prompt;
-        if mine.trim().is_empty() || *mine == restored.settings.prompt {
+        let replaces = !mine.trim().is_empty() && *mine != restored.settings.prompt;
+        if !replaces && restored.remarks.is_empty() {
             self.restore(ctx, restored);
         } else {
             self.modal = Some(Modal::Question(Question { file: from, restored }));
@@ -371,6 +372,17 @@ impl App {
         self.draw_now(ctx);
     }
 
+    /// Opens what is open with another textual inversion.
+    pub(super) fn add_embedding(&mut self, ctx: &egui::Context, file: PathBuf) {
+        let mut request = self.models.request().clone();
+        if request.embeddings.contains(&file) {
+            self.notify(ctx, format!("{} is there already", file.display()));
+            return;
+        }
+        request.embeddings.push(file);
+        self.open(request);
+    }
+
     /// Adds a LoRA to the stack, unless it is there.
     pub(super) fn add_lora(&mut self, ctx: &egui::Context, file: PathBuf) {
         let lora = StackedLora::new(file);
@@ -393,7 +405,11 @@ impl App {
 
     /// The request for a folder that was chosen; everything but the models stays as the program was started.
     pub(super) fn open_folder(&mut self, folder: PathBuf, role: Role) {
-        let folder = Source::Folder(folder);
+        self.open_model(Source::Folder(folder), role);
+    }
+
+    /// The same for a model of any form.
+    pub(super) fn open_model(&mut self, folder: Source, role: Role) {
         let has_student = self.models.open.as_ref().is_some_and(|model| model.student.is_some());
         let opened = self.models.opened.clone();
         let request = match role {

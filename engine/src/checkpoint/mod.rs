@@ -63,4 +63,5 @@ pub use pair::{Opened, open, open_tokenizer};
 pub use random_weights::random_weights;
 pub use recipe::Recipe;
 pub(crate) use tensors::Tensors;
+pub use text_file::decode as text_of;
 pub(crate) use text_file::json as lenient_json;

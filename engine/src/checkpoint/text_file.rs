@@ -24,7 +24,7 @@ pub(super) fn instead(bytes: &[u8]) -> Option<&'static str> {
 ///
 /// # Errors
 /// A sentence whose subject, the file, is left out.
-pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
+pub fn decode(bytes: &[u8]) -> Result<String, String> {
     if let Some(instead) = instead(bytes) {
         return Err(instead.into());
     }

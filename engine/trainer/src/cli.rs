@@ -172,6 +172,9 @@ pub enum Command {
     Export {
         /// Folder that gets `teacher` and `student`.
         folder: PathBuf,
+        /// Put the autoencoder alone into the pair that is in the folder, which this run has adopted.
+        #[arg(long)]
+        decoder_only: bool,
         #[command(flatten)]
         which: StudentArgs,
     },

@@ -112,7 +112,8 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         }
         Command::Evaluate { count, sweep, varied } => evaluate::write(&run, EvalSize { count, sweep, varied }),
         Command::Plot { stage } => plot::write(&run, stage.as_deref()),
-        Command::Export { folder, which } => export::write(&run, &folder, which.student()),
+        Command::Export { folder, decoder_only: true, .. } => export::write_decoder(&run, &folder),
+        Command::Export { folder, which, .. } => export::write(&run, &folder, which.student()),
         // Done before a run was opened.
         Command::BenchStep { .. } | Command::Vocabulary { .. } => bail!("this needs no run"),
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
+use instaflow_engine::checkpoint::{self, FileKind, Kind};
 use instaflow_engine::png::{self, Pattern};
 use instaflow_engine::protocol::{Failure, Picture, Role};
 use instaflow_engine::{Error, atomic};
@@ -114,23 +115,41 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                     advice: Some("Save it instead: Ctrl+S, or Ctrl+Shift+S for quick save."),
                 },
             },
-            Job::Dropped(path) if path.is_dir() => Done::Folder { path, role: Role::Student },
-            Job::Dropped(path) => match png::read_settings(&path) {
-                Ok(restored) => {
-                    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-                    Done::Settings { file, restored: Box::new(restored) }
-                }
-                Err(error) => Done::Failed {
-                    failure: Failure::from(&error),
-                    advice: Some(
-                        "Drop a PNG that InstaFlow or a program of the A1111 family saved, or a model folder.",
-                    ),
-                },
-            },
+            Job::Dropped(path) => dropped(path),
         });
         if writes {
             report.writing.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// What a file or folder is that was dropped on the window.
+fn dropped(path: PathBuf) -> Done {
+    let failed = |failure| Done::Failed {
+        failure,
+        advice: Some("Drop a picture with its settings (PNG, JPEG or WebP), a model folder, or a safetensors file."),
+    };
+    if path.is_dir() {
+        return Done::Folder { path, role: Role::Student };
+    }
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
+        let file = path.display();
+        let other = |what: String| Failure { message: format!("{file} {what}"), causes: Vec::new() };
+        return match checkpoint::classify(&path) {
+            Err(error) => failed(Failure::from(&error)),
+            Ok(FileKind { kind: Kind::Lora(_), unusable: None, .. }) => Done::Lora(path),
+            Ok(FileKind { kind: Kind::TextualInversion, unusable: None, .. }) => Done::Embedding(path),
+            Ok(FileKind { kind: Kind::Checkpoint | Kind::UNet, unusable: None, .. }) => Done::Checkpoint(path),
+            Ok(FileKind { unusable: Some(why), .. }) => failed(other(why)),
+            Ok(FileKind { kind, .. }) => failed(other(format!("is a {}: it cannot be opened by itself", kind.name()))),
+        };
+    }
+    match png::read_settings(&path) {
+        Ok(restored) => {
+            let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            Done::Settings { file, restored: Box::new(restored) }
+        }
+        Err(error) => failed(Failure::from(&error)),
     }
 }
 

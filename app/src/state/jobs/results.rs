@@ -20,6 +20,10 @@ pub(crate) enum Done {
     Folder { path: PathBuf, role: Role },
     /// A LoRA to add.
     Lora(PathBuf),
+    /// A textual inversion, whose words prompts may use from now on.
+    Embedding(PathBuf),
+    /// A checkpoint in one file to open.
+    Checkpoint(PathBuf),
     /// Where to write the picture.
     SaveAs(Box<SaveAs>),
     /// Where to write the animation that is to be drawn now.

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 
 use crate::architecture::{TEXT, UNET};
+use crate::base_model::BaseModel;
 use crate::file_io::{self, Metadata};
 use crate::pair_data;
 use crate::parameters::{Tensors, weights_fingerprint};
@@ -69,6 +70,30 @@ pub fn write(run: &Run, folder: &Path, student: Student) -> Result<()> {
         bytes += write_weights(&path, &tensors)?;
     }
     file_io::print(&format!("{}: {:.1} MiB of weights\n", folder.display(), bytes as f64 / f64::from(1 << 20)))
+}
+
+/// Puts the run's autoencoder into a pair that is there, whose latents it must share; its flows and its student stay. For
+/// a run that adopted that pair and trained the decoder alone.
+pub fn write_decoder(run: &Run, folder: &Path) -> Result<()> {
+    let teacher = folder.join("teacher");
+    let before = BaseModel::open(&teacher)?.autoencoder()?;
+    let autoencoder = run.trained(Stage::Decoder)?;
+    for (name, tensor) in before.iter().filter(|(name, _)| name.starts_with("encoder.")) {
+        let shipped = |tensor: &Tensor| -> Result<Vec<u32>> {
+            let values = tensor.to_dtype(DType::F16)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            Ok(values.into_iter().map(f32::to_bits).collect())
+        };
+        let ours = autoencoder.get(name).map(shipped).transpose()?;
+        ensure!(
+            ours == Some(shipped(tensor)?),
+            "{} has other latents than this run, so its student cannot be decoded with this decoder: adopt it first",
+            teacher.display()
+        );
+    }
+    let path = teacher.join("vae");
+    file_io::write_json(&path.join("config.json"), &run.full_architecture()?.autoencoder)?;
+    let bytes = write_weights(&path.join(format!("{DIFFUSERS}.safetensors")), &autoencoder)?;
+    file_io::print(&format!("{}: {:.1} MiB of weights\n", path.display(), bytes as f64 / f64::from(1 << 20)))
 }
 
 /// The files that a tokenizer can consist of.

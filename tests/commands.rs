@@ -138,17 +138,31 @@ fn the_png_tells_what_made_it() {
     let place = Place::new();
     let model = model();
     let prompt = "a \"lake\"\n😀, Steps: 5";
-    place.good(&["generate", prompt, "-o", "a.png", "--model", &model, "--seed", "4294967295", "--size", "64x128"]);
+    place.good(&[
+        "generate",
+        prompt,
+        "-o",
+        "a.png",
+        "--model",
+        &model,
+        "--seed",
+        "18446744073709551615",
+        "--size",
+        "64x128",
+    ]);
     let restored = read_settings(&place.path("a.png")).expect("settings");
     let expected =
         Settings { seed: u64::MAX, size: Some((64, 128)), sampler: Some(Sampler::Flow), ..Settings::student(prompt) };
     assert_eq!((&restored.settings, restored.model.as_deref()), (&expected, Some("model")));
-    assert_eq!(restored.model_hash.map(|hash| hash.len()), Some(10));
+    let hash = restored.model_hash.expect("a hash");
+    assert_eq!(hash.len(), 10);
 
     let told = place.good(&["info", "a.png"]);
     let expected = format!(
-        "Prompt: {prompt}\nModel: model\nDrawn by: student\nSeed: 4294967295\nSize: 64x128\nSteps: 1\n\
-         Sampler: Euler flow\nGuidance scale: 1\nDecoder: full\n"
+        "Program: instaflow {}\nPrompt: {prompt}\nModel: model\nModel hash: {hash}\nDrawn by: student\n\
+         Seed: 18446744073709551615\nSize: 64x128\nSteps: 1\n\
+         Sampler: Euler flow\nGuidance scale: 1\nDecoder: full\n",
+        env!("CARGO_PKG_VERSION")
     );
     assert_eq!(told, expected);
 
@@ -179,19 +193,20 @@ fn a_seed_is_the_same_picture_again() {
     let draw = |name: &str, seed: &str, more: &[&str]| {
         place.good(&[&["generate", "x", "-o", name, "--model", &model, "--seed", seed], more].concat());
     };
-    draw("a", "7", &[]);
-    draw("b", "7", &[]);
-    draw("c", "8", &[]);
+    draw("a.png", "7", &[]);
+    draw("b.png", "7", &[]);
+    draw("c.png", "8", &[]);
     let bytes = |name: &str| fs::read(place.path(name)).expect("a picture");
     assert_eq!(bytes("a.png"), bytes("b.png"));
     assert_ne!(bytes("a.png"), bytes("c.png"));
 
-    // Several at once are the pictures of the seeds that follow, modulo 2³².
+    // Several at once are the pictures of the seeds that follow. The noise is that of a seed's low 32 bits.
     draw("many.png", "4294967295", &["--count", "2", "--save-latents", "many.safetensors"]);
     draw("last.png", "4294967295", &["--save-latents", "last.safetensors"]);
     draw("first.png", "0", &["--save-latents", "first.safetensors"]);
     assert_eq!(bytes("many-001.png"), bytes("last.png"));
-    assert_eq!(bytes("many-002.png"), bytes("first.png"));
+    let second = read_settings(&place.path("many-002.png")).expect("settings").settings;
+    assert_eq!(second.seed, 1 << 32, "kept whole");
     assert!(!place.path("many.png").exists());
     let (shape, many) = tensor_in(&place.path("many.safetensors"), "latents");
     let single = |name: &str| tensor_in(&place.path(name), "latents").1;
@@ -290,7 +305,7 @@ fn wrong_use_of_generate_is_told_in_one_line() {
         (&["-o", "a.png", "--steps", "-1"], "--steps"),
         (&["-o", "a.png", "--guidance", "-1"], "0 or more"),
         (&["-o", "a.png", "--guidance", "nan"], "0 or more"),
-        (&["-o", "a.png", "--seed", "4294967296"], "4294967295"),
+        (&["-o", "a.png", "--seed", "18446744073709551616"], "18446744073709551615"),
         (&["-o", "a.png", "--seed", "-1"], "--seed"),
         (&["-o", "a.png", "--size", "128"], "WIDTHxHEIGHT"),
         (&["-o", "a.png", "--size", "0x128"], "WIDTHxHEIGHT"),
@@ -401,7 +416,7 @@ fn a_sheet_shows_each_prompt_from_each_seed() {
     fs::write(place.path("binary.txt"), [0xff, 0xfe, 0]).expect("written");
     fs::write(place.path("many.txt"), "x\n".repeat(20_000)).expect("written");
     place.bad(1, &["sheet", "empty.txt", "-o", "c.png", "--model", &model], "holds no prompt");
-    place.bad(1, &["sheet", "binary.txt", "-o", "c.png", "--model", &model], "cannot read binary.txt");
+    place.bad(1, &["sheet", "binary.txt", "-o", "c.png", "--model", &model], "save it as UTF-8");
     place.bad(1, &["sheet", "absent.txt", "-o", "c.png", "--model", &model], "cannot read absent.txt");
     place.bad(2, &["sheet", "many.txt", "-o", "c.png", "--model", &model], "too large");
     place.bad(1, &["sheet", "prompts.txt", "-o", "a.png", "--model", &model], "--force");
@@ -656,7 +671,7 @@ fn info_tells_of_folders_and_their_faults() {
     place.bad(1, &["info", "text.png"], "not a PNG");
     place.bad(1, &["info", "absent.png"], "absent.png");
     place.bad(1, &["info", "empty"], "empty");
-    place.bad(2, &["info"], "FILE.png|DIR");
+    place.bad(2, &["info"], "FILE|DIR");
 }
 
 #[test]

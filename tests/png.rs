@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use instaflow_engine::Error;
 use instaflow_engine::png::{Pattern, Restored, encode, read_settings, save, save_quick};
-use instaflow_engine::protocol::{Bf16Products, Blend, Decoder, Picture, Role, Settings};
+use instaflow_engine::protocol::{Bf16Products, Blend, Decoder, NoiseSchedule, Picture, Role, Sampler, Settings};
 use png::text_metadata::{ITXtChunk, TEXtChunk, ZTXtChunk};
 use tempfile::TempDir;
 
@@ -105,7 +105,7 @@ fn other_programs_find_what_they_look_for() {
         let [parameters] = parameters else { panic!("{} chunks `parameters`", parameters.len()) };
         let expected = format!(
             "{prompt}\nNegative prompt: not {prompt}\nSteps: 25, Sampler: Euler flow, CFG scale: 1.1, \
-             Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: \"my model: a, \\\"b\\\"\", VAE Decoder: TAESD, \
+             Seed: 18446744073709551615, Size: 3x2, Model hash: 0123456789, Model: \"my model: a, \\\"b\\\"\", VAE Decoder: TAESD, \
              Version: instaflow {}",
             env!("CARGO_PKG_VERSION")
         );
@@ -190,7 +190,7 @@ fn quick_saves_never_meet() {
         assert_eq!(parts.len(), 3, "new/YYYY-MM-DD/name: {}", path.display());
         let (day, name) = (parts[1].to_string_lossy(), parts[2].to_string_lossy());
         assert!(day.len() == 10 && day.split('-').all(|part| part.parse::<u32>().is_ok()), "{day}");
-        assert!(name[8..].starts_with("_4294967295_a_lake_at_sunset_a_lake"), "{name}");
+        assert!(name[8..].starts_with("_18446744073709551615_a_lake_at_sunset_a_lake"), "{name}");
         assert!(name.len() < 120 && Path::new(&*name).extension().is_some_and(|e| e == "png"), "{name}");
         assert_eq!(read_settings(path).expect("restored").settings.prompt, prompt);
     }
@@ -247,8 +247,8 @@ fn pictures_of_other_programs_give_what_they_have() {
         let restored = read_settings(&write(&folder, "a.png", &bytes)).expect("restored");
         let settings = Settings {
             role: Role::Teacher,
-            // One that is not known by this very name is left to the model.
-            sampler: None,
+            sampler: Some(Sampler::DpmPlusPlus2M),
+            schedule: Some(NoiseSchedule::Karras),
             prompt: "a cat".into(),
             negative_prompt: "dog".into(),
             seed: 12,

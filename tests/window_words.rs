@@ -150,7 +150,7 @@ fn a_bad_list_is_a_sentence_and_the_model_draws() {
 
 fn what_falls_off_the_end_is_neither_known_nor_unknown() {
     let (_folder, mut window) = with_words(LAKE);
-    let long = format!("fox {}fox", "lake ".repeat(90));
+    let long = format!("fox {}fox", "lake ".repeat(7_600));
     window.event(egui::Event::Text(long.clone()));
     window.settle();
     window.wait("the count", |app| app.counted_prompt() == long);

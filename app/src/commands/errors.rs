@@ -94,8 +94,8 @@ mod tests {
             (&[&draw[..], &["--seed", "1", "--seed", "2"]].concat(), "--seed <S> can be given only once"),
             (&[&draw[..], &["--seed"]].concat(), "--seed <S> needs a value"),
             (
-                &[&draw[..], &["--seed", "4294967296"]].concat(),
-                "invalid value '4294967296' for --seed <S>: 4294967296 is not in 0..=4294967295",
+                &[&draw[..], &["--seed", "18446744073709551616"]].concat(),
+                "invalid value '18446744073709551616' for --seed <S>: a seed is a whole number from 0 to 18446744073709551615",
             ),
             (
                 &[&draw[..], &["--size", "12"]].concat(),

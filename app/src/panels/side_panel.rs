@@ -21,8 +21,6 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     size(view, ui);
     section(ui, "Between", "A second prompt and a second seed, and how far toward them the picture lies.");
     between(view, ui);
-    section(ui, "LoRA", terms::LORA);
-    lora_stack::show(view, ui);
     section(ui, "Teacher", teachers_term(app));
     teacher(view, ui);
     if app.models.baseline_card().is_some() {
@@ -33,6 +31,8 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
         section(ui, "Student", terms::STUDENT);
         student(ui);
     }
+    section(ui, "LoRA", terms::LORA);
+    lora_stack::show(view, ui);
 }
 
 fn section(ui: &mut Ui, title: &str, meaning: &str) {

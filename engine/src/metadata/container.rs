@@ -50,6 +50,8 @@ pub(super) fn read(path: &Path) -> io::Result<Texts> {
     } else if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
         file.seek(12)?;
         webp(&mut file, &mut texts)?;
+    } else if start.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, CUT_SHORT));
     } else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a PNG, JPEG or WebP, or a damaged one"));
     }
@@ -112,7 +114,11 @@ fn png(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
                 texts.has_alpha = matches!(header.get(9), Some(4 | 6));
             }
             b"tEXt" | b"zTXt" | b"iTXt" => {
-                if let Some((keyword, text)) = file.text(length)?.and_then(|bytes| chunk(kind, &bytes)) {
+                let bytes = file.text(length)?;
+                if bytes.is_none() {
+                    texts.fault = Some("its text chunks are too large");
+                }
+                if let Some((keyword, text)) = bytes.and_then(|bytes| chunk(kind, &bytes)) {
                     if keyword == "XML:com.adobe.xmp" {
                         texts.xmp = Some(text);
                     } else {

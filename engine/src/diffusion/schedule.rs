@@ -130,7 +130,8 @@ impl Schedule {
             return Err(format!("has solver_order = {order}: only 2 is supported"));
         }
         for key in ABSENT {
-            if !config[key].is_null() {
+            // Diffusers' own default of the first, which a config names, bounds nothing.
+            if !config[key].is_null() && config[key] != "-Infinity" {
                 let value = &config[key];
                 return Err(format!("has {key} = {value}, which is not supported: remove it to draw without it"));
             }

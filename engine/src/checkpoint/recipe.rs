@@ -64,12 +64,12 @@ pub struct Recipe {
 /// A line of the table.
 #[derive(Deserialize)]
 struct Entry {
-    /// For people; not used.
-    #[serde(rename = "title")]
-    _title: String,
-    /// Where the numbers come from; not used.
-    #[serde(rename = "source")]
-    _source: String,
+    /// For people.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only people read it"))]
+    title: String,
+    /// Where the numbers come from.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only people read it"))]
+    source: String,
     /// ORG/NAME on the hub.
     #[serde(default)]
     repositories: Vec<String>,
@@ -184,11 +184,9 @@ impl Recipe {
     /// The samplers that the model can be drawn with. Where the recipe is not known for certain, one of the other kind may
     /// be asked for, if there is a noise schedule.
     pub fn samplers(&self, has_schedule: bool) -> Vec<Sampler> {
-        let takes = |sampler: &Sampler| match (sampler.is_diffusion(), self.sampler.is_diffusion()) {
-            (true, true) => true,
-            (false, false) => true,
-            (true, false) => !self.is_known && has_schedule,
-            (false, true) => !self.is_known,
+        let takes = |sampler: &Sampler| {
+            let is_own_kind = sampler.is_diffusion() == self.sampler.is_diffusion();
+            is_own_kind || (!self.is_known && (has_schedule || !sampler.is_diffusion()))
         };
         Sampler::ALL.into_iter().filter(takes).collect()
     }
@@ -266,7 +264,7 @@ mod tests {
         let table = read(TABLE_JSON).unwrap();
         assert!(table.len() >= 10);
         for (entry, recipe) in &table {
-            assert!(!entry._title.is_empty() && !entry._source.is_empty());
+            assert!(!entry.title.is_empty() && !entry.source.is_empty());
             assert_eq!(
                 recipe.sampler.is_diffusion(),
                 recipe.prediction != Prediction::Flow && recipe.windows.is_none()

@@ -58,6 +58,7 @@ const LEAST_ALPHA: f64 = 1.0 / (1 << 24) as f64;
 
 /// A model's schedule: `x_t = α_t·image + σ_t·noise` with α² + σ² = 1.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a scheduler's config, each independent of the others")]
 pub struct Schedule {
     /// ᾱ_t = α_t², the image's share of the variance, at each time.
     pub(super) alphas_cumprod: Vec<f64>,
@@ -129,7 +130,8 @@ impl Schedule {
             return Err(format!("has solver_order = {order}: only 2 is supported"));
         }
         for key in ABSENT {
-            if !config[key].is_null() {
+            // Diffusers' own default of the first, which a config names, bounds nothing.
+            if !config[key].is_null() && config[key] != "-Infinity" {
                 let value = &config[key];
                 return Err(format!("has {key} = {value}, which is not supported: remove it to draw without it"));
             }

@@ -103,6 +103,10 @@ fn what_is_unknown_is_refused() {
         assert!(error.contains(words), "{error}");
     }
     assert!(Schedule::from_json(&json!({})).is_ok(), "Diffusers' defaults");
+    // What a bound that Python writes as an infinity has become when the file was read.
+    assert!(Schedule::from_json(&json!({ "lambda_min_clipped": "-Infinity" })).is_ok());
+    let not_a_number = Schedule::from_json(&json!({ "beta_end": "NaN" })).unwrap_err();
+    assert!(not_a_number.contains("beta_end"), "{not_a_number}");
 }
 
 /// `StableDiffusionPipeline.__init__` mends these, whatever the folder says.

@@ -440,7 +440,6 @@ fn paths_that_are_no_folder_are_named() {
         assert!(message.contains(says), "{message}");
     };
     expect(Path::new("/nowhere/at/all"), "does not exist");
-    expect(&fixture("cases.json"), "is a file");
     expect(&fixture("vae_tiny"), "tokenizer: does not exist");
 }
 

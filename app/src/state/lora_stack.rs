@@ -13,7 +13,6 @@ pub(crate) const MOST: f32 = 4.0;
 
 /// One LoRA of the stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "one switch for each model that may take it")]
 pub struct StackedLora {
     /// The safetensors file.
     pub file: PathBuf,

@@ -30,6 +30,7 @@ pub struct Done {
 }
 
 /// Something that the person did, apart from editing the controls.
+#[expect(clippy::large_enum_variant, reason = "a frame has a few at most")]
 pub(crate) enum Action {
     /// Asked for a command, by a button, a menu or the palette.
     Do(Command),

@@ -39,7 +39,7 @@ impl Default for Patience {
             idle: Duration::from_secs(30),
             tries: 5,
             pause: Duration::from_secs(1),
-            busy: Duration::from_secs(300),
+            busy: Duration::from_mins(5),
             at_once: 3,
         }
     }
@@ -217,7 +217,7 @@ impl Client {
             (_, "GatedRepo") => Error::Gated { page: self.page(about.repository), repository },
             (_, "RepoNotFound") if status != 401 => Error::NoRepository { repository, endpoint: self.endpoint.clone() },
             (_, "RevisionNotFound") => Error::NoRevision { repository, revision: about.revision.to_owned() },
-            (404, "EntryNotFound") | (404, "") if about.file.is_some() => {
+            (404, "EntryNotFound" | "") if about.file.is_some() => {
                 Error::NoFile { repository, file: about.file.unwrap_or_default().to_owned() }
             }
             (401, _) => match &self.environment.token {

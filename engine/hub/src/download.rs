@@ -190,9 +190,8 @@ impl Hub {
             for thread in threads {
                 // A panic is an error of this program, and goes on in this thread.
                 let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                match (outcome, &failure) {
-                    (Err(error), None | Some(Error::Stopped)) => failure = Some(error),
-                    _ => {}
+                if let (Err(error), None | Some(Error::Stopped)) = (outcome, &failure) {
+                    failure = Some(error);
                 }
             }
         });

@@ -118,10 +118,10 @@ fn remove_blob(cache: &Cache, blob: &Path, removed: &mut Removed) -> Result<()> 
         removed.bytes += metadata.len();
     }
     let store = cache.folder().join("blobs").canonicalize().ok();
-    if let (Some(shared), Some(store)) = (shared, store) {
-        if shared.starts_with(&store) {
-            remove_shared(cache, &shared, removed);
-        }
+    if let (Some(shared), Some(store)) = (shared, store)
+        && shared.starts_with(&store)
+    {
+        remove_shared(cache, &shared, removed);
     }
     Ok(())
 }

@@ -94,7 +94,7 @@ mod tests {
         stop.on_stop(move || sender.send("ended").expect("somebody listens"));
         let sleeper = std::thread::spawn({
             let stop = stop.clone();
-            move || stop.sleep(Duration::from_secs(3600))
+            move || stop.sleep(Duration::from_hours(1))
         });
         stop.stop();
         assert!(sleeper.join().expect("no panic").expect_err("stopped").is_stopped());

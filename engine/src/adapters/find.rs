@@ -47,10 +47,11 @@ fn files(folders: &[PathBuf]) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
-            if path.is_symlink() && path.is_dir() {
-                continue;
-            } else if path.is_dir() {
-                waiting.push(path);
+            if path.is_dir() {
+                // A link may lead in circles.
+                if !path.is_symlink() {
+                    waiting.push(path);
+                }
             } else if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
                 found.push(path);
             }

@@ -48,6 +48,7 @@ impl PromptSyntax {
         Self::Off
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     fn is_off(&self) -> bool {
         *self == Self::Off
     }
@@ -107,6 +108,7 @@ fn last_layer() -> u32 {
     1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_last_layer(clip_skip: &u32) -> bool {
     *clip_skip == 1
 }

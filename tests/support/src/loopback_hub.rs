@@ -205,7 +205,7 @@ impl LoopbackHub {
     /// Waits until `enough` says so of the requests so far. Panics after a minute.
     pub fn wait_until(&self, enough: impl Fn(&[Request]) -> bool) {
         let state = self.shared.state();
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let (state, timeout) = self
             .shared
             .changed
@@ -449,15 +449,12 @@ fn decode(path: &str) -> String {
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let code = (byte == b'%' && after.len() >= 2).then(|| std::str::from_utf8(&after[..2]).ok()).flatten();
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(code) => {
-                bytes.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
+        if let Some(code) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            bytes.push(code);
+            rest = &after[2..];
+        } else {
+            bytes.push(byte);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -91,12 +91,17 @@ fn bases_are_told_by_the_width_of_their_text() {
     assert_eq!(classified(&sd3, &[]).base, Base::Sd3);
 }
 
+/// Names and shapes, made for a test.
+type Tensors = Vec<(String, Vec<usize>)>;
+
+/// Names and shapes.
+type Entries<'a> = &'a [(&'a str, &'a [usize])];
+
 #[test]
 fn loras_have_families_and_bases() {
     let to_k = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
     let dots = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k";
     let conv = "lora_unet_down_blocks_0_resnets_0_conv1";
-    type Tensors<'a> = Vec<(String, Vec<usize>)>;
     let of = |entries: &[(&str, &str, &[usize])]| -> Tensors {
         entries.iter().map(|(layer, end, shape)| (format!("{layer}.{end}"), shape.to_vec())).collect()
     };
@@ -147,7 +152,7 @@ fn loras_have_families_and_bases() {
 
 #[test]
 fn every_other_kind_is_known_by_its_names() {
-    let cases: [(&[(&str, &[usize])], Kind); 16] = [
+    let cases: [(Entries<'_>, Kind); 16] = [
         (&[("lora_controlnet", &[]), ("input_blocks.0.0.weight", &[8, 4, 3, 3])], Kind::ControlLora),
         (&[("control_model.input_blocks.0.0.weight", &[8, 4, 3, 3])], Kind::ControlNet),
         (

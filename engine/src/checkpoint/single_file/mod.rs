@@ -141,10 +141,10 @@ impl SingleFile {
             Some((folder, read)) => (folder.folder(part).path_of("config.json"), read),
             None => (self.path.clone(), self.config_by_shape(part, tensors)?),
         };
-        Component::of(self.path.clone(), path, config, tensors.view(self.named(tensors)))
+        Component::of(self.path.clone(), path, config, tensors.view(Self::named(tensors)))
     }
 
-    fn named(&self, tensors: &Tensors) -> Table {
+    fn named(tensors: &Tensors) -> Table {
         tensors.iter().map(|(name, stored)| (name.to_owned(), stored.clone())).collect()
     }
 

@@ -144,3 +144,35 @@ fn compose(rows: &[Vec<Picture>], part: usize) -> Picture {
     }
     Picture { width: across as u32, height: down as u32, rgb: rgb.into(), latents: None, ..first.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use instaflow_test_support::fixture;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn files_of_prompts_are_read_whatever_an_editor_made_of_them() {
+        let folder = fixture("../cases");
+        let cases = fs::read(folder.join("pictures.json")).expect("the cases");
+        let cases: Vec<Value> = serde_json::from_slice(&cases).expect("JSON");
+        let mut count = 0;
+        for case in cases.iter().filter(|case| case["kind"] == "prompts") {
+            count += 1;
+            let (name, expect) = (&case["name"], &case["expect"]);
+            let read = read_prompts(&folder.join(case["file"].as_str().expect("a file")));
+            if expect["refused"] == true {
+                let said = format!("{:#}", read.expect_err("a refusal"));
+                let says = |word: &Value| said.contains(word.as_str().expect("a word"));
+                let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+                assert!(list(&expect["says"]).iter().all(|words| list(words).iter().any(says)), "{name}: {said}");
+                assert!(!list(&expect["says_not"]).iter().any(says), "{name}: {said}");
+                continue;
+            }
+            let prompts = read.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert_eq!(serde_json::json!(prompts), expect["prompts"], "{name}");
+        }
+        assert_eq!(count, 7, "no case is skipped");
+    }
+}

@@ -108,13 +108,14 @@ fn settings_line(lines: &[&str]) -> Option<(usize, Pairs)> {
 fn pairs(line: &str) -> Pairs {
     let mut pairs = Vec::new();
     let mut rest = line.trim();
+    let mut brackets = true;
     while let Some((key, after)) = rest.split_once(':') {
         let plain = |c: char| c.is_alphanumeric() || " -_/()".contains(c);
         if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
             break;
         }
         let after = after.trim_start();
-        let end = value_end(after);
+        let end = value_end(after, &mut brackets);
         let mut value = after[..end].trim_end().to_owned();
         if value.starts_with('"') {
             value = serde_json::from_str(&value).unwrap_or(value);
@@ -132,16 +133,16 @@ fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Where a value ends: at its closing quotation mark or bracket, else at the next comma that no digits surround.
-fn value_end(text: &str) -> usize {
-    let whole = |end: usize| text[end..].trim_start().is_empty() || text[end..].trim_start().starts_with(',');
+/// Where a value ends: at its closing quotation mark, at the comma after its closing bracket, else at the next comma that
+/// no digits surround. A bracket that never closes ends the search for others in the line: each would read all of it.
+fn value_end(text: &str, brackets: &mut bool) -> usize {
     if text.starts_with('"') {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
         if let Some(Ok(_)) = values.next() {
             return values.byte_offset();
         }
     }
-    if text.starts_with(['(', '[', '{']) {
+    if *brackets && text.starts_with(['(', '[', '{']) {
         let mut depth = 0_i32;
         let mut quoted = false;
         for (at, character) in text.char_indices() {
@@ -149,12 +150,14 @@ fn value_end(text: &str) -> usize {
                 '"' => quoted = !quoted,
                 '(' | '[' | '{' if !quoted => depth += 1,
                 ')' | ']' | '}' if !quoted => depth -= 1,
+                ',' if depth <= 0 => return at,
                 _ => {}
             }
-            if depth == 0 && whole(at + 1) {
-                return at + 1;
-            }
         }
+        if depth <= 0 {
+            return text.len();
+        }
+        *brackets = false;
     }
     let comma = text.find(',').unwrap_or(text.len());
     if let Some(after) = text.get(comma + 1..).filter(|_| digits(&text[..comma])) {
@@ -171,4 +174,33 @@ pub(super) fn size(text: &str) -> Option<(u64, u64)> {
     let (width, height) = text.split_once(['x', 'X', '×'])?;
     let size = (width.trim().parse().ok()?, height.trim().parse().ok()?);
     (size.0 > 0 && size.1 > 0).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_in_brackets_end_at_the_comma_after_them() {
+        for (value, says) in [
+            ("(x)é", "(x)é"),
+            ("[x]湖 y", "[x]湖 y"),
+            ("[a, b]", "[a, b]"),
+            ("(a, (b, c)) d", "(a, (b, c)) d"),
+            ("{\"a\": [1, 2]}", "{\"a\": [1, 2]}"),
+            ("(a))", "(a))"),
+            ("(never closed", "(never closed"),
+        ] {
+            let found = a1111_block(&format!("a lake\nSteps: 20, Sampler: {value}, Seed: 5")).expect(value);
+            assert_eq!((found.sampler.as_deref(), found.seed), (Some(says), Some(5)), "{value}");
+        }
+    }
+
+    #[test]
+    fn lines_of_many_brackets_are_read_once() {
+        for tail in ["a: (, ".repeat(200_000), format!("a: (){}x", " ".repeat(2_000_000)), "a: \"(, ".repeat(200_000)] {
+            let found = a1111_block(&format!("a lake\nSteps: 20, Seed: 5, {tail}")).expect("a block");
+            assert_eq!((found.steps, found.seed), (Some(20), Some(5)));
+        }
+    }
 }

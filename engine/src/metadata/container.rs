@@ -37,7 +37,8 @@ pub(super) fn read(path: &Path) -> io::Result<Texts> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"));
     }
-    let mut file = Source { length: metadata.len(), reader: BufReader::new(File::open(path)?), read: 0 };
+    let mut file =
+        Source { length: metadata.len(), reader: BufReader::new(File::open(path)?), read: 0, inflate: 4 * LIMIT };
     let mut start = Vec::new();
     file.reader.by_ref().take(12).read_to_end(&mut start)?;
     let mut texts = Texts::default();
@@ -66,6 +67,8 @@ struct Source {
     reader: BufReader<File>,
     /// Bytes of text so far.
     read: usize,
+    /// How many bytes may still be inflated, over all chunks: each alone may be small.
+    inflate: usize,
 }
 
 impl Source {
@@ -118,7 +121,7 @@ fn png(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
                 if bytes.is_none() {
                     texts.fault = Some("its text chunks are too large");
                 }
-                if let Some((keyword, text)) = bytes.and_then(|bytes| chunk(kind, &bytes)) {
+                if let Some((keyword, text)) = bytes.and_then(|bytes| chunk(kind, &bytes, &mut file.inflate)) {
                     if keyword == "XML:com.adobe.xmp" {
                         texts.xmp = Some(text);
                     } else {
@@ -137,17 +140,17 @@ fn png(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
 }
 
 /// Keyword and text of a chunk.
-fn chunk(kind: [u8; 4], bytes: &[u8]) -> Option<(String, String)> {
+fn chunk(kind: [u8; 4], bytes: &[u8], left: &mut usize) -> Option<(String, String)> {
     let (keyword, rest) = split(bytes)?;
     let keyword = latin1(keyword);
     let text = match &kind {
         b"tEXt" => text(rest.to_vec()),
-        b"zTXt" => text(inflated(rest.get(1..)?)?),
+        b"zTXt" => text(inflated(rest.get(1..)?, left)?),
         _ => {
             let (flags, rest) = rest.split_at_checked(2)?;
             let (_, rest) = split(rest)?;
             let (_, rest) = split(rest)?;
-            let bytes = if flags[0] == 1 { inflated(rest)? } else { rest.to_vec() };
+            let bytes = if flags[0] == 1 { inflated(rest, left)? } else { rest.to_vec() };
             String::from_utf8(bytes).ok()?
         }
     };
@@ -159,10 +162,13 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..end], &bytes[end + 1..]))
 }
 
-fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+fn inflated(bytes: &[u8], left: &mut usize) -> Option<Vec<u8>> {
+    let limit = LIMIT.min(*left);
     let mut inflated = Vec::new();
-    ZlibDecoder::new(bytes).take(LIMIT as u64 + 1).read_to_end(&mut inflated).ok()?;
-    (inflated.len() <= LIMIT).then_some(inflated)
+    let result = ZlibDecoder::new(bytes).take(limit as u64 + 1).read_to_end(&mut inflated);
+    *left -= inflated.len().min(limit);
+    result.ok().filter(|_| inflated.len() <= limit)?;
+    Some(inflated)
 }
 
 /// UTF-8 if it is that, else Latin-1 as the standard has it.
@@ -227,4 +233,26 @@ fn webp(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
         file.seek(next)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_chunks_do_not_inflate_without_end() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("many.png");
+        let file = File::create(&path).expect("a file");
+        let mut encoder = png::Encoder::new(file, 1, 1);
+        for _ in 0..12 {
+            encoder.add_ztxt_chunk("parameters".to_owned(), "a".repeat(LIMIT / 2)).expect("a chunk");
+        }
+        let mut writer = encoder.write_header().expect("a header");
+        writer.write_image_data(&[0]).expect("pixels");
+        writer.finish().expect("an end");
+        let texts = read(&path).expect("a picture");
+        let total: usize = texts.chunks.iter().map(|(_, text)| text.len()).sum();
+        assert_eq!(total, 4 * LIMIT);
+    }
 }

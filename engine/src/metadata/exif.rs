@@ -14,13 +14,20 @@ const OTHERS: [u16; 3] = [0x010e, 0x010f, 0x0110];
 pub(super) fn texts(bytes: &[u8]) -> Vec<String> {
     let bytes = bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes);
     let Some(tiff) = Tiff::new(bytes) else { return Vec::new() };
-    let mut found = Vec::new();
+    let mut found = Found { texts: Vec::new(), left: bytes.len() };
     // Two directories, and no more: nothing here is worth following links for.
     if let Some(first) = tiff.u32(4) {
         tiff.directory(first as usize, true, &mut found);
     }
-    found.sort_by_key(|(tag, _)| *tag != USER_COMMENT);
-    found.into_iter().map(|(_, text)| text).collect()
+    found.texts.sort_by_key(|(tag, _)| *tag != USER_COMMENT);
+    found.texts.into_iter().map(|(_, text)| text).collect()
+}
+
+/// The texts so far, with their tags.
+struct Found {
+    texts: Vec<(u16, String)>,
+    /// How many bytes further texts may have. Together they have no more than the file, unless many entries share one.
+    left: usize,
 }
 
 struct Tiff<'a> {
@@ -47,7 +54,7 @@ impl<'a> Tiff<'a> {
         Some(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
-    fn directory(&self, at: usize, first: bool, found: &mut Vec<(u16, String)>) {
+    fn directory(&self, at: usize, first: bool, found: &mut Found) {
         let count = self.u16(at).unwrap_or(0).min(MOST_ENTRIES);
         for entry in 0..usize::from(count) {
             let Some(at) = at.checked_add(2 + 12 * entry) else { return };
@@ -57,7 +64,10 @@ impl<'a> Tiff<'a> {
                     self.directory(next as usize, false, found);
                 }
             } else if tag == USER_COMMENT || OTHERS.contains(&tag) {
-                found.extend(self.value(at, kind).map(|bytes| (tag, self.decoded(tag, bytes))));
+                let Some(bytes) = self.value(at, kind) else { continue };
+                let Some(left) = found.left.checked_sub(bytes.len()) else { return };
+                found.left = left;
+                found.texts.push((tag, self.decoded(tag, bytes)));
             }
         }
     }
@@ -94,5 +104,25 @@ impl<'a> Tiff<'a> {
                 })
                 .collect();
         String::from_utf16_lossy(&units)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_share_a_text_give_no_more_than_the_file_has() {
+        let text = "a".repeat(1 << 16);
+        let mut tiff = b"II*\0\x08\0\0\0".to_vec();
+        tiff.extend(500_u16.to_le_bytes());
+        for _ in 0..500 {
+            tiff.extend(USER_COMMENT.to_le_bytes());
+            tiff.extend(7_u16.to_le_bytes());
+            tiff.extend((1_u32 << 16).to_le_bytes());
+            tiff.extend((8 + 2 + 12 * 500_u32).to_le_bytes());
+        }
+        tiff.extend(text.bytes());
+        assert!(texts(&tiff) == [text], "once");
     }
 }

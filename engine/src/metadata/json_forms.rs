@@ -256,17 +256,22 @@ pub(super) fn draw_things(xmp: &str) -> Option<Found> {
     Some(found)
 }
 
+/// Most bytes between `&` and `;`.
+const LONGEST_ENTITY: usize = 8;
+
 /// Without XML's five entities and its character references.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
-        let Some((name, tail)) = after.split_once(';').filter(|(name, _)| name.len() <= 8) else {
+        // No further than a name may be long: a search to the end from each of many & would never be done.
+        let Some(end) = after.bytes().take(LONGEST_ENTITY + 1).position(|byte| byte == b';') else {
             plain.push('&');
             rest = after;
             continue;
         };
+        let (name, tail) = (&after[..end], &after[end + 1..]);
         let code =
             name.strip_prefix("#x").map(|hex| u32::from_str_radix(hex, 16)).or(name.strip_prefix('#').map(str::parse));
         match (name, code) {
@@ -339,4 +344,24 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 pub(super) fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| number(value).filter(|number| *number >= 0.0 && number.fract() == 0.0).map(|n| n as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entities_are_undone() {
+        for (text, plain) in [
+            ("a &amp;&lt;b&gt; &quot;c&apos;", "a &<b> \"c'"),
+            ("&#233;&#xe9;&#x6e56;", "éé湖"),
+            ("a & b; &nbsp; &;", "a & b; &nbsp; &;"),
+            ("&é;&湖湖湖湖;&#xfffffffff;", "&é;&湖湖湖湖;&#xfffffffff;"),
+            ("&", "&"),
+        ] {
+            assert_eq!(unescaped(text), plain);
+        }
+        let many = "&".repeat(4 << 20);
+        assert!(unescaped(&many) == many, "as it was");
+    }
 }

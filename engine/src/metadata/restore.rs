@@ -38,7 +38,11 @@ pub fn restore(found: Found) -> Restored {
         Some(steps) => steps.max(1),
         None => 1,
     } as u32;
-    let guidance = found.guidance.filter(|scale| *scale >= 0.0 && *scale <= 1000.0).unwrap_or(1.0) as f32;
+    let guidance = found.guidance.filter(|scale| *scale >= 0.0 && *scale <= 1000.0);
+    if let (Some(scale), None) = (found.guidance, guidance) {
+        remarks.push(format!("A guidance scale of {scale} is out of range: 1 is set instead."));
+    }
+    let guidance = guidance.unwrap_or(1.0) as f32;
     let named = found.sampler.as_deref().unwrap_or_default();
     let sampler = sampler(named);
     if sampler.is_none() && !named.is_empty() {
@@ -102,4 +106,27 @@ fn sampler(name: &str) -> Option<Sampler> {
         (Sampler::Tcd, &["tcd"]),
     ];
     known.into_iter().find(|(_, names)| names.contains(&plain)).map(|(sampler, _)| sampler)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_changed_is_said() {
+        let said = Found { steps: Some(20), guidance: Some(7.0), sampler: Some("Euler a".into()), ..Found::default() };
+        for (found, remark) in [
+            (said.clone(), None),
+            (Found { steps: Some(150), ..said.clone() }, Some("150 steps")),
+            (Found { guidance: Some(5000.0), ..said.clone() }, Some("scale of 5000")),
+            (Found { guidance: Some(-1.0), ..said.clone() }, Some("scale of -1")),
+            (Found { sampler: Some("PLMS".into()), ..said.clone() }, Some("PLMS")),
+            (Found { schedule: Some("Beta".into()), ..said.clone() }, Some("Beta")),
+            (Found { denoise: Some(0.35), ..said.clone() }, Some("0.35")),
+        ] {
+            let remarks = restore(found).remarks;
+            assert_eq!(remarks.len(), usize::from(remark.is_some()), "{remarks:?}");
+            assert!(remark.is_none_or(|words| remarks[0].contains(words)), "{remarks:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Puts adapters into a network, and takes them out again. Nothing of the network's own weights is kept for that: they are
 //! read from the model's file again, which costs no memory and gives the exact bits back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -16,14 +16,29 @@ use crate::checkpoint::Component;
 use crate::layers::Registry;
 use crate::{Cancel, Error, Result};
 
-/// The files that are in use, so that a slider does not open them again at every step.
+/// The files that are in use, so that a slider does not open them again at every step, and the names that were looked up,
+/// so that no key press searches folders.
 #[derive(Debug, Default)]
-pub(crate) struct Adapters(Mutex<Vec<Arc<Adapter>>>);
+pub(crate) struct Adapters {
+    open: Mutex<Vec<Arc<Adapter>>>,
+    found: Mutex<HashMap<String, PathBuf>>,
+}
 
 impl Adapters {
+    /// The file that a prompt means by a name; see [`super::find`].
+    pub(crate) fn find(&self, name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+        let mut found = lock(&self.found);
+        if let Some(file) = found.get(name).filter(|file| file.is_file()) {
+            return Ok(file.clone());
+        }
+        let file = super::find(name, folders)?;
+        found.insert(name.to_owned(), file.clone());
+        Ok(file)
+    }
+
     /// Opens the files, or takes those that are open; all others are closed.
     pub(crate) fn open(&self, paths: &[&Path]) -> Result<Vec<Arc<Adapter>>> {
-        let mut open = lock(&self.0);
+        let mut open = lock(&self.open);
         let wanted = paths.iter().map(|path| {
             let same = open.iter().find(|adapter| adapter.path() == *path && adapter.is_current());
             same.map_or_else(|| Adapter::open(path).map(Arc::new), |adapter| Ok(adapter.clone()))

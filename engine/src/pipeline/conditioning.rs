@@ -12,7 +12,7 @@ use super::embedding_cache::Key;
 use super::loaded_model::LoadedModel;
 use crate::protocol::{PromptSyntax, Settings, Timings};
 use crate::text::emphasis::{move_from_empty, multiply_and_restore_mean};
-use crate::text::{Chunk, PromptTokens};
+use crate::text::{Chunk, LoraTag, PromptTokens};
 use crate::{Cancel, Error, Result};
 
 /// How many times as long as the longer one prompts become at most when they are repeated to a common length.
@@ -51,6 +51,11 @@ impl<'a> Conditioning<'a> {
             syntax,
             clip_skip,
         })
+    }
+
+    /// The LoRAs that the prompt names.
+    pub fn loras(&self) -> &[LoraTag] {
+        &self.prompt.loras
     }
 
     /// Keys L of the U-Net's cross-attention.

@@ -42,7 +42,7 @@ pub(super) fn draw(
     let batch = if guided { 2 } else { 1 };
     memory_estimate::check(models, model, decoder, (width, height), batch, conditioning.keys())?;
 
-    let remarks = model.adapt(models, settings, cancel)?;
+    let remarks = model.adapt(models, settings, conditioning.loras(), cancel)?;
     let mut timings = Timings::default();
     let context = conditioning.encode(models, &mut timings, cancel)?;
     cancel.check()?;

@@ -11,9 +11,7 @@ use crate::checkpoint::{Component, Recipe};
 use crate::diffusion::Schedule;
 use crate::layers::Registry;
 use crate::protocol::{Defaults, Lora, ModelCard, PromptSyntax, Role, Settings, TokenCount, Words};
-use crate::text::{
-    AddedTokens, Embeddings, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer, parse_prompt,
-};
+use crate::text::{AddedTokens, Embeddings, LoraTag, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
 use crate::{Cancel, Result};
@@ -78,12 +76,18 @@ impl<N, C> Part<N, C> {
 type Changed = (bool, Vec<String>);
 
 impl LoadedModel {
-    /// Brings its networks to the state in which the LoRAs of the settings are in them, and those that the prompt names,
+    /// Brings its networks to the state in which the LoRAs of the settings are in them, and `named`, those of the prompt,
     /// and no others. Returns what is to be said about them.
-    pub(super) fn adapt(&self, models: &Models, settings: &Settings, cancel: &Cancel) -> Result<Vec<String>> {
+    pub(super) fn adapt(
+        &self,
+        models: &Models,
+        settings: &Settings,
+        named: &[LoraTag],
+        cancel: &Cancel,
+    ) -> Result<Vec<String>> {
         let mut loras = settings.loras.clone();
-        for tag in parse_prompt(&settings.prompt, settings.prompt_syntax).loras {
-            let file = crate::adapters::find(&tag.name, &models.lora_folders)?;
+        for tag in named {
+            let file = models.adapters.find(&tag.name, &models.lora_folders)?;
             loras.push(Lora { file, weight: tag.weight, text_weight: tag.text_weight.unwrap_or(tag.weight) });
         }
         let paths: Vec<&Path> = loras.iter().map(|lora| lora.file.as_path()).collect();

@@ -145,45 +145,32 @@ impl Models {
 
     /// On a device, without a model. `parameters` is how many the largest U-Net will have.
     fn empty(choice: DeviceChoice, precision: Option<Precision>, parameters: u64) -> Result<Self> {
-        let (device, device_name) = device::open(choice)?;
-        let dtype = device::dtype(&device, precision, parameters)?;
-        let (student, teacher, baseline) = (None, None, None);
-        let (embeddings, adapters, lora_folders, remarks) =
-            (Mutex::default(), Adapters::default(), Vec::new(), Vec::new());
-        Ok(Self {
-            student,
-            teacher,
-            baseline,
-            choice,
-            device,
-            device_name,
-            dtype,
-            embeddings,
-            adapters,
-            lora_folders,
-            remarks,
-        })
+        Self::on(choice, device::open(choice)?, precision, parameters)
     }
 
     /// On the same device, without a model.
     fn emptied(&self, precision: Option<Precision>, parameters: u64) -> Result<Self> {
-        let (device, device_name) = (self.device.clone(), self.device_name.clone());
-        let dtype = device::dtype(&device, precision, parameters)?;
-        let (student, teacher, baseline, choice) = (None, None, None, self.choice);
-        let (embeddings, adapters, lora_folders, remarks) =
-            (Mutex::default(), Adapters::default(), Vec::new(), Vec::new());
+        Self::on(self.choice, (self.device.clone(), self.device_name.clone()), precision, parameters)
+    }
+
+    fn on(
+        choice: DeviceChoice,
+        (device, device_name): (Device, String),
+        precision: Option<Precision>,
+        parameters: u64,
+    ) -> Result<Self> {
         Ok(Self {
-            student,
-            teacher,
-            baseline,
+            student: None,
+            teacher: None,
+            baseline: None,
             choice,
+            dtype: device::dtype(&device, precision, parameters)?,
             device,
             device_name,
-            dtype,
-            embeddings,
-            adapters,
-            lora_folders,
-            remarks,
+            embeddings: Mutex::default(),
+            adapters: Adapters::default(),
+            lora_folders: Vec::new(),
+            remarks: Vec::new(),
         })
     }
 

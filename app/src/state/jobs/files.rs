@@ -1,6 +1,7 @@
 //! The file thread: what it is given to do, in order, and how each thing is done. Nothing here asks a person or waits for
 //! one. Add a kind of file to [`Job`].
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -115,7 +116,15 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                     advice: Some("Save it instead: Ctrl+S, or Ctrl+Shift+S for quick save."),
                 },
             },
-            Job::Dropped(path) => dropped(path),
+            // The file may be anyone's. Whatever reading it does, later files must still be saved.
+            Job::Dropped(path) => catch_unwind(|| dropped(path)).unwrap_or_else(|_| Done::Failed {
+                failure: Failure {
+                    message: "The file that was dropped could not be read: it brought this program to a fault."
+                        .to_owned(),
+                    causes: Vec::new(),
+                },
+                advice: Some("Everything else goes on. The log says where it happened (Help, Show log)."),
+            }),
         });
         if writes {
             report.writing.fetch_sub(1, Ordering::Relaxed);

@@ -8,8 +8,8 @@ use crate::state::{Action, Controls, View, precision};
 
 const DEVICE: &str = "Where the networks compute. Automatic uses a CUDA device if there is one and this program is \
                       built for it. A change reopens the models.";
-const PRECISION: &str = "Precision of the networks. The default is f32 on a CPU and bf16 on CUDA. Fewer bits take less \
-                         memory and are a little less exact. A change reopens the models.";
+const PRECISION: &str = "Precision of the networks. The default is bf16 on CUDA, and on a CPU for large models if it is \
+                         measured faster there; otherwise f32. A change reopens the models.";
 const ON_SCREEN: &str = "Which decoder turns latents into pixels on screen. The tiny one is faster, with a little less \
                          detail.";
 const FOR_FILES: &str = "Full decodes a picture again with the model's own decoder before it is saved or copied, from \

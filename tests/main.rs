@@ -6,9 +6,12 @@ mod commands;
 mod common;
 mod display;
 mod display_log;
+#[cfg(unix)]
+mod folder_cases;
 mod frames;
 mod library;
 mod png;
+mod single_file;
 mod trace;
 mod window;
 mod window_baseline;

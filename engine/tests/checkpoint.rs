@@ -497,7 +497,7 @@ fn files_inside_the_binary_are_read_alike() {
 #[test]
 fn a_folder_in_words() {
     let whole = copy(&[("model", ""), ("vae_tiny", "vae_tiny")]);
-    let words = checkpoint::describe(whole.path()).unwrap().join("\n");
+    let words = checkpoint::describe(whole.path()).unwrap().lines.join("\n");
     for part in ["CLIPTextModel", "UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "49,408 tokens"] {
         assert!(words.contains(part), "{part}:\n{words}");
     }
@@ -506,15 +506,15 @@ fn a_folder_in_words() {
 
     edit_json(&whole.path().join("unet/config.json"), |config| config["layers_per_block"] = 5.into());
     fs::remove_file(whole.path().join("vae/config.json")).unwrap();
-    let words = checkpoint::describe(whole.path()).unwrap().join("\n");
+    let words = checkpoint::describe(whole.path()).unwrap().lines.join("\n");
     assert_eq!(words.matches("problem").count(), 2, "{words}");
     assert!(words.contains("lacks the tensor") && words.contains("vae/config.json: is missing"), "{words}");
 
     let pair = copy(&[("model", "teacher"), ("stacked_unet", "student/unet")]);
-    let words = checkpoint::describe(pair.path()).unwrap().join("\n");
+    let words = checkpoint::describe(pair.path()).unwrap().lines.join("\n");
     assert!(words.contains("StackedUNet2DConditionModel") && !words.contains("problem"), "{words}");
 
-    assert!(checkpoint::describe(&fixture("vae_tiny")).unwrap()[0].contains("AutoencoderTiny"));
+    assert!(checkpoint::describe(&fixture("vae_tiny")).unwrap().lines[0].contains("AutoencoderTiny"));
     fs::write(whole.path().join("vae_tiny/config.json"), "{").unwrap();
     let message = checkpoint::describe(&whole.path().join("vae_tiny")).unwrap_err().to_string();
     assert!(message.contains("not valid JSON"), "{message}");

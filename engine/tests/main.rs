@@ -12,6 +12,7 @@ mod order;
 mod pipeline;
 mod pocket;
 mod samplers;
+mod single_file;
 mod support;
 mod tokenizer;
 mod words;

@@ -98,9 +98,9 @@ fn a_bad_list_costs_itself_and_not_the_model() {
     let [remark] = &summary.remarks[..] else { panic!("{:?}", summary.remarks) };
     assert!(remark.message.contains("vocabulary.json") && remark.message.contains("used without it"), "{remark:?}");
 
-    let lines = checkpoint::describe(folder.path()).unwrap();
+    let lines = checkpoint::describe(folder.path()).unwrap().lines;
     assert!(lines.iter().any(|line| line.contains("vocabulary.json") && line.contains("problem: ")), "{lines:#?}");
-    let lines = checkpoint::describe(model(Some(VOCABULARY)).path()).unwrap();
+    let lines = checkpoint::describe(model(Some(VOCABULARY)).path()).unwrap().lines;
     assert!(lines.iter().any(|line| line.contains("vocabulary.json") && line.contains("3 words")), "{lines:#?}");
 }
 

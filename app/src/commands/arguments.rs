@@ -15,17 +15,29 @@ use crate::folders;
 /// Which model, and where it computes.
 #[derive(Clone, Debug, Args)]
 pub struct ModelArguments {
-    /// Model folder in Diffusers layout, or a pair (a folder with student/ and teacher/) [default: the built-in Pocket
-    /// pair]
-    #[arg(long, value_name = "DIR")]
+    /// Model folder in Diffusers layout, a pair (a folder with student/ and teacher/), or a checkpoint in one file
+    /// [default: the built-in Pocket pair]
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
     pub model: Option<PathBuf>,
 
-    /// Folder of the teacher, if --model names only a student
-    #[arg(long, value_name = "DIR")]
+    /// Folder or file of the teacher, if --model names only a student
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
     pub teacher_model: Option<PathBuf>,
 
-    /// Folder of an AutoencoderTiny to use as the tiny decoder
+    /// Model folder whose configs, tokenizer and missing parts a checkpoint in one file gets [default: by its shapes]
     #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+
+    /// Take the averaged weights (model_ema.*) of a checkpoint in one file
+    #[arg(long)]
+    pub ema: bool,
+
+    /// Folder or file of an autoencoder to use in place of the student's and the teacher's own
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
+    pub vae: Option<PathBuf>,
+
+    /// Folder or file of an AutoencoderTiny (TAESD) to use as the tiny decoder
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
     pub tiny_decoder: Option<PathBuf>,
 
     /// A textual inversion that prompts may name, or a folder of them; its token is the file's name, or the name in the
@@ -61,8 +73,11 @@ impl ModelArguments {
     pub fn open_request(&self) -> OpenRequest {
         OpenRequest {
             model: self.source(),
-            teacher: self.teacher_model.clone().map(Source::Folder),
+            teacher: self.teacher_model.clone().map(source),
             baseline: None,
+            config: self.config.clone(),
+            ema: self.ema,
+            vae: self.vae.clone(),
             tiny_decoder: self.tiny_decoder.clone(),
             embeddings: self.embedding.clone(),
             device: self.device,
@@ -75,27 +90,30 @@ impl ModelArguments {
     /// Opens what one picture needs: the student, or the teacher.
     pub(super) fn open_one(&self, teacher: bool) -> OpenRequest {
         match (&self.teacher_model, teacher) {
-            (Some(folder), true) => OpenRequest {
-                model: Source::Folder(folder.clone()),
-                teacher: None,
-                as_teacher: true,
-                ..self.open_request()
-            },
+            (Some(folder), true) => {
+                OpenRequest { model: source(folder.clone()), teacher: None, as_teacher: true, ..self.open_request() }
+            }
             (_, as_teacher) => OpenRequest { teacher: None, as_teacher, ..self.open_request() },
         }
     }
 
     fn source(&self) -> Source {
-        self.model.clone().map_or(Source::Pocket, Source::Folder)
+        self.model.clone().map_or(Source::Pocket, source)
     }
 }
 
 /// A third model beside student and teacher.
 #[derive(Clone, Debug, Args)]
 pub struct BaselineArguments {
-    /// Folder of a third model to compare with: the base flow, or Stable Diffusion
-    #[arg(long, value_name = "DIR")]
+    /// Folder or file of a third model to compare with: the base flow, or Stable Diffusion
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
     pub baseline_model: Option<PathBuf>,
+}
+
+/// A model at a path: a file or a folder, as it is on disk. What is not there is what its name looks like.
+pub fn source(path: PathBuf) -> Source {
+    let looks_like_file = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
+    if path.is_file() || (looks_like_file && !path.is_dir()) { Source::File(path) } else { Source::Folder(path) }
 }
 
 /// The same request with absolute paths, so that the next start finds the folders from anywhere.
@@ -110,6 +128,8 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
         model: source(request.model),
         teacher: request.teacher.map(source),
         baseline: request.baseline.map(source),
+        config: request.config.map(whole),
+        vae: request.vae.map(whole),
         tiny_decoder: request.tiny_decoder.map(whole),
         embeddings: request.embeddings.into_iter().map(whole).collect(),
         ..request
@@ -119,7 +139,7 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
 impl BaselineArguments {
     /// The same request with this model in it.
     pub fn add_to(&self, request: OpenRequest) -> OpenRequest {
-        OpenRequest { baseline: self.baseline_model.clone().map(Source::Folder), ..request }
+        OpenRequest { baseline: self.baseline_model.clone().map(source), ..request }
     }
 }
 

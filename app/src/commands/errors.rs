@@ -107,7 +107,7 @@ mod tests {
             ),
             (
                 &["bench", "--random", "sd15", "--model", "a", "--tiny-decoder", "b"],
-                "--random <sd15|instaflow-1.7b> cannot be used with --model <DIR>, --tiny-decoder <DIR>",
+                "--random <sd15|instaflow-1.7b> cannot be used with --model <DIR|FILE.safetensors>, --tiny-decoder <DIR|FILE.safetensors>",
             ),
             (&["generat"], "there is no command 'generat'; did you mean generate?"),
         ] {

@@ -8,6 +8,7 @@ use instaflow_engine::protocol::Source;
 use instaflow_engine::text::{Embeddings, PromptReader};
 
 use super::arguments::PromptArguments;
+use super::arguments::source;
 use super::{engine_error, say};
 
 /// What `tokens` is asked.
@@ -17,8 +18,8 @@ pub struct Tokens {
     /// The prompt, in quotes; put -- before a prompt that starts with a dash
     prompt: String,
 
-    /// Model folder or pair whose tokenizer to use [default: the built-in Pocket pair]
-    #[arg(long, value_name = "DIR")]
+    /// Model folder, pair or checkpoint whose tokenizer to use [default: the built-in Pocket pair]
+    #[arg(long, value_name = "DIR|FILE.safetensors")]
     model: Option<PathBuf>,
 
     /// A textual inversion that the prompt may name, or a folder of them; may be repeated
@@ -30,7 +31,7 @@ pub struct Tokens {
 }
 
 pub(super) fn run(arguments: &Tokens) -> anyhow::Result<()> {
-    let source = arguments.model.clone().map_or(Source::Pocket, Source::Folder);
+    let source = arguments.model.clone().map_or(Source::Pocket, source);
     let tokenizer = checkpoint::open_tokenizer(&source).map_err(engine_error)?;
     let mut embeddings = Vec::new();
     for named in &arguments.embedding {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use egui::{Rect, pos2, vec2};
-use instaflow_engine::protocol::{OpenRequest, Source};
+use instaflow_engine::protocol::{Carry, OpenRequest, Source};
 use serde::{Deserialize, Serialize};
 
 use super::{App, Controls, Prompts};
@@ -75,32 +75,39 @@ impl State {
         }
     }
 
-    /// The same without model folders that are gone; tells whether one was.
+    /// The same without models and files that are gone; tells whether one was.
     pub(super) fn without_lost_folders(self) -> (Self, bool) {
-        self.without_folders(|folder| !folder.is_dir())
+        self.without_paths(|path| !path.exists())
     }
 
-    /// The same without folders whose names are no Unicode, which is all that JSON holds.
+    /// The same without paths whose names are no Unicode, which is all that JSON holds.
     fn without_unwritable_folders(mut self) -> Self {
-        let unwritable = |folder: &Path| folder.to_str().is_none();
+        let unwritable = |path: &Path| path.to_str().is_none();
         self.controls.output = self.controls.output.filter(|folder| !unwritable(folder));
-        self.without_folders(unwritable).0
+        self.without_paths(unwritable).0
     }
 
-    fn without_folders(mut self, is_out: impl Fn(&Path) -> bool) -> (Self, bool) {
+    fn without_paths(mut self, is_out: impl Fn(&Path) -> bool) -> (Self, bool) {
         let out = |source: &Source| matches!(source, Source::Folder(path) | Source::File(path) if is_out(path));
+        let carried = |carry: &Carry| out(&carry.finetune) || out(&carry.base);
         let open = &self.open;
-        let any = out(&open.model)
+        let parts = [&open.config, &open.vae, &open.tiny_decoder];
+        if out(&open.model)
             || open.teacher.as_ref().is_some_and(out)
-            || open.tiny_decoder.as_deref().is_some_and(&is_out);
-        if !any && open.baseline.as_ref().is_some_and(out) {
-            self.open.baseline = None;
+            || open.carry.as_ref().is_some_and(carried)
+            || parts.into_iter().flatten().any(|path| is_out(path))
+        {
+            self.open = open.pocket();
             return (self, true);
         }
-        if any {
-            self.open = open.pocket();
-        }
-        (self, any)
+        let open = &mut self.open;
+        let count = |open: &OpenRequest| (open.baseline.is_some(), open.embeddings.len(), open.lora_folders.len());
+        let before = count(open);
+        open.baseline = open.baseline.take().filter(|baseline| !out(baseline));
+        open.embeddings.retain(|file| !is_out(file));
+        open.lora_folders.retain(|folder| !is_out(folder));
+        let lost = count(open) != before;
+        (self, lost)
     }
 }
 
@@ -232,10 +239,13 @@ mod tests {
     #[test]
     fn a_folder_that_is_gone_is_not_opened() {
         let here = std::env::temp_dir();
+        let file = tempfile::NamedTempFile::new().expect("a file for the test");
         for (model, teacher, lost) in [
             (Source::Folder("/no/such/model".into()), None, true),
             (Source::Folder(here.clone()), Some(Source::Folder("/no/such/model".into())), true),
             (Source::Folder(here), None, false),
+            (Source::File("/no/such/model.safetensors".into()), None, true),
+            (Source::File(file.path().to_owned()), None, false),
             (Source::Pocket, None, false),
         ] {
             let open = OpenRequest { model, teacher, ..OpenRequest::default() };

@@ -147,6 +147,11 @@ impl Component {
         self.path.clone()
     }
 
+    /// What the config was read from, for messages.
+    pub(super) fn config_path(&self) -> PathBuf {
+        self.config_path.clone()
+    }
+
     /// Whether the name of a tensor begins with this.
     pub fn holds(&self, prefix: &str) -> bool {
         self.tensors.iter().any(|(name, _)| name.starts_with(prefix))

@@ -1,40 +1,57 @@
-//! A description of a model folder for people: its parts, their sizes, and what is wrong with them.
+//! A description of a model folder or a file for people: its parts, their sizes, and what is wrong with them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
 use super::component::Component;
 use super::dry_run::Size;
 use super::files::Files;
+use super::kind::{self, Base, FileKind, Kind};
 use super::model_folder::{ModelFolder, read_tokenizer, recipe_of};
 use super::pair::halves;
 use super::vocabulary;
-use crate::Result;
+use crate::protocol::{Prediction, Source};
 use crate::text::{TextConfig, TextEncoder};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::Autoencoder;
+use crate::{Error, Result};
 
 /// The parts that hold weights, in the order in which data passes through them.
 const PARTS: [&str; 4] = ["text_encoder", "unet", "vae", "vae_tiny"];
 
-/// Describes a model folder, a pair or a single part in lines of text: class, parameters, stored type and bytes of every
-/// part, or what is wrong with it. A folder without a model is an error.
-pub fn describe(path: &Path) -> Result<Vec<String>> {
+/// What is to be said about a folder or a file.
+#[derive(Clone, Debug)]
+pub struct Description {
+    path: PathBuf,
+    /// Lines of text.
+    pub lines: Vec<String>,
+    /// How many of them tell of something that is wrong.
+    pub problems: usize,
+}
+
+/// Describes a model folder, a pair, a single part or a safetensors file: class, parameters, stored type and bytes of every
+/// part, or what is wrong with it. A folder without a model, or a file that cannot be read, is an error.
+pub fn describe(path: &Path) -> Result<Description> {
+    let mut description = Description { path: path.to_owned(), lines: Vec::new(), problems: 0 };
+    if path.is_file() || kind::refused_by_name(path).is_some() {
+        description.file(&kind::classify(path)?);
+        return Ok(description);
+    }
     let files = Files::open_folder(path)?;
-    let mut lines = Vec::new();
+    let lines = &mut description.lines;
     if let Some((student, teacher)) = halves(&files)? {
         lines.push("pair of a student and a teacher".into());
-        lines.extend(vocabulary_in_words(&files));
-        lines.push("teacher".into());
-        describe_model(&teacher, None, &mut lines);
-        lines.push("student (takes what it lacks from the teacher)".into());
-        describe_model(&student, Some(&teacher), &mut lines);
-    } else if files.folder("unet").exists() {
+        description.vocabulary(&files);
+        description.lines.push("teacher".into());
+        description.model(&teacher, None);
+        description.lines.push("student (takes what it lacks from the teacher)".into());
+        description.model(&student, Some(&teacher));
+    } else if files.folder("unet").exists() || files.has("model_index.json") {
         lines.push("model folder".into());
-        describe_model(&files, None, &mut lines);
-    } else if files.names().iter().all(|name| name != "config.json") {
-        return Err(files.fault("", "holds neither a model (unet/, vae/ …) nor a pair nor a part of a model"));
+        description.model(&files, None);
+    } else if !files.has("config.json") {
+        return Err(files.missing("", "holds neither a model (unet/, vae/ …) nor a pair nor a part of a model"));
     } else {
         let component = Component::open(&files)?;
         let part = match component.class() {
@@ -42,84 +59,169 @@ pub fn describe(path: &Path) -> Result<Vec<String>> {
             Some("UNet2DConditionModel" | "StackedUNet2DConditionModel") => "unet",
             _ => "vae",
         };
-        lines.push(line("part", &part_in_words(part, &files)));
+        description.line_or_problem("part", part_in_words(part, &files));
     }
-    Ok(lines)
+    Ok(description)
 }
 
-fn describe_model(files: &Files, fallback: Option<&Files>, lines: &mut Vec<String>) {
-    lines.extend(vocabulary_in_words(files));
-    let before = lines.len();
-    if let Err(error) = recipe_of(files, &files.folder("scheduler"), None) {
-        lines.push(line("problem", &error.to_string()));
+impl Description {
+    /// An error if something is wrong, for a program that looks at nothing else.
+    pub fn sound(&self) -> Result<()> {
+        let message = match self.problems {
+            0 => return Ok(()),
+            1 => "has a problem, which is named above".to_owned(),
+            several => format!("has {several} problems, which are named above"),
+        };
+        Err(Error::Checkpoint { path: self.path.clone(), message })
     }
-    let own_or_theirs = |name: &str| {
-        let own = files.folder(name);
-        if own.exists() { Some(own) } else { fallback.is_none().then_some(own) }
-    };
-    if let Some(tokenizer) = own_or_theirs("tokenizer") {
-        lines.push(line("tokenizer", &tokenizer_in_words(&tokenizer, files)));
+
+    fn line(&mut self, what: &str, words: &str) {
+        self.lines.push(format!("  {what:<13} {words}"));
     }
-    for part in PARTS {
-        // A tiny decoder is an extra, so its absence is not mentioned.
-        let wanted = own_or_theirs(part).filter(|folder| part != "vae_tiny" || folder.exists());
-        if let Some(folder) = wanted {
-            lines.push(line(part, &part_in_words(part, &folder)));
+
+    fn line_or_problem(&mut self, what: &str, words: Result<String>) {
+        match words {
+            Ok(words) => self.line(what, &words),
+            Err(error) => {
+                self.problems += 1;
+                self.line(what, &format!("problem: {error}"));
+            }
         }
     }
-    let has_problem = lines[before..].iter().any(|line| line.contains("problem: ") || line.contains("problem  "));
-    let model = match fallback.map(|teacher| ModelFolder::open(teacher, None, None)).transpose() {
-        Ok(teacher) => ModelFolder::open(files, teacher.as_ref(), None),
-        Err(_) => return,
-    };
-    match model {
-        Ok(model) => {
-            let (width, height) = model.size();
-            let (channels, factor) = (model.latent_channels(), model.latent_factor() as u32);
-            let latents = format!("latents {channels} × {} × {}", height / factor, width / factor);
-            lines.push(line("pictures", &format!("{width} × {height}, {latents}")));
-            lines.push(line("sampler", model.recipe().sampler.name()));
-            lines.push(line("hash", &model.hash()));
+
+    fn problem(&mut self, error: &Error) {
+        self.problems += 1;
+        self.line("problem", &error.to_string());
+    }
+
+    fn model(&mut self, files: &Files, fallback: Option<&Files>) {
+        self.vocabulary(files);
+        let before = self.problems;
+        if let Err(error) = recipe_of(files, &files.folder("scheduler"), None) {
+            self.problem(&error);
         }
-        // The problem was reported with the part that has it.
-        Err(_) if has_problem => {}
-        Err(error) => lines.push(line("problem", &error.to_string())),
+        let own_or_theirs = |name: &str| {
+            let own = files.folder(name);
+            if own.exists() { Some(own) } else { fallback.is_none().then_some(own) }
+        };
+        if let Some(tokenizer) = own_or_theirs("tokenizer") {
+            self.line_or_problem("tokenizer", tokenizer_in_words(&tokenizer, files));
+        }
+        for part in PARTS {
+            // A tiny decoder is an extra, so its absence is not mentioned.
+            let wanted = own_or_theirs(part).filter(|folder| part != "vae_tiny" || folder.exists());
+            if let Some(folder) = wanted {
+                self.line_or_problem(part, part_in_words(part, &folder));
+            }
+        }
+        let model = match fallback.map(|teacher| ModelFolder::open(teacher, None, None)).transpose() {
+            Ok(teacher) => ModelFolder::open(files, teacher.as_ref(), None),
+            Err(_) => return,
+        };
+        match model {
+            Ok(model) => {
+                let (width, height) = model.size();
+                let (channels, factor) = (model.latent_channels(), model.latent_factor() as u32);
+                let latents = format!("latents {channels} × {} × {}", height / factor, width / factor);
+                self.line("pictures", &format!("{width} × {height}, {latents}"));
+                self.line("sampler", model.recipe().sampler.name());
+                self.line("hash", &model.hash());
+            }
+            // The problem was reported with the part that has it.
+            Err(_) if self.problems > before => {}
+            Err(error) => self.problem(&error),
+        }
+    }
+
+    /// The size of vocabulary.json, if there is one. A model draws without it, so a damaged one is no problem of the model.
+    fn vocabulary(&mut self, files: &Files) {
+        match vocabulary::read(files) {
+            Ok(Some(words)) => {
+                let words =
+                    format!("{} words, {} groups of phrases", thousands(words.known.len() as u64), words.groups.len());
+                self.line(vocabulary::FILE, &words);
+            }
+            Ok(None) => {}
+            Err(error) => self.line(vocabulary::FILE, &format!("problem: {error}")),
+        }
+    }
+
+    /// What a safetensors file is and what it says of itself.
+    fn file(&mut self, file: &FileKind) {
+        let article = if file.kind == Kind::Unknown { "an" } else { "a" };
+        self.lines.push(match file.base {
+            Base::Unknown => format!("{article} {}", file.kind.name()),
+            base => format!("{article} {} for {}", file.kind.name(), base.name()),
+        });
+        if let Some(unusable) = &file.unusable {
+            self.line("unusable", &format!("it {unusable}"));
+        }
+        self.line("stored", &format!("{}, {}", file.dtypes.join(" and ").to_lowercase(), in_bytes(file.bytes)));
+        let texts = [("title", &file.title), ("licence", &file.licence)];
+        for (what, text) in texts {
+            if let Some(text) = text {
+                self.line(what, text);
+            }
+        }
+        for (what, words) in [("trigger words", &file.trigger_words), ("tags", &file.tags)] {
+            if !words.is_empty() {
+                self.line(what, &words.join(", "));
+            }
+        }
+        if file.thumbnail.is_some() {
+            self.line("thumbnail", "yes");
+        }
+        if let Some(prediction) = file.prediction {
+            let name = match prediction {
+                Prediction::Flow => "a flow's velocity",
+                Prediction::Epsilon => "the noise",
+                Prediction::V => "v",
+                Prediction::Sample => "the image",
+            };
+            self.line("predicts", name);
+        }
+        if file.has_ema {
+            self.line("averaged", "its U-Net's averaged weights are there, too");
+        }
+        if file.unusable.is_none()
+            && file.base != Base::Unknown
+            && matches!(file.kind, Kind::Checkpoint | Kind::UNet | Kind::Vae)
+        {
+            self.parts(file);
+        }
+    }
+
+    /// The parts of a checkpoint, checked as those of a folder are.
+    fn parts(&mut self, file: &FileKind) {
+        let files = match Files::open(&Source::File(self.path.clone()), None, false) {
+            Ok(files) => files,
+            Err(error) => return self.problem(&error),
+        };
+        let parts = [("text_encoder", file.parts.text_encoder), ("unet", file.parts.unet), ("vae", file.parts.vae)];
+        for (part, there) in parts {
+            if there {
+                self.line_or_problem(part, part_in_words(part, &files.folder(part)));
+            } else if file.kind != Kind::Vae {
+                self.line(part, "none: one of another model is needed");
+            }
+        }
     }
 }
 
-/// The size of vocabulary.json, if there is one.
-fn vocabulary_in_words(files: &Files) -> Option<String> {
-    let words = match vocabulary::read(files) {
-        Ok(words) => {
-            let words = words?;
-            format!("{} words, {} groups of phrases", thousands(words.known.len() as u64), words.groups.len())
-        }
-        Err(error) => format!("problem: {error}"),
-    };
-    Some(line(vocabulary::FILE, &words))
-}
-
-fn tokenizer_in_words(tokenizer: &Files, model: &Files) -> String {
+fn tokenizer_in_words(tokenizer: &Files, model: &Files) -> Result<String> {
     let text_config = super::component::read_json(&model.folder("text_encoder"), "config.json").unwrap_or_default();
-    match read_tokenizer(tokenizer, text_config.as_ref()) {
-        Ok(tokenizer) => {
-            let (ids, limit) = (thousands(tokenizer.vocabulary_size() as u64), tokenizer.limit());
-            format!("{ids} tokens, {limit} to a prompt")
-        }
-        Err(error) => format!("problem: {error}"),
-    }
+    let tokenizer = read_tokenizer(tokenizer, text_config.as_ref())?;
+    let (ids, limit) = (thousands(tokenizer.vocabulary_size() as u64), tokenizer.limit());
+    Ok(format!("{ids} tokens, {limit} to a prompt"))
 }
 
-fn part_in_words(part: &str, files: &Files) -> String {
-    let words = || -> Result<String> {
-        let component = Component::open(files)?;
-        let size = check(part, &component)?;
-        let (types, bytes) = component.stored();
-        let class = component.class().unwrap_or("unnamed class");
-        let types = types.join(" and ").to_lowercase();
-        Ok(format!("{class}, {} parameters, {types}, {}", thousands(size.parameters), in_bytes(bytes)))
-    };
-    words().unwrap_or_else(|error| format!("problem: {error}"))
+fn part_in_words(part: &str, files: &Files) -> Result<String> {
+    let component = Component::open(files)?;
+    let size = check(part, &component)?;
+    let (types, bytes) = component.stored();
+    let class = component.class().unwrap_or("unnamed class");
+    let types = types.join(" and ").to_lowercase();
+    Ok(format!("{class}, {} parameters, {types}, {}", thousands(size.parameters), in_bytes(bytes)))
 }
 
 /// Runs the constructor of the network that a part is for.
@@ -133,12 +235,12 @@ fn check(part: &str, component: &Component) -> Result<Size> {
             let config: UNetConfig = component.parse()?;
             component.check(DType::F32, |vb| UNet::new(vb, &config))
         }
+        // Some files hold the decoder alone.
+        _ if !component.holds("encoder.") => {
+            component.check(DType::F32, |vb| Autoencoder::decoder(vb, component.config()))
+        }
         _ => component.check(DType::F32, |vb| Autoencoder::new(vb, component.config())),
     }
-}
-
-fn line(what: &str, words: &str) -> String {
-    format!("  {what:<13} {words}")
 }
 
 /// `859520964` as `859,520,964`.

@@ -11,8 +11,8 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 
 use super::single_file::SingleFile;
-use super::{hub_cache, pocket, text_file};
-use crate::protocol::{OpenRequest, Source};
+use super::{hub_cache, kind, pocket, text_file};
+use crate::protocol::Source;
 use crate::{Error, Result};
 
 /// Largest config.json in bytes. Real ones have a few kilobytes.
@@ -43,12 +43,13 @@ pub enum Files {
 }
 
 impl Files {
-    /// Opens the folder or the file that a source names. It must exist. The request says how files are read.
-    pub fn open(source: &Source, request: &OpenRequest) -> Result<Self> {
+    /// Opens the folder or the file that a source names. It must exist. A file takes its configs from the folder `config`,
+    /// else from its own shapes, and its averaged weights if `ema` says so.
+    pub fn open(source: &Source, config: Option<&Path>, ema: bool) -> Result<Self> {
         match source {
             // What a path leads to counts, not what it was taken for.
-            Source::Folder(path) | Source::File(path) if path.is_file() => {
-                let file = SingleFile::open(path, request.config.as_deref(), request.ema)?;
+            Source::Folder(path) | Source::File(path) if path.is_file() && may_be_checkpoint(path) => {
+                let file = SingleFile::open(path, config, ema)?;
                 Ok(Self::Single { file: Arc::new(file), part: String::new() })
             }
             Source::Folder(path) | Source::File(path) => Self::open_folder(path),
@@ -71,7 +72,10 @@ impl Files {
         if metadata.is_dir() {
             return Ok(Self::Folder(hub_cache::snapshot(path)?));
         }
-        Err(fault("is a file: give the model folder in Diffusers layout, the one that holds unet/ and vae/"))
+        Err(fault(
+            "is a file, but no checkpoint (.safetensors): give the model folder in Diffusers layout, the one that holds \
+             unet/ and vae/",
+        ))
     }
 
     /// Files inside the binary.
@@ -163,6 +167,11 @@ impl Files {
         names
     }
 
+    /// Whether there is a file of this name directly in it, be it a link that leads nowhere.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names().iter().any(|file| file == name)
+    }
+
     /// A whole file, or `None` if it does not exist.
     pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some((file, length)) = (match self {
@@ -225,6 +234,13 @@ impl Files {
     fn unreadable(&self, name: &str, source: std::io::Error) -> Error {
         Error::File { action: "cannot read", path: self.path_of(name), source }
     }
+}
+
+/// Whether a file's name is that of a checkpoint, be it one that is refused for what can hide in it.
+fn may_be_checkpoint(path: &Path) -> bool {
+    let known =
+        path.extension().is_some_and(|ending| ["safetensors", "sft"].iter().any(|it| ending.eq_ignore_ascii_case(it)));
+    known || kind::refused_by_name(path).is_some()
 }
 
 /// The bytes of one file.

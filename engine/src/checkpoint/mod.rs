@@ -52,7 +52,7 @@ mod describe;
 mod pocket;
 
 pub use component::Component;
-pub use describe::describe;
+pub use describe::{Description, describe};
 pub use dry_run::Size;
 pub use embedding_file::{embedding_files, read_embeddings};
 pub use files::Files;

@@ -51,6 +51,9 @@ impl ModelFolder {
         };
         let scheduler = own_or_theirs("scheduler", fallback.map(|it| &it.scheduler));
         let recipe = recipe_of(files, &scheduler, wanted)?;
+        if let Files::Single { file, .. } = files {
+            file.check_whole()?;
+        }
         if !files.folder("unet").exists() && fallback.is_none() {
             return Err(files.missing("", "holds no unet/: give a model folder in Diffusers layout, or a pair of them"));
         }
@@ -101,7 +104,28 @@ impl ModelFolder {
 
     /// Opens an AutoencoderTiny on its own, for [`Self::set_vae_tiny`].
     pub fn open_tiny(files: &Files) -> Result<Component> {
-        open_part(files, &[TINY])
+        match files {
+            Files::Single { .. } => open_part(&files.folder("vae"), &[TINY]),
+            folder => open_part(folder, &[TINY]),
+        }
+    }
+
+    /// Uses the autoencoder in this folder or file in place of its own: a part such as `vae/`, or the part of a whole model.
+    /// A file whose shape does not tell its config has this model's.
+    pub fn replace_vae(&mut self, files: &Files) -> Result<()> {
+        let vae = match files {
+            Files::Single { file, .. } => file.vae_beside(&self.vae)?,
+            folder if folder.names().iter().any(|name| name == "config.json") => open_part(folder, &[KL, TINY])?,
+            folder => open_part(&folder.folder("vae"), &[KL, TINY])?,
+        };
+        (self.latent_channels, self.latent_factor) = (latent_channels(&vae)?, latent_factor(&vae)?);
+        self.vae = Arc::new(vae);
+        self.check_channels()?;
+        // A tiny decoder of other latents than the new one's has no use.
+        if let Some(tiny) = self.vae_tiny.take() {
+            let _ = self.set_vae_tiny(tiny);
+        }
+        Ok(())
     }
 
     /// Uses this tiny decoder in place of the folder's own. Its latents must be the model's.
@@ -265,7 +289,12 @@ pub(super) fn open_part(files: &Files, classes: &[&str]) -> Result<Component> {
 /// Reads a `tokenizer/` folder. `text_config` is the text encoder's config, which says how many tokens it takes and knows.
 pub(super) fn read_tokenizer(files: &Files, text_config: Option<&Value>) -> Result<Tokenizer> {
     if !files.exists() {
-        return Err(files.missing("", "does not exist, but the model needs it: fetch the whole folder"));
+        return Err(match files {
+            Files::Single { .. } => {
+                files.fault("", "has a text encoder of an unknown kind: give a folder with its tokenizer")
+            }
+            _ => files.missing("", "does not exist, but the model needs it: fetch the whole folder"),
+        });
     }
     // The tokenizer's own errors would name lines and letters where the file is something else altogether.
     let read = |name: &str| Ok::<_, Error>(files.read_text(name, TABLE_LIMIT)?.map(String::into_bytes));

@@ -1,5 +1,6 @@
 //! Students, teachers and baselines: which folder is which.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::component::read_json;
@@ -27,7 +28,7 @@ pub struct Opened {
 /// teacher is named. A folder of Stable Diffusion is always the teacher, because it needs many steps, unless its recipe
 /// says that it was distilled to need few.
 pub fn open(request: &OpenRequest) -> Result<Opened> {
-    let files = Files::open(&request.model, request)?;
+    let files = open_source(&request.model, request)?;
     let mut opened = if let Some((student, teacher)) = halves(&files)? {
         let mut teacher = ModelFolder::open(&teacher, None, None)?;
         let mut student = ModelFolder::open(&student, Some(&teacher), request.prediction)?;
@@ -56,8 +57,16 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
     let many_steps = |source: Option<&Source>| source.map(|source| open_many_steps(source, request)).transpose();
     opened.teacher = many_steps(request.teacher.as_ref())?.or(opened.teacher);
     opened.baseline = many_steps(request.baseline.as_ref())?;
+    // Autoencoders have no averaged weights.
+    let autoencoder = |path: &Path| Files::open(&Source::Folder(path.to_owned()), request.config.as_deref(), false);
+    if let Some(path) = &request.vae {
+        let vae = autoencoder(path)?;
+        for model in opened.student.iter_mut().chain(&mut opened.teacher) {
+            model.replace_vae(&vae)?;
+        }
+    }
     if let Some(path) = &request.tiny_decoder {
-        let tiny = Arc::new(ModelFolder::open_tiny(&Files::open_folder(path)?)?);
+        let tiny = Arc::new(ModelFolder::open_tiny(&autoencoder(path)?)?);
         for model in opened.student.iter_mut().chain(&mut opened.teacher) {
             model.set_vae_tiny(Arc::clone(&tiny))?;
         }
@@ -69,9 +78,13 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
     Ok(opened)
 }
 
+fn open_source(source: &Source, request: &OpenRequest) -> Result<Files> {
+    Files::open(source, request.config.as_deref(), request.ema)
+}
+
 /// Opens a single folder, or the teacher of a pair, under the name of the whole folder.
 fn open_many_steps(source: &Source, request: &OpenRequest) -> Result<ModelFolder> {
-    let files = Files::open(source, request)?;
+    let files = open_source(source, request)?;
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
     let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None, None)?;
     model.rename(files.name());
@@ -81,7 +94,7 @@ fn open_many_steps(source: &Source, request: &OpenRequest) -> Result<ModelFolder
 
 /// Opens the tokenizer of a model or of a pair's student, without reading any weights.
 pub fn open_tokenizer(source: &Source) -> Result<Tokenizer> {
-    let files = Files::open(source, &OpenRequest::default())?;
+    let files = Files::open(source, None, false)?;
     let folders = match halves(&files)? {
         Some((student, teacher)) => vec![student, teacher],
         None => vec![files],

@@ -67,11 +67,23 @@ impl Tensors {
         Ok(tensors)
     }
 
+    /// Tensors of no file, for tests of names and shapes.
+    #[cfg(test)]
+    pub fn of_shapes(tensors: impl Iterator<Item = (String, Dtype, Vec<usize>)>) -> Self {
+        let stored = |dtype, shape| Stored { file: 0, range: 0..0, dtype, shape, scale: None };
+        Self { files: Vec::new(), table: tensors.map(|(name, dtype, shape)| (name, stored(dtype, shape))).collect() }
+    }
+
     /// The same files with other tensors in them, which are parts of this one's or have other names.
     pub fn view(&self, table: BTreeMap<String, Stored>) -> Self {
         let mut tensors = Self { files: self.files.clone(), table };
         tensors.rename_old_attention();
         tensors
+    }
+
+    /// The same files and tensors; the files are shared, not copied.
+    pub fn whole(&self) -> Self {
+        Self { files: self.files.clone(), table: self.table.clone() }
     }
 
     /// Place, shape and type of one tensor.

@@ -1,6 +1,7 @@
 //! `unet/config.json`: the shape of a U-Net. Support another block type here; an unknown one must be refused.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::layers::check_sizes;
 
@@ -60,6 +61,9 @@ pub struct UNetConfig {
     pub addition_embed_type: Option<String>,
     /// "default".
     pub resnet_time_scale_shift: String,
+    /// Everything else. What would change the network is refused.
+    #[serde(flatten, skip_serializing)]
+    pub other: Map<String, Value>,
 }
 
 /// A number for all levels or one for each.
@@ -116,6 +120,7 @@ impl Default for UNetConfig {
             class_embed_type: None,
             addition_embed_type: None,
             resnet_time_scale_shift: "default".into(),
+            other: Map::new(),
         }
     }
 }
@@ -128,9 +133,54 @@ pub(crate) fn meant_side(side: usize, diffusers_version: Option<&str>) -> usize 
     if is_before { side.max(64) } else { side }
 }
 
+/// Settings of Diffusers' U-Net that change what it computes, and their values in Stable Diffusion's. Null is each one's
+/// default, too. Settings that have no effect with the supported blocks are not here, such as `dropout`.
+const OTHER_NETWORKS: [(&str, &str); 20] = [
+    ("attention_type", "\"default\""),
+    ("center_input_sample", "false"),
+    ("class_embeddings_concat", "false"),
+    ("conv_in_kernel", "3"),
+    ("conv_out_kernel", "3"),
+    ("dual_cross_attention", "false"),
+    ("encoder_hid_dim", "null"),
+    ("encoder_hid_dim_type", "null"),
+    ("mid_block_only_cross_attention", "false"),
+    ("mid_block_scale_factor", "1"),
+    ("num_class_embeds", "null"),
+    ("only_cross_attention", "false"),
+    ("projection_class_embeddings_input_dim", "null"),
+    ("resnet_pre_temb_non_linearity", "false"),
+    ("reverse_transformer_layers_per_block", "null"),
+    ("time_embedding_act_fn", "null"),
+    ("time_embedding_dim", "null"),
+    ("time_embedding_type", "\"positional\""),
+    ("timestep_post_act", "null"),
+    ("use_additive_attention", "false"),
+];
+
+/// Whether a setting makes another network than Stable Diffusion's.
+fn changes_network(key: &str, value: &Value) -> bool {
+    let Some((_, usual)) = OTHER_NETWORKS.iter().find(|(known, _)| *known == key) else { return false };
+    let is_usual = |value: &Value| match value {
+        Value::Null => true,
+        // 1 and 1.0 are one number.
+        Value::Number(number) => number.as_f64() == usual.parse().ok(),
+        Value::Bool(value) => usual.parse() == Ok(*value),
+        Value::String(text) => usual.trim_matches('"') == text,
+        _ => false,
+    };
+    match value {
+        Value::Array(levels) => !levels.iter().all(is_usual),
+        one => !is_usual(one),
+    }
+}
+
 impl UNetConfig {
     /// The error is one sentence that says why this network is not supported.
     pub fn validate(&self) -> Result<(), String> {
+        if let Some((key, value)) = self.other.iter().find(|(key, value)| changes_network(key, value)) {
+            return Err(format!("has {key} = {value}, which changes the network in a way that is not supported"));
+        }
         let levels = self.block_out_channels.len();
         if self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(format!(

@@ -85,24 +85,25 @@ impl Autoencoder {
     /// The tensors under `vb` have Diffusers' names. `config` is the parsed `config.json`; see
     /// [`AutoencoderConfig::from_json`].
     pub fn new(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
-        Self::build(vb, config, AutoencoderKl::new)
+        Self::build(vb, config, AutoencoderKl::new, AutoencoderTiny::new)
     }
 
     /// The same for [`Self::decode`] only: the encoder of the full one (34 million parameters in Stable Diffusion) is not
     /// read.
     pub fn decoder(vb: VarBuilder, config: &serde_json::Value) -> candle_core::Result<Self> {
-        Self::build(vb, config, AutoencoderKl::decoder)
+        Self::build(vb, config, AutoencoderKl::decoder, AutoencoderTiny::decoder)
     }
 
     fn build(
         vb: VarBuilder,
         config: &serde_json::Value,
         kl: impl FnOnce(&VarBuilder, &KlConfig) -> candle_core::Result<AutoencoderKl>,
+        tiny: impl FnOnce(VarBuilder, &TinyConfig) -> candle_core::Result<AutoencoderTiny>,
     ) -> candle_core::Result<Self> {
         let config = AutoencoderConfig::from_json(config).map_err(candle_core::Error::msg)?;
         let network = match &config {
             AutoencoderConfig::Kl(config) => Network::Kl(Box::new(kl(&vb, config)?)),
-            AutoencoderConfig::Tiny(config) => Network::Tiny(AutoencoderTiny::new(vb, config)?),
+            AutoencoderConfig::Tiny(config) => Network::Tiny(tiny(vb, config)?),
         };
         Ok(Self { network, config })
     }

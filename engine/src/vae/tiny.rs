@@ -96,7 +96,8 @@ impl TinyConfig {
 /// The tiny autoencoder.
 #[derive(Debug)]
 pub struct AutoencoderTiny {
-    encoder: Vec<Layer>,
+    /// `None` if only the decoder was asked for.
+    encoder: Option<Vec<Layer>>,
     decoder: Vec<Layer>,
 }
 
@@ -111,14 +112,21 @@ impl AutoencoderTiny {
     pub fn new(vb: VarBuilder, config: &TinyConfig) -> Result<Self> {
         config.validate().map_err(candle_core::Error::msg)?;
         Ok(Self {
-            encoder: encoder(&vb.pp("encoder").pp("layers"), config)?,
+            encoder: Some(encoder(&vb.pp("encoder").pp("layers"), config)?),
             decoder: decoder(&vb.pp("decoder").pp("layers"), config)?,
         })
     }
 
+    /// The same for [`Self::decode`] only: TAESD's own repository has each half in a file.
+    pub fn decoder(vb: VarBuilder, config: &TinyConfig) -> Result<Self> {
+        config.validate().map_err(candle_core::Error::msg)?;
+        Ok(Self { encoder: None, decoder: decoder(&vb.pp("decoder").pp("layers"), config)? })
+    }
+
     /// Pixels (B, 3, H, W) in −1 … 1 to latents (B, C, H/f, W/f).
     pub fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
-        run(&self.encoder, &pixels.affine(0.5, 0.5)?)
+        let missing = || candle_core::Error::msg("the tiny autoencoder was loaded without its encoder");
+        run(self.encoder.as_ref().ok_or_else(missing)?, &pixels.affine(0.5, 0.5)?)
     }
 
     /// Latents (B, C, h, w) to pixels (B, 3, h·f, w·f) in −1 … 1 (not clamped), where f is the decoder's factor. The latents

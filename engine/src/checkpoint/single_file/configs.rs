@@ -37,14 +37,17 @@ pub(super) fn prediction(unet: &Tensors) -> Option<Prediction> {
     Some(if variance.sqrt() > WIDEST_OF_EPSILON { Prediction::V } else { Prediction::Epsilon })
 }
 
+/// Most levels, and most blocks to a level.
+const MOST: usize = 16;
+
 /// `unet/config.json`.
 pub(super) fn unet(unet: &Tensors, base: Base, prediction: Option<Prediction>) -> Result<Value, String> {
     let dim = |name: &str, index: usize| unet.get(name).and_then(|stored| stored.shape.get(index).copied());
     let has = |name: &str| unet.get(name).is_some();
     let width = |level: usize| dim(&format!("down_blocks.{level}.resnets.0.conv1.weight"), 0);
-    let widths: Vec<usize> = (0..64).map_while(width).collect();
+    let widths: Vec<usize> = (0..MOST).map_while(width).collect();
     let levels = widths.len();
-    let layers = (0..64).take_while(|layer| has(&format!("down_blocks.0.resnets.{layer}.conv1.weight"))).count();
+    let layers = (0..MOST).take_while(|layer| has(&format!("down_blocks.0.resnets.{layer}.conv1.weight"))).count();
     let attends = |block: &str| has(&format!("{block}.attentions.0.norm.weight"));
     let types = |side: &str, plain: &str, attending: &str| -> Vec<String> {
         let name = |level| if attends(&format!("{side}_blocks.{level}")) { attending } else { plain };

@@ -57,7 +57,8 @@ impl SingleFile {
             return Err(fault(message));
         }
         let all = Tensors::open_file(path)?;
-        let unet = unet_names::table(&all, ema).map_err(fault)?;
+        let has_unet = kind.parts.unet;
+        let unet = if has_unet { unet_names::table(&all, ema).map_err(fault)? } else { Table::new() };
         let vae = if kind.kind == Kind::TinyAutoencoder { tiny_names::table(&all) } else { vae_names::table(&all) };
         let mut file = Self {
             path: path.to_owned(),
@@ -116,6 +117,11 @@ impl SingleFile {
         (theirs.exists() && (always || !self.holds(part))).then(|| theirs.path())
     }
 
+    /// That a whole model can be made of it.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        if self.holds("unet") { Ok(()) } else { Err(self.lacks("unet")) }
+    }
+
     /// A text file of a part, as a model folder would have it.
     pub(super) fn text_file(&self, part: &str, name: &str) -> Result<Option<Vec<u8>>> {
         let json = |value: Value| Some(value.to_string().into_bytes());
@@ -141,11 +147,17 @@ impl SingleFile {
             Some((folder, read)) => (folder.folder(part).path_of("config.json"), read),
             None => (self.path.clone(), self.config_by_shape(part, tensors)?),
         };
-        Component::of(self.path.clone(), path, config, tensors.view(Self::named(tensors)))
+        Component::of(self.path.clone(), path, config, tensors.whole())
     }
 
-    fn named(tensors: &Tensors) -> Table {
-        tensors.iter().map(|(name, stored)| (name.to_owned(), stored.clone())).collect()
+    /// The autoencoder, for a model that has this one. If nothing else gives the config, it is that one's.
+    pub(super) fn vae_beside(&self, own: &Component) -> Result<Component> {
+        match self.component("vae") {
+            Err(_) if self.holds("vae") && self.kind.kind != Kind::TinyAutoencoder && own.holds("decoder.conv_in.") => {
+                Component::of(self.path.clone(), own.config_path(), own.config().clone(), self.vae.whole())
+            }
+            opened => opened,
+        }
     }
 
     fn tensors(&self, part: &str) -> Option<&Tensors> {
@@ -181,3 +193,6 @@ impl SingleFile {
         Error::Checkpoint { path: self.path.clone(), message }
     }
 }
+
+#[cfg(test)]
+mod tests;

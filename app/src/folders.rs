@@ -25,6 +25,12 @@ pub fn loras() -> Vec<PathBuf> {
     data().map(|data| data.join("loras")).into_iter().collect()
 }
 
+/// For what a person sets, such as a catalogue of their own: on Linux `instaflow` in `$XDG_CONFIG_HOME` or `~/.config`, on
+/// macOS in `~/Library/Application Support`, on Windows in `%APPDATA%`.
+pub fn settings() -> Option<PathBuf> {
+    Some(BaseDirs::new()?.config_dir().join(PROGRAM))
+}
+
 /// Where quick save puts pictures: `InstaFlow` in the folder that the person has for pictures, whatever its name is in
 /// their language.
 pub fn pictures() -> PathBuf {

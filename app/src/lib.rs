@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod library;
+pub mod model_names;
 pub mod record;
 pub mod state;
 pub mod window;

@@ -35,13 +35,15 @@ fn leave_console() {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     // The window writes a log; a command writes to stderr.
     let log = if arguments.command.is_none() { window::log_file() } else { None };
     let recording = Recording::start(log.as_deref(), arguments.trace())?;
     if let Some(command) = arguments.command {
         return commands::run(command);
     }
+    arguments.model.find_named()?;
+    arguments.baseline.find_named()?;
     #[cfg(windows)]
     leave_console();
     let open = absolute(arguments.baseline.add_to(arguments.model.open_request()));

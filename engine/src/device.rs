@@ -33,6 +33,16 @@ pub fn dtype(device: &Device, precision: Option<Precision>, parameters: u64) -> 
     }
 }
 
+/// Parameters of a U-Net from which on this choice computes in 16 bits where nothing else is asked for; `None` if it never
+/// does. Weights of 16 bits are all that such a model needs.
+pub fn sixteen_bits_from(choice: DeviceChoice) -> Option<u64> {
+    match open(choice) {
+        Ok((device, _)) if device.is_cuda() => Some(0),
+        Ok(_) if has_fast_bf16() => Some(LARGE),
+        _ => None,
+    }
+}
+
 /// The protocol's name for a type that [`dtype`] chose.
 pub fn precision(dtype: DType) -> Precision {
     match dtype {

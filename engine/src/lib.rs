@@ -52,6 +52,8 @@ pub mod metadata;
 
 pub mod checkpoint;
 
+pub mod model_library;
+
 pub mod text;
 
 pub mod unet;

@@ -6,6 +6,7 @@ mod diffusion;
 mod gpu;
 mod lora;
 mod metadata;
+mod model_library;
 mod networks;
 mod noise;
 mod order;

@@ -9,6 +9,9 @@ use instaflow_engine::protocol::{
     Decoder, DeviceChoice, Lora, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler, Settings,
     Source,
 };
+use instaflow_hub::Role;
+
+use crate::model_names;
 
 use crate::folders;
 
@@ -69,6 +72,18 @@ pub struct TraceArguments {
 }
 
 impl ModelArguments {
+    /// Puts the folders of downloaded models in place of their names. A name may mean a pair.
+    pub fn find_named(&mut self) -> anyhow::Result<()> {
+        if let Some(named) = self.model.as_ref().map(|name| model_names::find(name)).transpose()?.flatten() {
+            self.teacher_model = self.teacher_model.take().or(named.teacher);
+            self.model = Some(named.path);
+        }
+        let single = |name: Option<PathBuf>, role| name.map(|name| model_names::path_of(name, role)).transpose();
+        self.teacher_model = single(self.teacher_model.take(), Role::Teacher)?;
+        self.tiny_decoder = single(self.tiny_decoder.take(), Role::TinyDecoder)?;
+        Ok(())
+    }
+
     /// Opens everything that is named, and a single folder as a student.
     pub fn open_request(&self) -> OpenRequest {
         OpenRequest {
@@ -137,6 +152,13 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
 }
 
 impl BaselineArguments {
+    /// Puts the folder of a downloaded model in place of its name.
+    pub fn find_named(&mut self) -> anyhow::Result<()> {
+        let name = self.baseline_model.take();
+        self.baseline_model = name.map(|name| model_names::path_of(name, Role::Baseline)).transpose()?;
+        Ok(())
+    }
+
     /// The same request with this model in it.
     pub fn add_to(&self, request: OpenRequest) -> OpenRequest {
         OpenRequest { baseline: self.baseline_model.clone().map(source), ..request }

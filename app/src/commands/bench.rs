@@ -21,13 +21,13 @@ const PROMPT: &str = "a snowy mountain near a lake at sunset";
 #[command(after_help = EXAMPLES)]
 pub struct Bench {
     #[command(flatten)]
-    model: ModelArguments,
+    pub(super) model: ModelArguments,
 
     #[command(flatten)]
     pub(super) trace: TraceArguments,
 
     #[command(flatten)]
-    baseline: BaselineArguments,
+    pub(super) baseline: BaselineArguments,
 
     #[command(flatten)]
     reading: PromptArguments,

@@ -20,7 +20,7 @@ pub struct Compare {
     pub(super) draw: DrawArguments,
 
     #[command(flatten)]
-    baseline: BaselineArguments,
+    pub(super) baseline: BaselineArguments,
 }
 
 const EXAMPLES: &str = "\

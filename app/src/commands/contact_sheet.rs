@@ -28,7 +28,7 @@ pub struct ContactSheet {
     output: PathBuf,
 
     #[command(flatten)]
-    model: ModelArguments,
+    pub(super) model: ModelArguments,
 
     #[command(flatten)]
     pub(super) trace: TraceArguments,

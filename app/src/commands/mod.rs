@@ -14,6 +14,8 @@ mod info;
 
 mod tokens;
 
+mod models;
+
 mod arguments;
 
 mod resolved;
@@ -76,7 +78,7 @@ impl Arguments {
             Some(Command::Compare(arguments)) => &arguments.draw.trace,
             Some(Command::Sheet(arguments)) => &arguments.trace,
             Some(Command::Bench(arguments)) => &arguments.trace,
-            Some(Command::Info(_) | Command::Tokens(_) | Command::Models { .. }) => return None,
+            Some(Command::Info(_) | Command::Tokens(_) | Command::Models(_)) => return None,
         };
         trace.trace.as_deref()
     }
@@ -85,7 +87,8 @@ impl Arguments {
 const EXAMPLES: &str = "\
 Examples:
   instaflow                                        open the window with the built-in model
-  instaflow --model ~/models/instaflow_0_9B        open the window with the published weights
+  instaflow models download instaflow              get the published weights
+  instaflow --model instaflow                      open the window with them
   instaflow generate \"a lake at sunset\" -o lake.png
   instaflow info lake.png                          show the settings that made a picture
   instaflow generate --help                        everything about one command";
@@ -120,17 +123,33 @@ pub enum Command {
     /// Prints all of them (77 with CLIP; as many again for each further chunk of a long prompt), including padding, on one
     /// line.
     Tokens(tokens::Tokens),
-    /// List, download and remove models (not available yet).
-    #[command(hide = true)]
-    Models {
-        /// Whatever was asked.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<std::ffi::OsString>,
-    },
+    /// List, download, remove and find models.
+    #[command(subcommand)]
+    Models(models::Models),
+}
+
+impl Command {
+    /// Puts the folders of downloaded models in place of their names.
+    fn find_models(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Generate(arguments) => arguments.draw.model.find_named(),
+            Self::Compare(arguments) => {
+                arguments.draw.model.find_named()?;
+                arguments.baseline.find_named()
+            }
+            Self::Sheet(arguments) => arguments.model.find_named(),
+            Self::Bench(arguments) => {
+                arguments.model.find_named()?;
+                arguments.baseline.find_named()
+            }
+            Self::Info(_) | Self::Tokens(_) | Self::Models(_) => Ok(()),
+        }
+    }
 }
 
 /// Carries out a command.
-pub fn run(command: Command) -> anyhow::Result<()> {
+pub fn run(mut command: Command) -> anyhow::Result<()> {
+    command.find_models()?;
     threads::compute_here(Priority::Normal);
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
@@ -139,9 +158,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
-        Command::Models { .. } => Err(wrong_use(
-            "this version cannot download models: get a model folder another way and name it with --model",
-        )),
+        Command::Models(command) => models::run(&command),
     }
 }
 

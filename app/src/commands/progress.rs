@@ -40,6 +40,22 @@ impl Progress {
         self.0.set_length(total);
     }
 
+    /// Starts a kind of work that is counted in bytes. How fast it is and how long it takes is for [`Self::tell`].
+    #[cfg(feature = "hub")]
+    pub fn begin_bytes(&self, what: &str, total: u64) {
+        let template = "{spinner} {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.0.set_style(style);
+        }
+        self.begin(what, total);
+    }
+
+    /// Says something else of the work.
+    #[cfg(feature = "hub")]
+    pub fn tell(&self, what: String) {
+        self.0.set_message(what);
+    }
+
     /// `done` of the work's total.
     pub fn set(&self, done: u64) {
         self.0.set_position(done);

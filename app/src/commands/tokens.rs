@@ -6,10 +6,11 @@ use clap::Args;
 use instaflow_engine::checkpoint;
 use instaflow_engine::protocol::Source;
 use instaflow_engine::text::{Embeddings, PromptReader};
+use instaflow_hub::Role;
 
-use super::arguments::PromptArguments;
-use super::arguments::source;
+use super::arguments::{PromptArguments, source};
 use super::{engine_error, say};
+use crate::model_names;
 
 /// What `tokens` is asked.
 #[derive(Debug, Args)]
@@ -31,7 +32,8 @@ pub struct Tokens {
 }
 
 pub(super) fn run(arguments: &Tokens) -> anyhow::Result<()> {
-    let source = arguments.model.clone().map_or(Source::Pocket, source);
+    let model = arguments.model.clone().map(|name| model_names::path_of(name, Role::Student)).transpose()?;
+    let source = model.map_or(Source::Pocket, source);
     let tokenizer = checkpoint::open_tokenizer(&source).map_err(engine_error)?;
     let mut embeddings = Vec::new();
     for named in &arguments.embedding {

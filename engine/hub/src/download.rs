@@ -96,7 +96,7 @@ impl Hub {
         stop: &Stop,
         on: &mut dyn FnMut(Event),
     ) -> Result<Vec<Found>> {
-        if plan.bytes_to_fetch() > 0 && !acceptances.have_all(&plan.licences) {
+        if !plan.is_complete() && !acceptances.have_all(&plan.licences) {
             return Err(Error::Licence(plan.id.clone()));
         }
         let jobs = jobs(plan);
@@ -190,6 +190,7 @@ impl Hub {
             for thread in threads {
                 // A panic is an error of this program, and goes on in this thread.
                 let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                // What failed, not what was stopped because of it.
                 if let (Err(error), None | Some(Error::Stopped)) = (outcome, &failure) {
                     failure = Some(error);
                 }
@@ -206,8 +207,7 @@ fn jobs(plan: &Plan) -> Vec<Job<'_>> {
         for file in &piece.files {
             let known = |job: &Job<'_>| job.etag == file.etag && job.etag.len() == 64 && job.bytes == file.bytes;
             let twice = |job: &Job<'_>| job.repository == &piece.repository && job.etag == file.etag;
-            let here = file.here == file.bytes && file.bytes > 0;
-            if !here && !jobs.iter().any(|job| known(job) || twice(job)) {
+            if !file.whole && !jobs.iter().any(|job| known(job) || twice(job)) {
                 jobs.push(Job {
                     repository: &piece.repository,
                     commit: &piece.commit,
@@ -235,7 +235,8 @@ fn publish(cache: &Cache, piece: &PlannedPiece) -> Result<Found> {
                 continue;
             }
             let Some(same) = cache.same_blob(&file.etag, file.bytes) else {
-                return Err(Error::NotHere(format!("{} of {}", file.path, piece.repository)));
+                let why = format!("lost {} during the download: start it again", file.path);
+                return Err(Error::Unusable { repository: piece.repository.to_string(), why });
             };
             blob::make_folder(&blobs)?;
             blob::place_same(&same, &blob)?;

@@ -73,7 +73,7 @@ pub use environment::{Environment, Token};
 pub use error::{Error, Result};
 pub use licence::{Acceptances, Licence};
 #[cfg(feature = "download")]
-pub use plan::{Plan, PlannedFile, PlannedPiece};
+pub use plan::{Plan, PlanOptions, PlannedFile, PlannedPiece};
 #[cfg(feature = "download")]
 pub use progress::Progress;
 pub use remove::Removed;

@@ -28,6 +28,18 @@ pub struct Plan {
     pub licences: Vec<Licence>,
 }
 
+/// What a person wants of a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanOptions<'a> {
+    /// A branch, tag or commit in place of the catalogue's.
+    pub revision: Option<&'a str>,
+    /// Which weights to take if there are two sizes.
+    pub weights: Weights,
+    /// Takes those of 16 bits, too, if the U-Net's full weights have at least this many bytes: then it will be computed
+    /// in 16 bits anyway.
+    pub half_from: Option<u64>,
+}
+
 /// One repository of a plan.
 #[derive(Clone, Debug)]
 pub struct PlannedPiece {
@@ -54,9 +66,16 @@ pub struct PlannedFile {
     pub etag: String,
     /// Bytes of it that need not be fetched. All of them if it is here, or if another repository has the same file.
     pub here: u64,
+    /// Whether it is here under its name, or in another repository. Otherwise what is here is still to be checked.
+    pub whole: bool,
 }
 
 impl Plan {
+    /// Whether there is nothing to download.
+    pub fn is_complete(&self) -> bool {
+        self.pieces.iter().flat_map(|piece| &piece.files).all(|file| file.whole)
+    }
+
     /// Bytes of all files, the same content counted once.
     pub fn bytes(&self) -> u64 {
         self.contents().map(|file| file.bytes).sum()
@@ -83,16 +102,8 @@ struct Info {
 }
 
 impl Hub {
-    /// Asks the hub what fetching a model would take. `revision` replaces the catalogue's; `weights` says which size to
-    /// take if there are two. `say` hears of waiting.
-    pub fn plan(
-        &self,
-        entry: &Entry,
-        revision: Option<&str>,
-        weights: Weights,
-        stop: &Stop,
-        say: &dyn Fn(Wait),
-    ) -> Result<Plan> {
+    /// Asks the hub what fetching a model would take. `say` hears of waiting.
+    pub fn plan(&self, entry: &Entry, options: PlanOptions<'_>, stop: &Stop, say: &dyn Fn(Wait)) -> Result<Plan> {
         if self.environment.offline {
             return Err(Error::Offline(format!("to download {}", entry.id)));
         }
@@ -100,8 +111,7 @@ impl Hub {
         let mut pieces = Vec::new();
         let mut licences = Vec::new();
         for piece in &entry.pieces {
-            let revision = revision.unwrap_or(piece.revision());
-            let planned = plan_piece(&client, &self.cache, piece, revision, weights, stop, say)?;
+            let planned = plan_piece(&client, &self.cache, piece, options, stop, say)?;
             let mut theirs = licences_of(&self.catalogue, entry, &planned, &client.page(&planned.0.repository));
             licences.append(&mut theirs);
             pieces.push(planned.0);
@@ -115,22 +125,33 @@ fn plan_piece(
     client: &Client,
     cache: &Cache,
     piece: &Piece,
-    revision: &str,
-    weights: Weights,
+    options: PlanOptions<'_>,
     stop: &Stop,
     say: &dyn Fn(Wait),
 ) -> Result<(PlannedPiece, Info)> {
     let repository = &piece.repository;
+    let revision = options.revision.unwrap_or(piece.revision());
     if !is_plain_path(revision) {
         return Err(Error::NoRevision { repository: repository.to_string(), revision: revision.to_owned() });
     }
     let about = About { repository, revision, file: None };
     let info = Tries::new(client.patience, stop, say, &repository.to_string()).run(|| info(client, about))?;
-    let unusable = |why| Error::Unusable { repository: repository.to_string(), why };
-    let names = select(&info.files, piece.files.as_deref(), piece.weights.unwrap_or(weights)).map_err(unusable)?;
+    let chosen = |weights| {
+        let names = select(&info.files, piece.files.as_deref(), weights);
+        names.map_err(|why| Error::Unusable { repository: repository.to_string(), why })
+    };
+    let weights = piece.weights.unwrap_or(options.weights);
+    let mut names = chosen(weights)?;
     // From here on, one commit is meant, whatever happens to the branch meanwhile.
     let asked = info.commit.clone().unwrap_or_else(|| revision.to_owned());
-    let heads = heads(client, repository, &asked, &names, stop, say)?;
+    let mut heads = heads_of(client, repository, &asked, &names, stop, say)?;
+    if weights == Weights::Full && options.half_from.is_some_and(|least| unet_bytes(&names, &heads) >= least) {
+        let half = chosen(Weights::Half)?;
+        if half != names {
+            heads = heads_of(client, repository, &asked, &half, stop, say)?;
+            names = half;
+        }
+    }
     let mut commit = info.commit.clone();
     let mut files = Vec::new();
     for (path, head) in names.into_iter().zip(heads) {
@@ -142,16 +163,23 @@ fn plan_piece(
             }
             _ => {}
         }
-        files.push(PlannedFile { path, bytes: head.bytes, etag: head.etag, here: 0 });
+        files.push(PlannedFile { path, bytes: head.bytes, etag: head.etag, here: 0, whole: false });
     }
     let commit = commit.filter(|commit| is_plain_name(commit));
     let commit = commit.ok_or_else(|| odd(&client.info(repository, revision), "it does not say which commit it is"))?;
     for file in &mut files {
-        file.here = here(cache, repository, &commit, file);
+        (file.here, file.whole) = here(cache, repository, &commit, file);
     }
     let planned =
         PlannedPiece { repository: repository.clone(), role: piece.role, revision: revision.to_owned(), commit, files };
     Ok((planned, info))
+}
+
+/// Bytes of a U-Net's weights.
+fn unet_bytes(names: &[String], heads: &[Head]) -> u64 {
+    let weights =
+        names.iter().zip(heads).filter(|(name, _)| name.starts_with("unet/") && name.ends_with(".safetensors"));
+    weights.map(|(_, head)| head.bytes).sum()
 }
 
 /// What the hub says about a repository: its commit, its files, its licence.
@@ -228,7 +256,7 @@ struct Head {
 }
 
 /// Asks for the size and the name of the content of each file, several at once.
-fn heads(
+fn heads_of(
     client: &Client,
     repository: &RepositoryId,
     revision: &str,
@@ -286,8 +314,8 @@ fn head(client: &Client, about: About<'_>, name: &str) -> Result<Head, Failure> 
     Ok(Head { etag: etag.to_ascii_lowercase(), bytes, commit: text("x-repo-commit") })
 }
 
-/// Bytes of a file that need not be fetched.
-fn here(cache: &Cache, repository: &RepositoryId, commit: &str, file: &PlannedFile) -> u64 {
+/// Bytes of a file that need not be fetched, and whether it is here whole.
+fn here(cache: &Cache, repository: &RepositoryId, commit: &str, file: &PlannedFile) -> (u64, bool) {
     let folder = cache.repository(repository);
     let size = |path: std::path::PathBuf| path.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
     let whole = |path| size(path) == Some(file.bytes);
@@ -296,10 +324,10 @@ fn here(cache: &Cache, repository: &RepositoryId, commit: &str, file: &PlannedFi
         || whole(folder.join("snapshots").join(commit).join(&file.path))
         || cache.same_blob(&file.etag, file.bytes).is_some()
     {
-        return file.bytes;
+        return (file.bytes, true);
     }
     let part = size(blobs.join(format!("{}.incomplete", file.etag)));
-    part.filter(|part| *part <= file.bytes).unwrap_or(0)
+    (part.filter(|part| *part <= file.bytes).unwrap_or(0), false)
 }
 
 /// What one piece fetches, another need not.
@@ -335,7 +363,13 @@ mod tests {
 
     #[test]
     fn the_same_content_counts_once() {
-        let file = |path: &str, etag: &str, here| PlannedFile { path: path.into(), bytes: 10, etag: etag.into(), here };
+        let file = |path: &str, etag: &str, here| PlannedFile {
+            path: path.into(),
+            bytes: 10,
+            etag: etag.into(),
+            here,
+            whole: false,
+        };
         let piece = |files: Vec<PlannedFile>| PlannedPiece {
             repository: RepositoryId::parse("a/b").expect("good"),
             role: Role::Student,

@@ -46,6 +46,20 @@ fn a_later_download_goes_on_where_an_earlier_one_gave_up() {
 }
 
 #[test]
+fn a_file_that_lacks_its_name_alone_is_checked_and_named() {
+    let mut place = Place::new();
+    fs::create_dir_all(place.path("blobs")).expect("made");
+    // Killed between the last byte and the name.
+    fs::write(place.partial(), bytes(900_000, 2)).expect("written");
+    let plan = place.plan(NAME).expect("a plan");
+    assert!(!plan.is_complete() && plan.bytes_to_fetch() == plan.bytes() - 900_000);
+    place.download().expect("a download");
+    place.assert_whole();
+    assert!(place.server.fetches(UNET).is_empty());
+    assert!(place.plan(NAME).expect("a plan").is_complete());
+}
+
+#[test]
 fn a_server_that_ignores_ranges_sends_all_of_it_again() {
     let mut place = Place::new();
     place.server.fail(UNET, [Fault::CutAfter(PART), Fault::IgnoreRange]);
@@ -174,9 +188,12 @@ fn without_a_network_the_sentence_says_so() {
     // A port that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     hub.environment.endpoint = format!("http://{free}");
-    assert_error(hub.plan(&entry, None, Weights::Full, &Stop::default(), &|_| {}).map(drop), "cannot reach 127.0.0.1:");
+    assert_error(
+        hub.plan(&entry, PlanOptions::default(), &Stop::default(), &|_| {}).map(drop),
+        "cannot reach 127.0.0.1:",
+    );
     hub.environment.endpoint = "hub.example".to_owned();
-    assert_error(hub.plan(&entry, None, Weights::Full, &Stop::default(), &|_| {}).map(drop), "HF_ENDPOINT must be");
+    assert_error(hub.plan(&entry, PlanOptions::default(), &Stop::default(), &|_| {}).map(drop), "HF_ENDPOINT must be");
 }
 
 #[test]

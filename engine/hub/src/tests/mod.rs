@@ -11,7 +11,7 @@ use std::time::Duration;
 use instaflow_test_support::{LoopbackHub, Repository};
 
 use crate::selection::Weights;
-use crate::{Acceptances, Cache, Environment, Event, Found, Hub, Patience, Plan, Result, State, Stop};
+use crate::{Acceptances, Cache, Environment, Event, Found, Hub, Patience, Plan, PlanOptions, Result, State, Stop};
 
 const NAME: &str = "example/tiny-hills";
 const COMMIT: &str = "41e64cba9a7ae2bd1d34e1a2a5d4d7b3e2c9b2f0";
@@ -93,7 +93,7 @@ impl Place {
 
     fn plan(&self, name: &str) -> Result<Plan> {
         let hub = self.hub();
-        hub.plan(&hub.catalogue().target(name)?, None, Weights::Full, &Stop::default(), &|_| {})
+        hub.plan(&hub.catalogue().target(name)?, PlanOptions::default(), &Stop::default(), &|_| {})
     }
 
     /// Plans, accepts and downloads.
@@ -176,9 +176,18 @@ fn the_smaller_weights_are_taken_if_they_will_do() {
     let place = Place::new();
     let hub = place.hub();
     let entry = hub.catalogue().target(NAME).expect("a name");
-    let plan = hub.plan(&entry, None, Weights::Half, &Stop::default(), &|_| {}).expect("a plan");
-    let unet = plan.pieces[0].files.iter().find(|file| file.path.starts_with("unet/diff")).expect("a U-Net");
-    assert_eq!((unet.path.as_str(), unet.bytes), ("unet/diffusion_pytorch_model.fp16.safetensors", 450_000));
+    let unet = |weights, half_from| {
+        let options = PlanOptions { weights, half_from, ..PlanOptions::default() };
+        let plan = hub.plan(&entry, options, &Stop::default(), &|_| {}).expect("a plan");
+        let file =
+            plan.pieces[0].files.iter().find(|file| file.path.starts_with("unet/diff")).expect("a U-Net").clone();
+        (file.path, file.bytes)
+    };
+    let (full, half) =
+        ((UNET.to_owned(), 900_000), ("unet/diffusion_pytorch_model.fp16.safetensors".to_owned(), 450_000));
+    assert_eq!(unet(Weights::Half, None), half);
+    assert_eq!(unet(Weights::Full, Some(900_000)), half, "it is large enough to be computed in 16 bits");
+    assert_eq!(unet(Weights::Full, Some(900_001)), full);
 }
 
 #[test]
@@ -206,14 +215,18 @@ fn a_revision_is_pinned_to_its_commit() {
     let newer = "ffffffffffffffffffffffffffffffffffffffff";
     place.server.add(NAME, model(newer));
     let entry = hub.catalogue().target(NAME).expect("a name");
-    let plan = hub.plan(&entry, Some(COMMIT), Weights::Full, &Stop::default(), &|_| {}).expect("a plan");
+    let plan = hub
+        .plan(&entry, PlanOptions { revision: Some(COMMIT), ..PlanOptions::default() }, &Stop::default(), &|_| {})
+        .expect("a plan");
     assert_eq!(plan.pieces[0].commit, COMMIT);
     let mut acceptances = Acceptances::default();
     acceptances.accept(&plan.licences).expect("kept");
     hub.download(&plan, &acceptances, &Stop::default(), &mut |_| {}).expect("a download");
     assert_eq!(names(&place.path("snapshots")), [COMMIT]);
     assert!(!place.path("refs").exists(), "a commit needs no note");
-    let absent = hub.plan(&entry, Some("v9"), Weights::Full, &Stop::default(), &|_| {}).expect_err("absent");
+    let absent = hub
+        .plan(&entry, PlanOptions { revision: Some("v9"), ..PlanOptions::default() }, &Stop::default(), &|_| {})
+        .expect_err("absent");
     assert!(absent.to_string().contains("has no revision v9"), "{absent}");
 
     // The commit may be named by the heads alone, or by the description alone.

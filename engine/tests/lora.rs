@@ -137,7 +137,7 @@ fn files_that_do_not_fit_are_refused_in_a_sentence() {
             "another base model",
         ),
         ("nan", vec![(&up, vec![f32::NAN; 32], &[16, 2]), (&down, vec![0.1; 32], &[2, 16])], "not finite"),
-        ("half", vec![(&up, vec![0.1; 32], &[16, 2])], "not all that belongs to it"),
+        ("half", vec![(&up, vec![0.1; 32], &[16, 2])], "is incomplete"),
         ("ranks", vec![(&up, vec![0.1; 32], &[16, 2]), (&down, vec![0.1; 48], &[3, 16])], "another base model"),
         ("elsewhere", vec![("lora_unet_nowhere.lora_up.weight", vec![0.1; 4], &[2, 2])], "matches no layer"),
         ("other", vec![("model.weight", vec![0.1; 4], &[2, 2])], "holds no LoRA"),
@@ -155,5 +155,8 @@ fn files_that_do_not_fit_are_refused_in_a_sentence() {
     ];
     let wanted = settings(vec![lora(write(&path, &partly), 1.0)]);
     let (_, picture) = drawn(&models, &wanted);
-    assert_eq!(picture.remarks, ["1 of 3 keys of partly.safetensors match nothing in the U-Net."]);
+    assert_eq!(
+        picture.remarks,
+        ["1 of 3 keys of partly.safetensors match nothing in this model, such as lora_unet_nowhere.lora_up.weight."]
+    );
 }

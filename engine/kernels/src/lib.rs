@@ -59,6 +59,9 @@ pub use linear::Linear;
 mod fused_ops;
 pub use fused_ops::FusedOps;
 
+mod replaceable;
+pub use replaceable::Replaceable;
+
 mod group_norm;
 pub use group_norm::group_norm;
 

@@ -11,6 +11,7 @@ use crate::gemm::{Matrix, gemm};
 use crate::packed_gemm::{
     Activation, Contiguous, Epilogue, Packed, RowsFor, Target, WeightFormat, multiply, with_rows_for,
 };
+use crate::replaceable::Replaceable;
 use crate::weights::Weights;
 use crate::{channel_bias, cpu_tensor, cuda, parallel, reference};
 
@@ -18,7 +19,7 @@ use crate::{channel_bias, cpu_tensor, cuda, parallel, reference};
 #[derive(Clone, Debug)]
 pub struct Linear {
     weights: Arc<Weights<Key, Packed>>,
-    bias: Option<Tensor>,
+    bias: Option<Replaceable>,
     /// (output, input)
     shape: (usize, usize),
 }
@@ -37,12 +38,22 @@ impl Linear {
         if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [shape.0]) {
             bail!("linear: a bias {:?} does not suit weights {:?}", bias.shape(), weight.shape());
         }
-        Ok(Self { weights: Arc::new(Weights::new(weight)), bias, shape })
+        Ok(Self { weights: Arc::new(Weights::new(weight)), bias: bias.map(Replaceable::new), shape })
     }
 
     /// Puts other weights in their place, as many as there were and of the same type; clones of this layer have them, too.
     pub fn set_weight(&self, weight: &Tensor) -> Result<()> {
         self.weights.set(weight.reshape(self.shape)?)
+    }
+
+    /// Its bias, which can be replaced, too.
+    pub fn bias(&self) -> Option<&Replaceable> {
+        self.bias.as_ref()
+    }
+
+    /// (output, input)
+    pub fn weight_shape(&self) -> [usize; 2] {
+        self.shape.into()
     }
 
     /// Values of a result.
@@ -57,20 +68,21 @@ impl Linear {
         if x.dim(D::Minus1)? != inputs || fused_ops.channel_bias.is_some() {
             bail!("linear: weights ({outputs}, {inputs}) do not suit {:?}", x.shape());
         }
+        let bias = self.bias.as_ref().map(Replaceable::get);
         let learns =
             cpu_tensor::in_graph(&[x]) || self.weights.in_graph() || fused_ops.residual.is_some_and(Tensor::track_op);
         match cpu_tensor::fast(&[x]) {
             Some(dtype) if !learns => {
                 let packed = self.packed(x, fused_ops.activation == Activation::Geglu)?;
-                with_element!(dtype, E => self.infer::<E>(&packed, x, &fused_ops))
+                with_element!(dtype, E => self.infer::<E>(&packed, x, bias.as_ref(), &fused_ops))
             }
             _ => {
                 let weight = self.weights.given()?;
                 if !learns && cuda::fit(&[x, &weight]) {
-                    return cuda::linear(x, &weight, self.bias.as_ref(), &fused_ops);
+                    return cuda::linear(x, &weight, bias.as_ref(), &fused_ops);
                 }
                 let learns_fast = cpu_tensor::fast(&[x, &weight]) == Some(DType::F32);
-                let y = match &self.bias {
+                let y = match &bias {
                     Some(bias) if learns_fast => {
                         x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Training)?
                     }
@@ -92,14 +104,20 @@ impl Linear {
         self.weights.form(Key { format, gated }, |read| Packed::new(format, (1, inputs, columns), gated, read))
     }
 
-    fn infer<E: Element>(&self, packed: &Packed, x: &Tensor, fused_ops: &FusedOps<'_>) -> Result<Tensor> {
+    fn infer<E: Element>(
+        &self,
+        packed: &Packed,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        fused_ops: &FusedOps<'_>,
+    ) -> Result<Tensor> {
         let mut shape = x.dims().to_vec();
         if let Some(last) = shape.last_mut() {
             *last = packed.columns;
         }
         let rows: usize = x.dims()[..x.rank() - 1].iter().product();
         fused_ops.check(&shape.as_slice().into())?;
-        let bias = self.bias.as_ref().map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
+        let bias = bias.map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
         let mut out = Vec::new();
         let target = Target::new(&mut out, rows * packed.columns);
         cpu_tensor::with_some::<E, _>(fused_ops.residual, |residual| {

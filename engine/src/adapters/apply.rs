@@ -1,174 +1,227 @@
 //! Puts adapters into a network, and takes them out again. Nothing of the network's own weights is kept for that: they are
 //! read from the model's file again, which costs no memory and gives the exact bits back.
+//!
+//! What a change takes beside the network, until it is done: for each thread four times the largest layer in f32, which is
+//! 210 MB in Stable Diffusion. Afterwards, the layers that were changed may no longer fit into 16 bits exactly, so those that
+//! keep a copy beside their packed forms (`instaflow_kernels`' `weights.rs`) keep it in f32.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use candle_core::{DType, Device};
+use candle_nn::Init;
 use rayon::prelude::*;
 
 use super::change::changed;
-use super::file::{Adapter, Module};
-use super::names::{self, Place};
-use crate::checkpoint::Component;
+use super::file::Adapter;
+use super::find;
+use super::plan::{Change, Changes, Entry, Model, Plan, Weighed, plan};
+use crate::checkpoint::{Component, random_weights};
 use crate::layers::Registry;
-use crate::{Cancel, Error, Result};
+use crate::{Cancel, Result};
 
-/// The files that are in use, so that a slider does not open them again at every step, and the names that were looked up,
-/// so that no key press searches folders.
+/// Most files that are kept open. An open file costs addresses, not memory.
+const MOST_OPEN: usize = 32;
+
+/// Most plans that are kept: one for each model that is open, and some that were in use before.
+const MOST_PLANS: usize = 8;
+
+/// What was found and opened before, so that a slider does not do it again at every step.
 #[derive(Debug, Default)]
-pub(crate) struct Adapters {
-    open: Mutex<Vec<Arc<Adapter>>>,
-    found: Mutex<HashMap<String, PathBuf>>,
+pub(crate) struct Adapters(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The most recently used one is last; so are the others.
+    open: Vec<Arc<Adapter>>,
+    plans: Vec<(String, Vec<Entry>, Arc<Plan>)>,
+    found: BTreeMap<String, PathBuf>,
 }
 
 impl Adapters {
-    /// The file that a prompt means by a name; see [`super::find`].
-    pub(crate) fn find(&self, name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
-        let mut found = lock(&self.found);
-        if let Some(file) = found.get(name).filter(|file| file.is_file()) {
-            return Ok(file.clone());
-        }
-        let file = super::find(name, folders)?;
-        found.insert(name.to_owned(), file.clone());
-        Ok(file)
+    /// Opens a file, or takes it if it is open.
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<Adapter>> {
+        let mut known = lock(&self.0);
+        let at = known.open.iter().position(|adapter| adapter.stamp.path == path);
+        let same = at.map(|at| known.open.remove(at)).filter(|adapter| adapter.is_current());
+        let adapter = same.map_or_else(|| Adapter::open(path).map(Arc::new), Ok)?;
+        push(&mut known.open, adapter.clone(), MOST_OPEN);
+        Ok(adapter)
     }
 
-    /// Opens the files, or takes those that are open; all others are closed.
-    pub(crate) fn open(&self, paths: &[&Path]) -> Result<Vec<Arc<Adapter>>> {
-        let mut open = lock(&self.open);
-        let wanted = paths.iter().map(|path| {
-            let same = open.iter().find(|adapter| adapter.path() == *path && adapter.is_current());
-            same.map_or_else(|| Adapter::open(path).map(Arc::new), |adapter| Ok(adapter.clone()))
-        });
-        let wanted = wanted.collect::<Result<Vec<_>>>()?;
-        open.clone_from(&wanted);
-        Ok(wanted)
+    /// The file of that name; see [`find`].
+    pub(crate) fn find(&self, name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+        if let Some(path) = lock(&self.0).found.get(name).filter(|path| path.is_file()) {
+            return Ok(path.clone());
+        }
+        let path = find(name, folders)?;
+        lock(&self.0).found.insert(name.to_owned(), path.clone());
+        Ok(path)
+    }
+
+    /// What these adapters change in a model, whose networks have this digest.
+    pub(crate) fn plan(&self, digest: String, model: &Model<'_>, adapters: &[Weighed]) -> Result<Arc<Plan>> {
+        let entries: Vec<Entry> = adapters.iter().map(Weighed::entry).collect();
+        let mut known = lock(&self.0);
+        let same = known.plans.iter().find(|(of, others, _)| *of == digest && *others == entries);
+        if let Some((_, _, plan)) = same {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(plan(model, adapters)?);
+        push(&mut known.plans, (digest, entries, plan.clone()), MOST_PLANS);
+        Ok(plan)
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, entry: T, most: usize) {
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push(entry);
+}
+
+/// Where a network's own weights are.
+#[derive(Debug)]
+pub(crate) enum Own {
+    Files(Arc<Component>),
+    /// Random ones, whose names begin so.
+    Random {
+        seed: u64,
+        part: &'static str,
+    },
+}
+
+impl Own {
+    /// A tensor as it was loaded, or with more digits.
+    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<candle_core::Tensor> {
+        Ok(match self {
+            // In the shape that the file has, which may have sides of 1 more.
+            Self::Files(component) => component.builder(dtype, device, &Cancel::default()).get_unchecked(name)?,
+            Self::Random { seed, part } => {
+                random_weights(*seed, dtype, device).pp(part).get_with_hints(shape, name, Init::Const(0.0))?
+            }
+        })
     }
 }
 
 /// Which adapters are in a network.
 #[derive(Debug, Default)]
-pub(crate) struct Adapted(Mutex<State>);
+pub(crate) struct Adapted {
+    state: Mutex<State>,
+    fingerprint: Mutex<Arc<str>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// In this order; `None` if a change was broken off, so that nobody knows.
-    inside: Option<Vec<Entry>>,
-    /// The layers that have other weights than the model's own.
-    touched: BTreeSet<String>,
-    /// What is to be said about them.
-    remarks: Vec<String>,
+    /// The tensors that are not the model's own, and what they are. `None` is not known: their change was not finished.
+    inside: BTreeMap<String, Option<Vec<Change>>>,
 }
 
-/// A file as it was, and its weight's bits.
-type Entry = (PathBuf, Option<SystemTime>, u32);
+/// A network that stays as it is while this is held.
+pub(crate) struct Held<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, State>);
 
-/// A network and where its own weights are.
+impl Adapted {
+    /// Equal if the same adapters are in the network, in the same order and with the same weights; "" without any.
+    pub(crate) fn fingerprint(&self) -> Arc<str> {
+        lock(&self.fingerprint).clone()
+    }
+}
+
+/// A network that adapters change.
 pub(crate) struct Target<'a> {
-    pub place: Place,
     pub registry: &'a Registry,
-    /// `None` if its weights come from no file.
-    pub component: Option<&'a Component>,
+    pub own: &'a Own,
     pub adapted: &'a Adapted,
     pub dtype: DType,
     pub device: &'a Device,
 }
 
-/// Brings a network to the state in which these adapters are in it, in this order, and no others. Returns whether that
-/// changed anything, and what is to be said about it. Once cancelled, it ends between two layers; the next call mends what
-/// this one has left.
-pub(crate) fn apply(
-    target: &Target<'_>,
-    wanted: &[(Arc<Adapter>, f32)],
-    cancel: &Cancel,
-) -> Result<(bool, Vec<String>)> {
-    let wanted: Vec<&(Arc<Adapter>, f32)> = wanted.iter().filter(|(_, weight)| *weight != 0.0).collect();
-    let entries: Vec<Entry> = wanted
-        .iter()
-        .map(|(adapter, weight)| (adapter.path().to_owned(), adapter.modified, weight.to_bits()))
-        .collect();
-    let mut state = lock(&target.adapted.0);
-    if state.inside.as_ref() == Some(&entries) || (entries.is_empty() && state.touched.is_empty()) {
-        return Ok((false, state.remarks.clone()));
+/// Brings a network to the state in which these changes are in it and no others, and keeps it so for as long as the result is
+/// held.
+///
+/// Each tensor is computed from the model's own, so the result depends on `wanted` alone. Once cancelled, this ends between
+/// two tensors. What was changed until then is known, and the next call, which comes before anything else is computed with the
+/// network, goes on from there: to another state, or back to the former one.
+pub(crate) fn apply<'a>(target: &Target<'a>, wanted: &Changes, cancel: &Cancel) -> Result<Held<'a>> {
+    let mut state = lock(&target.adapted.state);
+    let mut tasks: Vec<(&str, &[Change])> = Vec::new();
+    for (name, changes) in wanted {
+        if state.inside.get(name).and_then(Option::as_ref) != Some(changes) {
+            tasks.push((name, changes));
+        }
     }
-    let component = target.component.ok_or_else(|| {
-        Error::Setting("a model without files takes no LoRA: its own weights could not be read again".to_owned())
-    })?;
-    let layers: Vec<&str> = target.registry.names().collect();
-    let keys = names::keys(target.place, &layers);
-    let mut changes: BTreeMap<&str, Vec<Change<'_>>> = BTreeMap::new();
-    let mut remarks = Vec::new();
-    for (adapter, weight) in wanted {
-        let (mut matched, mut of) = (0, 0);
-        for (key, module) in adapter.modules.iter().filter(|(key, _)| names::belongs(target.place, key)) {
-            of += module.parts.len();
-            let Some(layers) = keys.get(key) else { continue };
-            matched += module.parts.len();
-            for layer in layers {
-                changes.entry(layer).or_default().push((adapter, key, module, f64::from(*weight)));
+    let others: Vec<String> = state.inside.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+    tasks.extend(others.iter().map(|name| (name.as_str(), &[][..])));
+    if tasks.is_empty() {
+        return Ok(Held(state));
+    }
+    // The largest first, so that no thread is left with one at the end.
+    let size = |name: &str| target.registry.shape(name).unwrap_or_default().iter().product::<usize>();
+    tasks.sort_by_key(|(name, _)| std::cmp::Reverse(size(name)));
+    for (name, _) in &tasks {
+        state.inside.insert((*name).to_owned(), None);
+    }
+    let _span = tracing::info_span!("adapters", tensors = tasks.len()).entered();
+    let done = Mutex::new(Vec::new());
+    let ended = tasks.par_iter().try_for_each(|(name, changes)| -> Result<()> {
+        cancel.check()?;
+        let tensor = computed(target, name, changes)?;
+        target.registry.set(name, &tensor)?;
+        lock(&done).push((*name, *changes));
+        Ok(())
+    });
+    target.registry.forget();
+    for (name, changes) in lock(&done).drain(..) {
+        if changes.is_empty() {
+            state.inside.remove(name);
+        } else {
+            state.inside.insert(name.to_owned(), Some(changes.to_vec()));
+        }
+    }
+    ended?;
+    *lock(&target.adapted.fingerprint) = fingerprint(wanted);
+    Ok(Held(state))
+}
+
+/// A network's own tensor with these changes.
+fn computed(target: &Target<'_>, name: &str, changes: &[Change]) -> Result<candle_core::Tensor> {
+    let shape = target.registry.shape(name).unwrap_or_default();
+    if changes.is_empty() {
+        // Exactly as it was loaded.
+        return target.own.read(name, shape, target.dtype, target.device);
+    }
+    let mut tensor = target.own.read(name, shape, DType::F32, &Device::Cpu)?.reshape(shape)?;
+    for Change { adapter, key, of, weight } in changes {
+        let Some(module) = adapter.modules.get(key) else { continue };
+        tensor = changed(adapter, key, module, *of, &tensor, f64::from(*weight))?;
+    }
+    Ok(tensor.to_dtype(target.dtype)?.to_device(target.device)?)
+}
+
+/// See [`Adapted::fingerprint`].
+fn fingerprint(changes: &Changes) -> Arc<str> {
+    let mut text = String::new();
+    let mut last: Option<&[Change]> = None;
+    for (name, changes) in changes {
+        // Mostly the same files with the same weights.
+        let same = last.is_some_and(|last| {
+            last.len() == changes.len()
+                && last.iter().zip(changes).all(|(one, other)| {
+                    Arc::ptr_eq(&one.adapter, &other.adapter) && one.weight.to_bits() == other.weight.to_bits()
+                })
+        });
+        let _ = write!(text, "{name}");
+        if !same {
+            for Change { adapter, weight, .. } in changes {
+                let _ = write!(text, "|{:?} {:x}", adapter.stamp, weight.to_bits());
             }
         }
-        if target.place != Place::TextEncoder {
-            of += adapter.unknown;
-        }
-        remarks.extend(remark(adapter, target.place, matched, of)?);
+        text.push(';');
+        last = Some(changes);
     }
-    let touched: BTreeSet<String> = changes.keys().map(|layer| (*layer).to_owned()).collect();
-    let all: BTreeSet<String> = state.touched.union(&touched).cloned().collect();
-
-    // From here on the network is in neither state until all layers are done.
-    state.inside = None;
-    state.touched.clone_from(&all);
-    let _span = tracing::info_span!("adapters", layers = all.len()).entered();
-    all.par_iter().try_for_each(|layer| -> Result<()> {
-        cancel.check()?;
-        let changes = changes.get(layer.as_str()).map_or(&[][..], Vec::as_slice);
-        one(target, component, layer, changes)
-    })?;
-    target.registry.forget();
-    *state = State { inside: Some(entries), touched, remarks: remarks.clone() };
-    Ok((true, remarks))
-}
-
-/// What one adapter does to a layer: the file, the key, what belongs to it, and the weight.
-type Change<'a> = (&'a Adapter, &'a str, &'a Module, f64);
-
-/// Gives a layer its own weights with these changes.
-fn one(target: &Target<'_>, component: &Component, layer: &str, changes: &[Change<'_>]) -> Result<()> {
-    let name = format!("{layer}.weight");
-    let own = |dtype, device: &Device| component.builder(dtype, device, &Cancel::default()).get_unchecked(&name);
-    let weights = if changes.is_empty() {
-        // Exactly as it was loaded.
-        own(target.dtype, target.device)?
-    } else {
-        let mut weights = own(DType::F32, &Device::Cpu)?;
-        for (adapter, key, module, weight) in changes {
-            weights = changed(adapter, key, module, &weights, *weight)?;
-        }
-        weights.to_dtype(target.dtype)?.to_device(target.device)?
-    };
-    Ok(target.registry.set(layer, &weights)?)
-}
-
-/// What is to be said of an adapter of which so many keys matched; an error if it is for something else altogether.
-fn remark(adapter: &Adapter, place: Place, matched: usize, of: usize) -> Result<Option<String>> {
-    let name = adapter.name();
-    let network = if place == Place::TextEncoder { "text encoder" } else { "U-Net" };
-    match (matched, of) {
-        (_, 0) => Ok(None),
-        (0, _) => {
-            let made_for = crate::checkpoint::classify(adapter.path()).map(|kind| kind.base.name()).ok();
-            let made_for = made_for.unwrap_or("another base model");
-            Err(adapter.fault(format!("matches no layer of this model's {network}: it was made for {made_for}")))
-        }
-        (matched, of) if matched < of => {
-            Ok(Some(format!("{} of {of} keys of {name} match nothing in the {network}.", of - matched)))
-        }
-        _ => Ok(None),
-    }
+    text.into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

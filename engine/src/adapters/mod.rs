@@ -1,25 +1,34 @@
-//! LoRA and its family: files of differences that are added to the weights of a network that is already loaded.
+//! LoRA and its family: files of differences that are added to the weights of networks that are already loaded.
 //!
 //! ```text
 //! *.safetensors ── file ──┐
-//! layers' names ── names ─┴─ matched ── change (one layer's new weights) ── apply (all layers, and back again)
+//!                         ├─ plan (what changes, and that it fits) ── apply (both networks, and back again)
+//! layers' names ── names ─┘    └─ fit (shapes)                         └─ change (one tensor's new values)
 //! ```
 //!
 //! Weights are always computed anew from those in the model's own file, so the result depends on the list of adapters
 //! alone, never on what was in the network before; and without adapters a layer has the bits that it was loaded with.
-//! Add another kind of difference to [`file::Part`] and `change.rs`.
+//! Add another kind of difference to [`file::Part`], `fit.rs` and `change.rs`.
+
+mod accelerator;
 
 mod apply;
 
 mod change;
 
+mod describe;
+
 mod file;
 
 mod find;
 
+mod fit;
+
 mod names;
 
-pub(crate) use apply::{Adapted, Adapters, Target, apply};
-pub(crate) use file::Adapter;
+mod plan;
+
+pub(crate) use apply::{Adapted, Adapters, Held, Own, Target, apply};
+pub use describe::{LoraInfo, describe};
 pub use find::find;
-pub(crate) use names::Place;
+pub(crate) use plan::{Model, Plan, Weighed};

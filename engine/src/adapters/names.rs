@@ -1,7 +1,7 @@
 //! Under which keys an adapter may speak of a layer. They are made from the network's own names, because the underscores
 //! of kohya's keys cannot be told apart from those in the names. Add another program's spelling here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a network is to an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,22 +13,52 @@ pub(crate) enum Place {
     TextEncoder,
 }
 
-/// From every key to the layers that it may mean: both U-Nets of a stacked one.
-pub(super) fn keys<'a>(place: Place, layers: &[&'a str]) -> HashMap<String, Vec<&'a str>> {
-    let mut keys: HashMap<String, Vec<&str>> = HashMap::new();
-    for &layer in layers {
-        let spelled = match place {
-            Place::UNet { layers_per_block } => unet(without_stack(layer), layers_per_block),
-            Place::TextEncoder => text_encoder(layer),
-        };
+/// What a key may mean.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Meant<'a> {
+    /// One layer, or one in both U-Nets of a stacked one.
+    pub layers: Vec<&'a str>,
+    /// Whether the key is in Stable Diffusion's own numbering. A file may have its layers in both; then Diffusers' counts.
+    pub original: bool,
+}
+
+/// What every key means.
+pub(super) fn keys<'a>(place: Place, layers: &[&'a str]) -> HashMap<String, Meant<'a>> {
+    let mut keys: HashMap<String, Meant<'_>> = HashMap::new();
+    let attends: HashSet<&str> = layers.iter().filter_map(|layer| block(without_stack(layer))).collect();
+    let mut enter = |spelled: Vec<String>, layer, original| {
         for key in spelled {
-            keys.entry(key).or_default().push(layer);
+            let meant = keys.entry(key).or_default();
+            meant.layers.push(layer);
+            meant.original = original;
+        }
+    };
+    for &layer in layers {
+        match place {
+            Place::UNet { layers_per_block } => {
+                let name = without_stack(layer);
+                enter(unet(name), layer, false);
+                let original = original(name, layers_per_block, &attends);
+                enter(original.map(spelled).unwrap_or_default(), layer, true);
+            }
+            Place::TextEncoder => enter(text_encoder(layer), layer, false),
         }
     }
     for (key, layer) in by_number(place, layers) {
-        keys.entry(key).or_default().push(layer);
+        enter(vec![key], layer, false);
     }
     keys
+}
+
+/// How many layers there are for keys that number them.
+pub(super) fn numbered(place: Place, layers: &[&str]) -> usize {
+    let keys: HashSet<String> = by_number(place, layers).into_iter().map(|(key, _)| key).collect();
+    keys.len()
+}
+
+/// Whether keys that begin so number their layers.
+pub(super) fn is_numbered(key: &str) -> bool {
+    key.starts_with("unet:") || key.starts_with("text_encoder:")
 }
 
 /// Whether a key speaks of this kind of network.
@@ -42,13 +72,24 @@ fn without_stack(layer: &str) -> &str {
     stacked.map_or(layer, |(_, rest)| rest)
 }
 
-fn unet(layer: &str, layers_per_block: usize) -> Vec<String> {
-    let mut keys = Vec::new();
-    for name in [Some(layer.to_owned()), original(layer, layers_per_block)].into_iter().flatten() {
-        keys.push(format!("lora_unet_{}", name.replace('.', "_")));
-        keys.push(format!("unet.{name}"));
-        keys.push(name);
-    }
+/// The block of a layer in an attention (`up_blocks.1`).
+fn block(layer: &str) -> Option<&str> {
+    layer.find(".attentions.").map(|end| &layer[..end])
+}
+
+/// A layer's name as programs write it.
+fn spelled(name: String) -> Vec<String> {
+    vec![
+        format!("lora_unet_{}", name.replace('.', "_")),
+        format!("unet.{name}"),
+        // ComfyUI's own.
+        format!("diffusion_model.{name}"),
+        name,
+    ]
+}
+
+fn unet(layer: &str) -> Vec<String> {
+    let mut keys = spelled(layer.to_owned());
     // Diffusers once hung the matrices on a processor of each attention.
     if let Some((attention, projection)) = layer.rsplit_once(".to_").filter(|(attention, _)| attention.contains("attn"))
     {
@@ -60,15 +101,23 @@ fn unet(layer: &str, layers_per_block: usize) -> Vec<String> {
 }
 
 fn text_encoder(layer: &str) -> Vec<String> {
-    let name = format!("text_model.{}", layer.strip_prefix("text_model.").unwrap_or(layer));
-    vec![format!("lora_te_{}", name.replace('.', "_")), format!("text_encoder.{name}"), name]
+    let bare = layer.strip_prefix("text_model.").unwrap_or(layer);
+    let name = format!("text_model.{bare}");
+    vec![
+        format!("lora_te_{}", name.replace('.', "_")),
+        format!("text_encoder.{name}"),
+        // As Transformers 5 names its layers.
+        format!("text_encoder.{bare}"),
+        name,
+    ]
 }
 
-/// The name in Stable Diffusion's own numbering (`input_blocks.4.1…`).
-fn original(layer: &str, layers_per_block: usize) -> Option<String> {
+/// The name in Stable Diffusion's own numbering (`input_blocks.4.1…`). `attends` are the blocks with attention.
+fn original(layer: &str, layers_per_block: usize, attends: &HashSet<&str>) -> Option<String> {
     let each = layers_per_block + 1;
     let whole = match layer {
         "conv_in" => Some("input_blocks.0.0"),
+        "conv_norm_out" => Some("out.0"),
         "conv_out" => Some("out.2"),
         "time_embedding.linear_1" => Some("time_embed.0"),
         "time_embedding.linear_2" => Some("time_embed.2"),
@@ -90,9 +139,9 @@ fn original(layer: &str, layers_per_block: usize) -> Option<String> {
         ("mid_block", "attentions") => "middle_block.1".to_owned(),
         ("up_blocks", "resnets") => format!("output_blocks.{}.0", each * block + index),
         ("up_blocks", "attentions") => format!("output_blocks.{}.1", each * block + index),
-        // The deepest level has no attention before it.
         ("up_blocks", "upsamplers") => {
-            let after = if block == 0 { 1 } else { 2 };
+            // After the resnet, and the attention if there is one.
+            let after = if attends.contains(format!("up_blocks.{block}").as_str()) { 2 } else { 1 };
             return Some(format!("output_blocks.{}.{after}.conv", each * block + layers_per_block));
         }
         _ => return None,
@@ -180,8 +229,10 @@ mod tests {
             ("up_blocks.0.upsamplers.0.conv", "output_blocks.2.1.conv"),
             ("up_blocks.1.upsamplers.0.conv", "output_blocks.5.2.conv"),
             ("up_blocks.3.attentions.2.proj_out", "output_blocks.11.1.proj_out"),
+            ("up_blocks.1.resnets.0.norm2", "output_blocks.3.0.out_layers.0"),
+            ("conv_norm_out", "out.0"),
         ] {
-            assert_eq!(original(layer, 2).as_deref(), Some(expected), "{layer}");
+            assert_eq!(original(layer, 2, &HashSet::from(["up_blocks.1"])).as_deref(), Some(expected), "{layer}");
         }
         let layer = "stack.1.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0";
         let keys = keys(Place::UNet { layers_per_block: 2 }, &[layer]);
@@ -191,7 +242,8 @@ mod tests {
             "down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
             "unet:0",
         ] {
-            assert_eq!(keys.get(key), Some(&vec![layer]), "{key}");
+            let original = key.contains("input_blocks");
+            assert_eq!(keys.get(key), Some(&Meant { layers: vec![layer], original }), "{key}");
         }
     }
 }

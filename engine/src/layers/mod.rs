@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Result, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
-use instaflow_kernels::{self as kernels, FusedOps};
+use instaflow_kernels::{self as kernels, FusedOps, Replaceable};
 
-use registry::Layer;
+use registry::Slot;
 
 /// Most levels of a network that halves its feature maps from level to level.
 const MOST_LEVELS: usize = 16;
@@ -62,7 +62,7 @@ impl Conv2d {
         let weight = vb.get_with_hints((output, input, kernel, kernel), "weight", init)?;
         let bias = if bias { Some(vb.get_with_hints(output, "bias", init)?) } else { None };
         let layer = kernels::Conv2d::new(weight, bias)?;
-        registry::enter(vb, Layer::Conv2d(layer.clone()));
+        registry::enter(vb, Slot::Conv2d(layer.clone()), layer.bias());
         Ok(Self(layer))
     }
 
@@ -97,8 +97,8 @@ impl Conv2d {
 /// Group normalisation, alone or followed by SiLU.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Replaceable,
+    bias: Replaceable,
     groups: usize,
     eps: f64,
 }
@@ -106,42 +106,48 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// `weight` and `bias` (channels) under `vb`.
     pub fn new(vb: &VarBuilder, groups: usize, channels: usize, eps: f64) -> Result<Self> {
-        let weight = vb.get_with_hints(channels, "weight", Init::Const(1.0))?;
-        let bias = vb.get_with_hints(channels, "bias", Init::Const(0.0))?;
+        let (weight, bias) = affine(vb, channels)?;
         Ok(Self { weight, bias, groups, eps })
     }
 
     /// (B, H, W, C), normalised.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
+        kernels::group_norm(x, &self.weight.get(), &self.bias.get(), self.groups, self.eps, false)
     }
 
     /// (B, H, W, C), normalised, then SiLU.
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, true)
+        kernels::group_norm(x, &self.weight.get(), &self.bias.get(), self.groups, self.eps, true)
     }
 }
 
 /// Layer normalisation over the last dimension.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Replaceable,
+    bias: Replaceable,
     eps: f64,
 }
 
 impl LayerNorm {
     /// `weight` and `bias` (size) under `vb`.
     pub fn new(vb: &VarBuilder, size: usize, eps: f64) -> Result<Self> {
-        let weight = vb.get_with_hints(size, "weight", Init::Const(1.0))?;
-        let bias = vb.get_with_hints(size, "bias", Init::Const(0.0))?;
+        let (weight, bias) = affine(vb, size)?;
         Ok(Self { weight, bias, eps })
     }
 
     /// (…, size), normalised.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::layer_norm(x, &self.weight, &self.bias, self.eps)
+        kernels::layer_norm(x, &self.weight.get(), &self.bias.get(), self.eps)
     }
+}
+
+/// A norm's `weight` and `bias`, as many as it has channels.
+fn affine(vb: &VarBuilder, channels: usize) -> Result<(Replaceable, Replaceable)> {
+    let weight = Replaceable::new(vb.get_with_hints(channels, "weight", Init::Const(1.0))?);
+    let bias = Replaceable::new(vb.get_with_hints(channels, "bias", Init::Const(0.0))?);
+    registry::enter(vb, Slot::Plain(weight.clone()), Some(&bias));
+    Ok((weight, bias))
 }
 
 /// `y = x Wᵀ + b`.
@@ -171,7 +177,7 @@ impl Linear {
 
     fn entered(vb: &VarBuilder, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let layer = kernels::Linear::new(weight, bias)?;
-        registry::enter(vb, Layer::Linear(layer.clone()));
+        registry::enter(vb, Slot::Linear(layer.clone()), layer.bias());
         Ok(Self(layer))
     }
 

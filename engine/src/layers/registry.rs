@@ -1,4 +1,4 @@
-//! Which layer of a network has which name, so that other weights can be put into it. Layers enter themselves while a
+//! Which tensor of a network has which name, so that others can be put in their places. Layers enter themselves while a
 //! network is built inside [`collect`].
 
 use std::cell::RefCell;
@@ -7,23 +7,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use instaflow_kernels as kernels;
+use instaflow_kernels::{self as kernels, Replaceable};
 
 use super::Projected;
 
-/// The layers with weights that adapters change, by the names that their tensors have without `.weight`.
+/// The tensors that adapters change, by name: the weights and biases of linear layers, convolutions and norms.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    layers: BTreeMap<String, Layer>,
+    tensors: BTreeMap<String, (Slot, Vec<usize>)>,
     /// What attentions remember of weights that may change.
     projected: Vec<Arc<Mutex<Option<Projected>>>>,
 }
 
-/// A layer; clones share their weights.
-#[derive(Debug)]
-pub(super) enum Layer {
+/// Where a tensor is; clones of a layer share it.
+#[derive(Clone, Debug)]
+pub(super) enum Slot {
     Linear(kernels::Linear),
     Conv2d(kernels::Conv2d),
+    Plain(Replaceable),
 }
 
 thread_local! {
@@ -31,18 +32,24 @@ thread_local! {
     static OPEN: RefCell<Option<Registry>> = const { RefCell::new(None) };
 }
 
-/// Builds a network on this thread, and gives the layers that entered themselves.
+/// Builds a network on this thread, and gives the tensors that its layers have entered.
 pub(crate) fn collect<T>(build: impl FnOnce() -> T) -> (T, Registry) {
     OPEN.set(Some(Registry::default()));
     let built = build();
     (built, OPEN.take().unwrap_or_default())
 }
 
-/// Enters a layer whose tensors are under `vb`.
-pub(super) fn enter(vb: &VarBuilder, layer: Layer) {
+/// Enters a layer's weights and bias, which are under `vb`.
+pub(super) fn enter(vb: &VarBuilder, weight: Slot, bias: Option<&Replaceable>) {
     OPEN.with_borrow_mut(|open| {
-        if let Some(registry) = open {
-            registry.layers.insert(vb.prefix(), layer);
+        let Some(registry) = open else { return };
+        let layer = vb.prefix();
+        let shape = weight.shape();
+        registry.tensors.insert(format!("{layer}.weight"), (weight, shape));
+        if let Some(bias) = bias {
+            let slot = Slot::Plain(bias.clone());
+            let shape = slot.shape();
+            registry.tensors.insert(format!("{layer}.bias"), (slot, shape));
         }
     });
 }
@@ -57,17 +64,23 @@ pub(super) fn enter_projected(projected: &Arc<Mutex<Option<Projected>>>) {
 }
 
 impl Registry {
-    /// All names.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.layers.keys().map(String::as_str)
+    /// The names that layers have without `.weight`, in order.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().filter_map(|name| name.strip_suffix(".weight"))
     }
 
-    /// Gives a layer other weights, as many as it has.
-    pub(crate) fn set(&self, name: &str, weights: &Tensor) -> Result<()> {
-        match self.layers.get(name) {
-            Some(Layer::Linear(layer)) => layer.set_weight(weights),
-            Some(Layer::Conv2d(layer)) => layer.set_weight(weights),
-            None => bail!("there is no layer {name}"),
+    /// The shape of a tensor: (O, I) or (O, I, k, k), or (O) of a bias or a norm.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, shape)| shape.as_slice())
+    }
+
+    /// Puts another tensor in place of that of this name, with as many values and of the same type.
+    pub(crate) fn set(&self, name: &str, tensor: &Tensor) -> Result<()> {
+        match self.tensors.get(name) {
+            Some((Slot::Linear(layer), _)) => layer.set_weight(tensor),
+            Some((Slot::Conv2d(layer), _)) => layer.set_weight(tensor),
+            Some((Slot::Plain(plain), _)) => plain.set(tensor),
+            None => bail!("there is no tensor {name}"),
         }
     }
 
@@ -75,6 +88,16 @@ impl Registry {
     pub(crate) fn forget(&self) {
         for projected in &self.projected {
             projected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+}
+
+impl Slot {
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Linear(layer) => layer.weight_shape().to_vec(),
+            Self::Conv2d(layer) => layer.weight_shape().to_vec(),
+            Self::Plain(plain) => plain.get().dims().to_vec(),
         }
     }
 }

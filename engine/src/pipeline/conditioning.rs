@@ -168,7 +168,8 @@ impl Encoder<'_> {
     fn chunk(&self, ids: &[u32], timings: &mut Timings) -> Result<Tensor> {
         let begun = Instant::now();
         let Conditioning { model, clip_skip, .. } = *self.conditioning;
-        let key = Key { encoder: model.text.digest.clone(), clip_skip, ids: ids.to_vec() };
+        let (encoder, adapters) = (model.text.digest.clone(), model.text.adapted.fingerprint());
+        let key = Key { encoder, adapters, clip_skip, ids: ids.to_vec() };
         if let Some(embedding) = self.models.embeddings().get(&key) {
             return Ok(embedding);
         }

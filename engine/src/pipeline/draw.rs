@@ -42,7 +42,7 @@ pub(super) fn draw(
     let batch = if guided { 2 } else { 1 };
     memory_estimate::check(models, model, decoder, (width, height), batch, conditioning.keys())?;
 
-    let remarks = model.adapt(models, settings, conditioning.loras(), cancel)?;
+    let adapted = model.adapt(models, settings, conditioning.loras(), cancel)?;
     let mut timings = Timings::default();
     let context = conditioning.encode(models, &mut timings, cancel)?;
     cancel.check()?;
@@ -89,7 +89,8 @@ pub(super) fn draw(
     let mut picture = picture(rgb, timings);
     picture.straightness = end.straightness;
     picture.path = end.path;
-    picture.remarks = remarks;
+    picture.remarks = adapted.remarks();
+    picture.lora_hashes = adapted.hashes();
     Ok(Drawn { picture, latents: Latents::from_tensor(&end.latents)? })
 }
 

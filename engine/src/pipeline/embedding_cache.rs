@@ -1,6 +1,7 @@
 //! A cache of recent text embeddings, so that a prompt is not encoded again for a new seed, size or step count.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -14,10 +15,13 @@ pub(super) struct EmbeddingCache {
     entries: VecDeque<(Key, Tensor)>,
 }
 
-/// The digest of a text encoder, how it was used, and the token ids of the chunk that it encoded.
+/// The digest of a text encoder, what was added to its weights, how it was used, and the token ids of the chunk that it
+/// encoded.
 #[derive(PartialEq)]
 pub(super) struct Key {
     pub(super) encoder: String,
+    /// See [`Adapted::fingerprint`](crate::adapters::Adapted::fingerprint).
+    pub(super) adapters: Arc<str>,
     pub(super) clip_skip: usize,
     pub(super) ids: Vec<u32>,
 }
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
 
     fn key(id: usize) -> Key {
-        Key { encoder: "e".to_owned(), clip_skip: 1, ids: vec![id as u32] }
+        Key { encoder: "e".to_owned(), adapters: "".into(), clip_skip: 1, ids: vec![id as u32] }
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! A loaded model. Two models share the networks whose contents are equal.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
 use super::Models;
-use crate::adapters::{Adapted, Adapter, Place, Target};
-use crate::checkpoint::{Component, Recipe};
+use crate::adapters::{self, Adapted, Held, Own, Plan, Target, Weighed};
+use crate::checkpoint::Recipe;
 use crate::diffusion::Schedule;
 use crate::layers::Registry;
-use crate::protocol::{Defaults, Lora, ModelCard, PromptSyntax, Role, Settings, TokenCount, Words};
+use crate::protocol::{Defaults, Lora, ModelCard, Prediction, PromptSyntax, Role, Settings, TokenCount, Words};
 use crate::text::{AddedTokens, Embeddings, LoraTag, PromptReader, PromptTokens, TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig};
@@ -43,8 +42,9 @@ pub(super) struct Part<N, C> {
     pub(super) network: N,
     pub(super) config: C,
     pub(super) parameters: u64,
-    /// Its layers by name, and the files that they were read from; `None` if there are no files.
-    pub(super) layers: Option<(Registry, Arc<Component>)>,
+    /// Its tensors by name, and where they were read from.
+    pub(super) registry: Registry,
+    pub(super) own: Own,
     /// The adapters that are in it.
     pub(super) adapted: Adapted,
 }
@@ -54,56 +54,91 @@ pub(super) type Denoiser = Part<UNet, UNetConfig>;
 pub(super) type Vae = Part<Autoencoder, AutoencoderConfig>;
 
 impl<N, C> Part<N, C> {
-    /// A network of weights that come from no file.
-    pub(super) fn without_files(digest: String, network: N, config: C, parameters: u64) -> Self {
-        Self { digest, network, config, parameters, layers: None, adapted: Adapted::default() }
+    /// A network whose tensors have entered the registry while it was built.
+    pub(super) fn new(
+        digest: String,
+        (network, registry): (N, Registry),
+        own: Own,
+        config: C,
+        parameters: u64,
+    ) -> Self {
+        Self { digest, network, config, parameters, registry, own, adapted: Adapted::default() }
     }
 
-    /// Puts adapters into it and takes all others out; see [`crate::adapters::apply`].
-    fn adapt(&self, place: Place, models: &Models, wanted: &[(Arc<Adapter>, f32)], cancel: &Cancel) -> Result<Changed> {
-        let none = Registry::default();
-        let (registry, component) = match &self.layers {
-            Some((registry, component)) => (registry, Some(&**component)),
-            None => (&none, None),
-        };
-        let (dtype, device) = (models.dtype, &models.device);
-        let target = Target { place, registry, component, adapted: &self.adapted, dtype, device };
-        crate::adapters::apply(&target, wanted, cancel)
+    /// What adapters need to know of it.
+    fn target<'a>(&'a self, models: &'a Models) -> Target<'a> {
+        let Self { registry, own, adapted, .. } = self;
+        Target { registry, own, adapted, dtype: models.dtype, device: &models.device }
     }
 }
 
-/// Whether adapters changed anything, and what is to be said about them.
-type Changed = (bool, Vec<String>);
+/// A model with adapters in it, which stays as it is while this is held. Its networks may be those of another model, too,
+/// which then waits.
+pub(super) struct AdaptedModel<'a> {
+    plan: Arc<Plan>,
+    adapters: Vec<Weighed>,
+    _text: Held<'a>,
+    _unet: Held<'a>,
+}
+
+impl AdaptedModel<'_> {
+    /// What is to be said about the adapters.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.plan.remarks.clone()
+    }
+
+    /// The adapters' names and short hashes, as other programs write them into pictures.
+    pub(super) fn hashes(&self) -> Vec<(String, String)> {
+        let mut hashes: Vec<(String, String)> = Vec::new();
+        for Weighed { adapter, .. } in &self.adapters {
+            let name = adapter.stem();
+            if hashes.iter().all(|(known, _)| *known != name)
+                && let Some(hash) = adapter.short_hash()
+            {
+                hashes.push((name, hash));
+            }
+        }
+        hashes
+    }
+}
 
 impl LoadedModel {
     /// Brings its networks to the state in which the LoRAs of the settings are in them, and `named`, those of the prompt,
-    /// and no others. Returns what is to be said about them.
-    pub(super) fn adapt(
-        &self,
-        models: &Models,
+    /// and no others.
+    pub(super) fn adapt<'a>(
+        &'a self,
+        models: &'a Models,
         settings: &Settings,
         named: &[LoraTag],
         cancel: &Cancel,
-    ) -> Result<Vec<String>> {
+    ) -> Result<AdaptedModel<'a>> {
         let mut loras = settings.loras.clone();
         for tag in named {
             let file = models.adapters.find(&tag.name, &models.lora_folders)?;
             loras.push(Lora { file, weight: tag.weight, text_weight: tag.text_weight.unwrap_or(tag.weight) });
         }
-        let paths: Vec<&Path> = loras.iter().map(|lora| lora.file.as_path()).collect();
-        let open = models.adapters.open(&paths)?;
-        let weighed = |weight: fn(&Lora) -> f32| -> Vec<(Arc<Adapter>, f32)> {
-            open.iter().cloned().zip(loras.iter().map(weight)).collect()
+        let weighed = loras.iter().map(|lora| {
+            let adapter = models.adapters.open(&lora.file)?;
+            Ok(Weighed { adapter, weight: lora.weight, text_weight: lora.text_weight })
+        });
+        let adapters = weighed.collect::<Result<Vec<_>>>()?;
+        let plan = if adapters.is_empty() {
+            Arc::default()
+        } else {
+            let is_flow = self.recipe.prediction == Prediction::Flow;
+            let model = adapters::Model {
+                unet: (&self.unet.registry, self.unet.config.layers_per_block),
+                text: &self.text.registry,
+                text_width: self.text.config.hidden_size,
+                is_flow,
+            };
+            let digest = format!("{} {} {is_flow}", self.text.digest, self.unet.digest);
+            models.adapters.plan(digest, &model, &adapters)?
         };
-        let (encodes_otherwise, mut remarks) =
-            self.text.adapt(Place::TextEncoder, models, &weighed(|lora| lora.text_weight), cancel)?;
-        if encodes_otherwise {
-            models.clear_cache();
-        }
-        let place = Place::UNet { layers_per_block: self.unet.config.layers_per_block };
-        let (_, of_unet) = self.unet.adapt(place, models, &weighed(|lora| lora.weight), cancel)?;
-        remarks.extend(of_unet);
-        Ok(remarks)
+        // Always in this order, so that two that draw at once do not wait for each other.
+        let text = adapters::apply(&self.text.target(models), &plan.text, cancel)?;
+        let unet = adapters::apply(&self.unet.target(models), &plan.unet, cancel)?;
+        Ok(AdaptedModel { plan, adapters, _text: text, _unet: unet })
     }
 
     /// A model of loaded parts for one role, with its name and the ten hex digits of its weights' digest.

@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use super::loaded_model::{Denoiser, LoadedModel, Part, Text, Vae};
 use super::textual_inversion::{self, EmbeddingFile};
 use super::{Models, memory_estimate};
+use crate::adapters::Own;
 use crate::checkpoint::{self, Component, ModelFolder, Size};
 use crate::protocol::{Failure, LoadProgress, ModelPart, Network, OpenRequest, Role};
 use crate::text::{TextConfig, TextEncoder};
@@ -191,10 +192,9 @@ fn load_part<N, C>(
         layers::collect(|| build(component.builder(models.dtype, &models.device, &cancel), &config));
     // A cancellation arrives as an error of the tensor library.
     cancel.check()?;
-    let network = network?;
     let parameters = sizes.get(digest).map_or(0, |size| size.parameters);
-    let layers = Some((registry, Arc::clone(component)));
-    let part = Arc::new(Part { layers, ..Part::without_files(digest.to_owned(), network, config, parameters) });
+    let own = Own::Files(Arc::clone(component));
+    let part = Arc::new(Part::new(digest.to_owned(), (network?, registry), own, config, parameters));
     cache.push(part.clone());
     Ok(part)
 }

@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use super::loaded_model::{Denoiser, LoadedModel, Text, Vae};
 use super::{Models, Shapes, memory_estimate};
-use crate::Result;
+use crate::adapters::Own;
 use crate::checkpoint::{self, Recipe};
+use crate::layers::Registry;
 use crate::protocol::{DeviceChoice, Precision, Prediction, Role};
 use crate::text::tokenizer::TokenizerFiles;
 use crate::text::{TextConfig, TextEncoder, Tokenizer};
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig, KlConfig, TinyConfig};
+use crate::{Result, layers};
 
 /// Seed of the weights. Timings do not depend on it.
 const SEED: u64 = 0;
@@ -35,19 +37,20 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let parameters = unet_parameters + TEXT_PARAMETERS + VAE_PARAMETERS + TINY_PARAMETERS;
     memory_estimate::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
     let builder = |part: &str| checkpoint::random_weights(SEED, models.dtype, &models.device).pp(part);
+    let own = |part| Own::Random { seed: SEED, part };
     // The defaults of all configs are Stable Diffusion 1.5's, and TAESD's.
     let config = TextConfig::default();
-    let network = TextEncoder::new(builder("text_encoder"), &config)?;
-    let text = Text::without_files("random text encoder".to_owned(), network, config, TEXT_PARAMETERS);
+    let network = collect(|| TextEncoder::new(builder("text_encoder"), &config))?;
+    let text = Text::new("random text encoder".to_owned(), network, own("text_encoder"), config, TEXT_PARAMETERS);
     let config = UNetConfig { num_stacks, ..UNetConfig::default() };
-    let network = UNet::new(builder("unet"), &config)?;
-    let unet = Denoiser::without_files(format!("random U-Net {num_stacks}"), network, config, unet_parameters);
+    let network = collect(|| UNet::new(builder("unet"), &config))?;
+    let unet = Denoiser::new(format!("random U-Net {num_stacks}"), network, own("unet"), config, unet_parameters);
     let config = AutoencoderConfig::Kl(KlConfig::default());
-    let network = Autoencoder::decoder(builder("vae"), &json!({}))?;
-    let vae = Vae::without_files("random VAE".to_owned(), network, config, VAE_PARAMETERS);
+    let network = collect(|| Autoencoder::decoder(builder("vae"), &json!({})))?;
+    let vae = Vae::new("random VAE".to_owned(), network, own("vae"), config, VAE_PARAMETERS);
     let config = AutoencoderConfig::Tiny(TinyConfig::default());
-    let network = Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" }))?;
-    let tiny = Vae::without_files("random tiny VAE".to_owned(), network, config, TINY_PARAMETERS);
+    let network = collect(|| Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" })))?;
+    let tiny = Vae::new("random tiny VAE".to_owned(), network, own("vae_tiny"), config, TINY_PARAMETERS);
     let hash = "random".to_owned();
     let tokenizer = tokenizer(&name)?;
     let recipe = Recipe::predicting(Prediction::Flow);
@@ -56,6 +59,12 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     models.student =
         Some(LoadedModel::new(name, hash, stepping, tokenizer, text.into(), unet.into(), vae.into(), tiny));
     Ok(models)
+}
+
+/// A network with the tensors that its layers have entered.
+fn collect<N>(build: impl FnOnce() -> candle_core::Result<N>) -> Result<(N, Registry)> {
+    let (network, registry) = layers::collect(build);
+    Ok((network?, registry))
 }
 
 /// A tokenizer of CLIP's form that knows printable ASCII characters and no merges.

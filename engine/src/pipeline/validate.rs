@@ -29,6 +29,10 @@ pub(super) fn settings(
     if !settings.guidance.is_finite() || settings.guidance < 0.0 {
         return wrong(format!("a guidance scale of {} is not possible: choose 0 or more", settings.guidance));
     }
+    let weights = settings.loras.iter().flat_map(|lora| [lora.weight, lora.text_weight]);
+    if let Some(weight) = weights.into_iter().find(|weight| !weight.is_finite()) {
+        return wrong(format!("a LoRA's weight of {weight} is not possible: choose a number"));
+    }
     let size = match noise {
         None => settings.size.unwrap_or(card.size),
         Some(noise) => noise_size(settings, noise, channels, factor)?,
@@ -163,6 +167,10 @@ mod tests {
         check(|s| s.guidance = f32::INFINITY, Err("inf"));
         check(|s| s.guidance = -1.0, Err("0 or more"));
         check(|s| s.guidance = 0.0, Ok((128, 128)));
+        let lora = |weight, text_weight| crate::protocol::Lora { file: "a".into(), weight, text_weight };
+        check(|s| s.loras = vec![lora(-3.0, 0.0)], Ok((128, 128)));
+        check(|s| s.loras = vec![lora(1.0, 0.0), lora(f32::NAN, 1.0)], Err("weight of NaN"));
+        check(|s| s.loras = vec![lora(1.0, f32::INFINITY)], Err("weight of inf"));
     }
 
     #[test]

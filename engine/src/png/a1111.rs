@@ -20,10 +20,13 @@ pub(super) fn format(picture: &Picture) -> String {
     let sampler = picture.settings.sampler.unwrap_or_default().name();
     // A1111's name for an AutoencoderTiny.
     let decoder = if picture.settings.decoder == Decoder::Tiny { "VAE Decoder: TAESD, " } else { "" };
+    let hashes: Vec<String> = picture.lora_hashes.iter().map(lora_hash).collect();
+    // Its value is a list, so it is always in quotes.
+    let hashes = if hashes.is_empty() { String::new() } else { format!("Lora hashes: {}, ", json(&hashes.join(", "))) };
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "{prompt}{loras}\n{negative}{STEPS}{steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, \
-         Size: {width}x{height}, Model hash: {hash}, Model: {model}, {decoder}Version: instaflow {version}"
+         Size: {width}x{height}, Model hash: {hash}, Model: {model}, {decoder}{hashes}Version: instaflow {version}"
     )
 }
 
@@ -38,9 +41,18 @@ fn lora_tag(lora: &Lora) -> String {
     }
 }
 
+/// A LoRA's name and hash in A1111's list of them, whose separators no name may hold.
+fn lora_hash((name, hash): &(String, String)) -> String {
+    format!("{}: {hash}", name.replace([':', ','], ""))
+}
+
 /// Quotes a value as JSON if it contains a separator.
 fn quoted(value: &str) -> String {
-    if value.contains([',', ':', '\n', '\r', '"']) { serde_json::Value::from(value).to_string() } else { value.into() }
+    if value.contains([',', ':', '\n', '\r', '"']) { json(value) } else { value.into() }
+}
+
+fn json(value: &str) -> String {
+    serde_json::Value::from(value).to_string()
 }
 
 #[cfg(test)]
@@ -53,5 +65,9 @@ mod tests {
         let settings = Settings { loras: vec![lora(0.5, 0.5), lora(1.0, 0.0)], ..Settings::student("a lake") };
         let text = format(&Picture::new(8, 8, [].into(), settings));
         assert!(text.starts_with("a lake <lora:ink v2:0.5> <lora:ink v2:te=0:unet=1>\n"), "{text}");
+        let lora_hashes = vec![("ink, v2".to_owned(), "0123456789ab".to_owned()), ("b".to_owned(), "ff".to_owned())];
+        let drawn = Picture { lora_hashes, ..Picture::new(8, 8, [].into(), Settings::student("a lake")) };
+        let text = format(&drawn);
+        assert!(text.contains(", Lora hashes: \"ink v2: 0123456789ab, b: ff\", Version: "), "{text}");
     }
 }

@@ -66,6 +66,9 @@ pub struct Picture {
     pub latents: Option<Arc<Latents>>,
     /// What is to be said about how it was made, such as keys of a LoRA that match nothing: plain sentences.
     pub remarks: Vec<String>,
+    /// The LoRAs that were in the weights, by their names, each with the first twelve hex digits of the sha256 of its tensors,
+    /// by which other programs know it.
+    pub lora_hashes: Vec<(String, String)>,
 }
 
 impl Picture {
@@ -84,6 +87,7 @@ impl Picture {
             path: [].into(),
             latents: None,
             remarks: Vec::new(),
+            lora_hashes: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::cpu_tensor::with_element;
 use crate::element::Element;
 use crate::fused_ops::FusedOps;
 use crate::packed_gemm::{Epilogue, Target};
+use crate::replaceable::Replaceable;
 use crate::weights::Weights;
 use crate::{cpu_tensor, cuda, reference};
 
@@ -32,7 +33,7 @@ use training::Training;
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weights: Arc<Weights<Algorithm, Form>>,
-    bias: Option<Tensor>,
+    bias: Option<Replaceable>,
     /// (O, C, kh, kw)
     shape: (usize, usize, usize, usize),
     stride: usize,
@@ -49,7 +50,7 @@ impl Conv2d {
             bail!("conv2d: a bias {:?} does not suit weights {:?}", bias.shape(), weight.shape());
         }
         let padding = (shape.2 / 2, shape.2 / 2);
-        let weights = Arc::new(Weights::new(weight));
+        let (weights, bias) = (Arc::new(Weights::new(weight)), bias.map(Replaceable::new));
         Ok(Self { weights, bias, shape, stride: 1, padding, upsample: false, method: None })
     }
 
@@ -76,6 +77,7 @@ impl Conv2d {
     /// one of them is a variable or comes from one.
     pub fn forward(&self, x: &Tensor, fused_ops: FusedOps<'_>) -> Result<Tensor> {
         let geometry = self.geometry(x)?;
+        let bias = self.bias.as_ref().map(Replaceable::get);
         let learns = cpu_tensor::in_graph(&[x])
             || self.weights.in_graph()
             || fused_ops.residual.is_some_and(Tensor::track_op)
@@ -84,7 +86,7 @@ impl Conv2d {
             Some(dtype) if !learns => {
                 let algorithm = Algorithm::new(&geometry, self.method(x)?, dtype == DType::BF16);
                 let form = self.weights.form(algorithm, |read| Form::pack(algorithm, &geometry, read))?;
-                let y = with_element!(dtype, E => infer::<E>(&geometry, &form, x, self.bias.as_ref(), &fused_ops)?);
+                let y = with_element!(dtype, E => infer::<E>(&geometry, &form, x, bias.as_ref(), &fused_ops)?);
                 Ok(y)
             }
             fast => {
@@ -92,18 +94,18 @@ impl Conv2d {
                 if !learns && cuda::fit(&[x, &weight]) {
                     let weight = cuda::rows_of_channels(&weight)?;
                     self.weights.replace(weight.clone());
-                    return cuda::conv2d(&geometry, x, &weight, self.bias.as_ref(), &fused_ops);
+                    return cuda::conv2d(&geometry, x, &weight, bias.as_ref(), &fused_ops);
                 }
                 let y = if fast == Some(DType::F32) && weight.dtype() == DType::F32 && weight.device().is_cpu() {
                     let op = Training { stride: self.stride, padding: self.padding, upsample: self.upsample };
                     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-                    match &self.bias {
+                    match &bias {
                         Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op)?,
                         None => x.apply_op2(&weight, op)?,
                     }
                 } else {
                     let y = reference::conv2d(x, &weight, self.stride, self.padding, self.upsample)?;
-                    match &self.bias {
+                    match &bias {
                         Some(bias) => y.broadcast_add(bias)?,
                         None => y,
                     }
@@ -116,6 +118,16 @@ impl Conv2d {
     /// Puts other weights in their place, as many as there were and of the same type; clones of this layer have them, too.
     pub fn set_weight(&self, weight: &Tensor) -> Result<()> {
         self.weights.set(weight.reshape(self.shape)?)
+    }
+
+    /// (O, C, kh, kw)
+    pub fn weight_shape(&self) -> [usize; 4] {
+        self.shape.into()
+    }
+
+    /// Its bias, which can be replaced, too.
+    pub fn bias(&self) -> Option<&Replaceable> {
+        self.bias.as_ref()
     }
 
     /// How an image of this shape and type is convolved if no gradient is asked for. It depends on nothing else, so the same

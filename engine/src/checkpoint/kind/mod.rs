@@ -258,10 +258,7 @@ impl FileKind {
                 Some("is a text encoder alone, which cannot be opened by itself: open a whole checkpoint".into())
             }
             Kind::ControlNet | Kind::ControlLora | Kind::T2iAdapter | Kind::Upscaler => needs_picture(name),
-            Kind::Lora(LoraFamily::CloneOfSimo) => Some(
-                "numbers its layers instead of naming them: fetch the LoRA in the form of kohya or Diffusers".into(),
-            ),
-            Kind::Lora(LoraFamily::Ia3 | LoraFamily::Oft | LoraFamily::Boft | LoraFamily::Glora) => {
+            Kind::Lora(LoraFamily::Oft | LoraFamily::Boft) => {
                 Some(format!("is of the family {name}, which this program cannot apply: use a LoRA, LoHa or LoKr"))
             }
             _ if foreign => Some(format!(

@@ -6,8 +6,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use instaflow_engine::adapters;
 use instaflow_engine::protocol::{
-    Decoder, DeviceChoice, Lora, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler, Settings,
-    Source,
+    Carry, Decoder, DeviceChoice, Lora, NoiseSchedule, OpenRequest, Precision, Prediction, PromptSyntax, Sampler,
+    Settings, Source,
 };
 use instaflow_hub::Role;
 
@@ -48,6 +48,9 @@ pub struct ModelArguments {
     #[arg(long, value_name = "FILE|DIR")]
     pub embedding: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub carry: CarryArguments,
+
     /// Where to compute; auto uses CUDA if it is available [default: auto]
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", hide_default_value = true, value_parser = device(), hide_possible_values = true)]
     pub device: DeviceChoice,
@@ -61,6 +64,31 @@ pub struct ModelArguments {
     /// noise, v, or the image
     #[arg(long, value_name = "flow|epsilon|v|sample", value_parser = prediction(), hide_possible_values = true)]
     pub recipe: Option<Prediction>,
+}
+
+/// A fine-tune whose difference is added.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CarryArguments {
+    /// Add to the U-Net what this fine-tune of Stable Diffusion changed in its base's, and take its text encoder and VAE
+    #[arg(long, value_name = "DIR|FILE.safetensors", requires = "carry_base")]
+    pub carry: Option<PathBuf>,
+
+    /// What the fine-tune of --carry was tuned from
+    #[arg(long, value_name = "DIR|FILE.safetensors", requires = "carry")]
+    pub carry_base: Option<PathBuf>,
+
+    /// How much of the difference [default: 1]
+    #[arg(long, value_name = "A", requires = "carry", allow_negative_numbers = true, value_parser = number)]
+    pub carry_weight: Option<f32>,
+}
+
+impl CarryArguments {
+    fn carry(&self) -> Option<Carry> {
+        // The engine looks at what is there.
+        let source = |path: &PathBuf| Source::Folder(path.clone());
+        let (finetune, base) = (self.carry.as_ref().map(source)?, self.carry_base.as_ref().map(source)?);
+        Some(Carry { finetune, base, weight: self.carry_weight.unwrap_or(1.0) })
+    }
 }
 
 /// What to record of the run.
@@ -98,6 +126,7 @@ impl ModelArguments {
             device: self.device,
             precision: self.dtype.0,
             prediction: self.recipe,
+            carry: self.carry.carry(),
             ..OpenRequest::default()
         }
     }
@@ -146,6 +175,11 @@ pub fn absolute(request: OpenRequest) -> OpenRequest {
         config: request.config.map(whole),
         vae: request.vae.map(whole),
         tiny_decoder: request.tiny_decoder.map(whole),
+        carry: request.carry.map(|carry| Carry {
+            finetune: source(carry.finetune),
+            base: source(carry.base),
+            weight: carry.weight,
+        }),
         embeddings: request.embeddings.into_iter().map(whole).collect(),
         ..request
     }
@@ -369,6 +403,10 @@ fn lora(text: &str) -> Result<Lora, String> {
 
 pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+fn number(text: &str) -> Result<f32, String> {
+    text.parse::<f32>().ok().filter(|number| number.is_finite()).ok_or_else(|| "write a number".to_owned())
 }
 
 fn guidance(text: &str) -> Result<f32, String> {

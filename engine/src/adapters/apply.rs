@@ -86,10 +86,9 @@ fn push<T>(list: &mut Vec<T>, entry: T, most: usize) {
 #[derive(Debug)]
 pub(crate) enum Own {
     Files(Arc<Component>),
-    /// Random ones, whose names begin so.
+    /// Random ones; see [`random_weights`].
     Random {
         seed: u64,
-        part: &'static str,
     },
 }
 
@@ -99,8 +98,8 @@ impl Own {
         Ok(match self {
             // In the shape that the file has, which may have sides of 1 more.
             Self::Files(component) => component.builder(dtype, device, &Cancel::default()).get_unchecked(name)?,
-            Self::Random { seed, part } => {
-                random_weights(*seed, dtype, device).pp(part).get_with_hints(shape, name, Init::Const(0.0))?
+            Self::Random { seed } => {
+                random_weights(*seed, dtype, device).get_with_hints(shape, name, Init::Const(0.0))?
             }
         })
     }

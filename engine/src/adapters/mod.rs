@@ -32,3 +32,6 @@ pub(crate) use apply::{Adapted, Adapters, Held, Own, Target, apply};
 pub use describe::{LoraInfo, describe};
 pub use find::find;
 pub(crate) use plan::{Model, Plan, Weighed};
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,18 @@ pub struct Component {
     config_path: PathBuf,
     config: Value,
     tensors: Arc<Tensors>,
+    carried: Option<Carried>,
     digest: OnceLock<String>,
+}
+
+/// What is added to every tensor: `weight` times the difference of two others of the same name.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    pub finetune: Arc<Tensors>,
+    pub base: Arc<Tensors>,
+    pub weight: f32,
+    /// Of both.
+    digest: String,
 }
 
 impl Component {
@@ -47,9 +58,47 @@ impl Component {
 
     /// A component whose config and tensors were found in another way. The paths are for messages.
     pub(super) fn of(path: PathBuf, config_path: PathBuf, config: Value, tensors: Tensors) -> Result<Self> {
-        let component = Self { path, config_path, config, tensors: Arc::new(tensors), digest: OnceLock::new() };
+        let (tensors, carried, digest) = (Arc::new(tensors), None, OnceLock::new());
+        let component = Self { path, config_path, config, tensors, carried, digest };
         class_name(&component.config).map_err(|message| component.config_fault(message))?;
         Ok(component)
+    }
+
+    /// The same component with `weight` times the difference of two others added to its tensors. Theirs must be as many as
+    /// these, under the same names; they may have more.
+    pub(super) fn carrying(&self, finetune: &Self, base: &Self, weight: f32) -> Result<Self> {
+        for (name, stored) in self.tensors.iter() {
+            for other in [finetune, base] {
+                let fault = |message| Err(Error::Checkpoint { path: other.path.clone(), message });
+                let Some(theirs) = other.tensors.get(name) else {
+                    let message = "to carry a fine-tune over, it, its base and the model must be of one shape";
+                    return fault(format!("lacks {name}, which the model has: {message}"));
+                };
+                // Some programs store a matrix as a convolution.
+                let plain = |shape: &[usize]| shape.iter().copied().filter(|side| *side != 1).collect::<Vec<_>>();
+                if plain(&theirs.shape) != plain(&stored.shape) {
+                    let (theirs, ours) = (&theirs.shape, &stored.shape);
+                    return fault(format!(
+                        "has {name} in the shape {theirs:?}, but the model has {ours:?}: \
+                         a fine-tune can be carried over only to a model of its own shape"
+                    ));
+                }
+                if theirs.candle_dtype().is_none() {
+                    return fault(format!("stores {name} as {}, which weights are not stored as", theirs.dtype));
+                }
+            }
+        }
+        let digest = digest::combine([finetune.digest(), base.digest()]);
+        let (finetune, base) = (Arc::clone(&finetune.tensors), Arc::clone(&base.tensors));
+        let Self { path, config_path, config, tensors, .. } = self;
+        Ok(Self {
+            path: path.clone(),
+            config_path: config_path.clone(),
+            config: config.clone(),
+            tensors: Arc::clone(tensors),
+            carried: Some(Carried { finetune, base, weight, digest }),
+            digest: OnceLock::new(),
+        })
     }
 
     /// The contents of config.json.
@@ -132,14 +181,21 @@ impl Component {
     /// Its tensors, each read and converted when a constructor asks for it, until `cancel` stops that. Call
     /// [`Self::check`] first.
     pub fn builder(&self, dtype: DType, device: &Device, cancel: &Cancel) -> VarBuilder<'static> {
-        let weights = WeightLoader { tensors: Arc::clone(&self.tensors), cancel: cancel.clone() };
+        let (tensors, carried) = (Arc::clone(&self.tensors), self.carried.clone());
+        let weights = WeightLoader { tensors, carried, cancel: cancel.clone() };
         VarBuilder::from_backend(Box::new(weights), dtype, device.clone())
     }
 
     /// 32 hex digits that are equal for equal contents, so that parts that two models share are loaded once. They are
     /// made of the config, of the tensors' names, types and shapes, and of a few kilobytes of each tensor's values.
     pub fn digest(&self) -> &str {
-        self.digest.get_or_init(|| digest::component(&self.config, &self.tensors))
+        self.digest.get_or_init(|| {
+            let own = digest::component(&self.config, &self.tensors);
+            match &self.carried {
+                None => own,
+                Some(carried) => digest::combine([&*own, &carried.digest, &carried.weight.to_string()]),
+            }
+        })
     }
 
     /// The folder or the file, for messages.

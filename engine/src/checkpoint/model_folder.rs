@@ -16,6 +16,8 @@ use crate::text::{TextConfig, Tokenizer};
 use crate::unet::{UNetConfig, meant_side};
 use crate::{Error, Result};
 
+mod carry;
+
 const INDEX: &str = "model_index.json";
 
 const SCHEDULER: &str = "scheduler_config.json";

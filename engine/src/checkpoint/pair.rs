@@ -56,6 +56,12 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
     };
     let many_steps = |source: Option<&Source>| source.map(|source| open_many_steps(source, request)).transpose();
     opened.teacher = many_steps(request.teacher.as_ref())?.or(opened.teacher);
+    if let Some(carry) = &request.carry {
+        let (finetune, base) = (open_single(&carry.finetune, request)?, open_single(&carry.base, request)?);
+        for model in opened.student.iter_mut().chain(&mut opened.teacher) {
+            model.carry(&finetune, &base, carry.weight)?;
+        }
+    }
     opened.baseline = many_steps(request.baseline.as_ref())?;
     // Autoencoders have no averaged weights.
     let autoencoder = |path: &Path| Files::open(&Source::Folder(path.to_owned()), request.config.as_deref(), false);
@@ -80,6 +86,12 @@ pub fn open(request: &OpenRequest) -> Result<Opened> {
 
 fn open_source(source: &Source, request: &OpenRequest) -> Result<Files> {
     Files::open(source, request.config.as_deref(), request.ema)
+}
+
+/// A single folder or file, or the teacher of a pair.
+fn open_single(source: &Source, request: &OpenRequest) -> Result<Files> {
+    let files = open_source(source, request)?;
+    Ok(halves(&files)?.map_or(files, |(_, teacher)| teacher))
 }
 
 /// Opens a single folder, or the teacher of a pair, under the name of the whole folder.

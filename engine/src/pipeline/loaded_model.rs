@@ -237,3 +237,7 @@ impl Vae {
         self.network.is_tiny()
     }
 }
+
+#[cfg(test)]
+#[path = "adapted_tests.rs"]
+mod tests;

@@ -16,8 +16,11 @@ use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Autoencoder, AutoencoderConfig, KlConfig, TinyConfig};
 use crate::{Result, layers};
 
-/// Seed of the weights. Timings do not depend on it.
-const SEED: u64 = 0;
+/// Seeds of the networks' weights. Timings do not depend on them.
+const TEXT_SEED: u64 = 0;
+const UNET_SEED: u64 = 1;
+const VAE_SEED: u64 = 2;
+const TINY_SEED: u64 = 3;
 const UNET_PARAMETERS: u64 = 859_520_964;
 /// Two U-Nets without the layers between them (InstaFlow, appendix B).
 const STACKED_PARAMETERS: u64 = 1_719_017_924;
@@ -36,21 +39,21 @@ pub(super) fn open(shapes: Shapes, choice: DeviceChoice, precision: Option<Preci
     let name = format!("{name} (random weights)");
     let parameters = unet_parameters + TEXT_PARAMETERS + VAE_PARAMETERS + TINY_PARAMETERS;
     memory_estimate::check_parameters(&models, parameters * models.dtype.size_in_bytes() as u64, &name)?;
-    let builder = |part: &str| checkpoint::random_weights(SEED, models.dtype, &models.device).pp(part);
-    let own = |part| Own::Random { seed: SEED, part };
+    let builder = |seed| checkpoint::random_weights(seed, models.dtype, &models.device);
+    let own = |seed| Own::Random { seed };
     // The defaults of all configs are Stable Diffusion 1.5's, and TAESD's.
     let config = TextConfig::default();
-    let network = collect(|| TextEncoder::new(builder("text_encoder"), &config))?;
-    let text = Text::new("random text encoder".to_owned(), network, own("text_encoder"), config, TEXT_PARAMETERS);
+    let network = collect(|| TextEncoder::new(builder(TEXT_SEED), &config))?;
+    let text = Text::new("random text encoder".to_owned(), network, own(TEXT_SEED), config, TEXT_PARAMETERS);
     let config = UNetConfig { num_stacks, ..UNetConfig::default() };
-    let network = collect(|| UNet::new(builder("unet"), &config))?;
-    let unet = Denoiser::new(format!("random U-Net {num_stacks}"), network, own("unet"), config, unet_parameters);
+    let network = collect(|| UNet::new(builder(UNET_SEED), &config))?;
+    let unet = Denoiser::new(format!("random U-Net {num_stacks}"), network, own(UNET_SEED), config, unet_parameters);
     let config = AutoencoderConfig::Kl(KlConfig::default());
-    let network = collect(|| Autoencoder::decoder(builder("vae"), &json!({})))?;
-    let vae = Vae::new("random VAE".to_owned(), network, own("vae"), config, VAE_PARAMETERS);
+    let network = collect(|| Autoencoder::decoder(builder(VAE_SEED), &json!({})))?;
+    let vae = Vae::new("random VAE".to_owned(), network, own(VAE_SEED), config, VAE_PARAMETERS);
     let config = AutoencoderConfig::Tiny(TinyConfig::default());
-    let network = collect(|| Autoencoder::new(builder("vae_tiny"), &json!({ "_class_name": "AutoencoderTiny" })))?;
-    let tiny = Vae::new("random tiny VAE".to_owned(), network, own("vae_tiny"), config, TINY_PARAMETERS);
+    let network = collect(|| Autoencoder::new(builder(TINY_SEED), &json!({ "_class_name": "AutoencoderTiny" })))?;
+    let tiny = Vae::new("random tiny VAE".to_owned(), network, own(TINY_SEED), config, TINY_PARAMETERS);
     let hash = "random".to_owned();
     let tokenizer = tokenizer(&name)?;
     let recipe = Recipe::predicting(Prediction::Flow);

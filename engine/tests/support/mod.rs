@@ -1,5 +1,7 @@
 //! What the tests of whole pictures share.
 
+pub mod altered;
+
 use instaflow_engine::pipeline::{Latents, Models};
 use instaflow_engine::protocol::OpenRequest;
 use instaflow_test_support::expected;

@@ -22,3 +22,7 @@ mod support;
 mod tokenizer;
 mod words;
 mod worker;
+
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: instaflow_engine::CachingAllocator = instaflow_engine::CachingAllocator::new();

@@ -59,6 +59,9 @@ pub use linear::Linear;
 mod fused_ops;
 pub use fused_ops::FusedOps;
 
+mod low_rank;
+pub use low_rank::{LowRank, add_low_rank};
+
 mod replaceable;
 pub use replaceable::Replaceable;
 

@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
 use candle_nn::Init;
+use instaflow_kernels::add_low_rank;
 use rayon::prelude::*;
 
-use super::change::changed;
+use super::change::{changed, low_rank};
 use super::file::Adapter;
 use super::find;
 use super::plan::{Change, Changes, Entry, Model, Plan, Weighed, plan};
@@ -103,6 +104,15 @@ impl Own {
             }
         })
     }
+
+    /// A tensor with all its digits, in a type of no more bits than it needs.
+    fn read_stored(&self, name: &str, shape: &[usize]) -> Result<candle_core::Tensor> {
+        let stored = match self {
+            Self::Files(component) => component.stored_dtype(name),
+            Self::Random { .. } => None,
+        };
+        self.read(name, shape, stored.unwrap_or(DType::F32), &Device::Cpu)
+    }
 }
 
 /// Which adapters are in a network.
@@ -190,6 +200,15 @@ fn computed(target: &Target<'_>, name: &str, changes: &[Change]) -> Result<candl
     if changes.is_empty() {
         // Exactly as it was loaded.
         return target.own.read(name, shape, target.dtype, target.device);
+    }
+    // Most LoRAs are products of two matrices, which can be added in one pass.
+    let products = changes.iter().map(|Change { adapter, key, of, weight }| {
+        let Some(module) = adapter.modules.get(key) else { return Ok(None) };
+        low_rank(adapter, key, module, *of, *weight)
+    });
+    if let Some(products) = products.collect::<Result<Option<Vec<_>>>>()? {
+        let own = target.own.read_stored(name, shape)?.reshape(shape)?;
+        return Ok(add_low_rank(&own, &products, target.dtype)?.to_device(target.device)?);
     }
     let mut tensor = target.own.read(name, shape, DType::F32, &Device::Cpu)?.reshape(shape)?;
     for Change { adapter, key, of, weight } in changes {

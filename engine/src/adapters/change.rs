@@ -3,6 +3,7 @@
 //! before (`fit.rs`).
 
 use candle_core::{Result as TensorResult, Tensor, bail};
+use instaflow_kernels::LowRank;
 
 use super::file::{Adapter, Module, Part};
 use super::fit::{self, Of};
@@ -62,6 +63,19 @@ pub(super) fn changed(
         return Ok(scaled.reshape(turned)?.transpose(0, 1)?.contiguous()?);
     }
     Ok((base + difference(adapter, key, module, base, weight)?)?)
+}
+
+/// What [`changed`] would add, if it is no more than the product of two matrices.
+pub(super) fn low_rank(adapter: &Adapter, key: &str, module: &Module, of: Of, weight: f32) -> Result<Option<LowRank>> {
+    let plain = |part: &Part| matches!(part, Part::Up | Part::Down | Part::Alpha | Part::DiffBias | Part::NormBias);
+    if of != Of::Weight || !module.parts.keys().all(plain) {
+        return Ok(None);
+    }
+    let (Some(up), Some(down)) = (adapter.tensor(module, Part::Up)?, adapter.tensor(module, Part::Down)?) else {
+        return Ok(None);
+    };
+    let scale = adapter.scale(key, module, down.dims()[0])? * f64::from(weight);
+    Ok(Some(LowRank { up: up.flatten_from(1)?, down: down.flatten_from(1)?, scale: scale as f32 }))
 }
 
 /// `weight` times ΔW, in the shape of `base`.

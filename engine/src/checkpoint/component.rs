@@ -186,6 +186,12 @@ impl Component {
         VarBuilder::from_backend(Box::new(weights), dtype, device.clone())
     }
 
+    /// The type of a tensor as it is in the file, if that is all there is to it: 16 or 32 bits, with nothing added.
+    pub(crate) fn stored_dtype(&self, name: &str) -> Option<DType> {
+        let stored = self.tensors.get(name).filter(|stored| stored.scale.is_none() && self.carried.is_none())?;
+        stored.candle_dtype().filter(|dtype| *dtype != DType::F8E4M3)
+    }
+
     /// 32 hex digits that are equal for equal contents, so that parts that two models share are loaded once. They are
     /// made of the config, of the tensors' names, types and shapes, and of a few kilobytes of each tensor's values.
     pub fn digest(&self) -> &str {

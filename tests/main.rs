@@ -10,6 +10,7 @@ mod display_log;
 mod folder_cases;
 mod frames;
 mod library;
+mod lora;
 mod models;
 mod png;
 mod single_file;

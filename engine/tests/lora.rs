@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use instaflow_engine::Cancel;
 use instaflow_engine::pipeline::{Latents, Models};
-use instaflow_engine::protocol::{Lora, OpenRequest, Picture, Role, Settings, Source};
+use instaflow_engine::protocol::{Lora, OpenRequest, Picture, Precision, Role, Settings, Source};
 use instaflow_test_support::{Tolerance, assert_close_case, assert_error, fixture, more, tensor_in};
 use serde_json::Value;
 
@@ -94,6 +94,44 @@ fn two_models_that_share_their_networks_take_different_ones() {
     assert_eq!(bits(&drawn(&models, &one).0), fresh_one, "after a change that was broken off");
 }
 
+/// Two threads that draw at once with the same networks wait for each other.
+#[test]
+fn pictures_that_are_drawn_at_once_do_not_meet() {
+    let models = student();
+    let wanted = [
+        settings(vec![lora(file("kohya_linear.safetensors"), 0.7)]),
+        settings(vec![lora(file("lycoris_loha.safetensors"), -0.5)]),
+        settings(Vec::new()),
+    ];
+    let alone: Vec<_> = wanted.iter().map(|settings| bits(&drawn(&models, settings).0)).collect();
+    std::thread::scope(|scope| {
+        let threads = wanted.iter().zip(&alone).map(|(settings, alone)| {
+            let models = &models;
+            scope.spawn(move || (0..5).for_each(|_| assert_eq!(bits(&drawn(models, settings).0), *alone)))
+        });
+        threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// In bf16, sums are taken in f32 and rounded once; and what was loaded comes back.
+#[test]
+fn in_half_precision_too() {
+    let model = Source::Folder(fixture("model"));
+    let models = open(&OpenRequest { model, precision: Some(Precision::Bf16), ..OpenRequest::default() });
+    let plain = bits(&drawn(&models, &settings(Vec::new())).0);
+    for (name, file_name, weight) in [
+        ("kohya_locon.w0.6", "kohya_locon.safetensors", 0.6),
+        ("dora_out.w1", "lycoris_dora.safetensors", 1.0),
+        ("loha.w1", "lycoris_loha.safetensors", 1.0),
+    ] {
+        let (latents, _) = drawn(&models, &settings(vec![lora(file(file_name), weight)]));
+        let (_, expected) = tensor_in(&more("lora.safetensors"), &format!("{name}.rf_latents"));
+        assert_close_case(name, latents.values.as_slice(), expected.as_slice(), Tolerance::of_largest(0.03));
+        assert_ne!(bits(&latents), plain, "{name}");
+    }
+    assert_eq!(bits(&drawn(&models, &settings(Vec::new())).0), plain, "the exact bits come back");
+}
+
 #[test]
 fn a_prompt_names_a_lora() {
     let folder = more("lora");
@@ -107,6 +145,8 @@ fn a_prompt_names_a_lora() {
     let tagged = drawn(&models, &Settings::student(prompt)).0;
     let listed = drawn(&models, &settings(vec![lora(file("kohya_linear.safetensors"), 0.6)])).0;
     assert_eq!(bits(&tagged), bits(&listed));
+    let (_, picture) = drawn(&models, &settings(vec![lora(file("kohya_linear.safetensors"), 0.6); 2]));
+    assert_eq!(picture.lora_hashes, [("kohya_linear".to_owned(), "dc5d58a00e1c".to_owned())], "once");
     let absent = Settings::student("a lake <lora:nobody:1>");
     assert_error(models.draw(&absent, None, &mut |_| {}, &Cancel::default()), "no LoRA nobody");
 }

@@ -37,7 +37,7 @@ pub struct Bench {
 
     /// Time random weights of these shapes instead of a model
     #[arg(long, value_name = "sd15|instaflow-1.7b", value_parser = ["sd15", "instaflow-1.7b"], hide_possible_values = true)]
-    #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "config", "ema", "vae", "tiny_decoder", "embedding"])]
+    #[arg(conflicts_with_all = ["model", "teacher_model", "baseline_model", "config", "ema", "vae", "tiny_decoder", "embedding", "carry"])]
     random: Option<String>,
 
     /// Time the teacher's 25 steps; a single folder in --model is then taken as the teacher

@@ -41,14 +41,14 @@ fn every_case_gives_the_published_embeddings_and_predictions() -> Result<()> {
         for prompt in case["prompts"].as_array().expect("prompts") {
             let prompt = prompt.as_str().expect("a text");
             let settings = Settings { loras: loras.clone(), ..Settings::student(prompt) };
-            let _adapted = model.adapt(&models, &settings, &cancel)?;
+            let _adapted = model.adapt(&models, &settings, &[], &cancel)?;
             let conditioning = Conditioning::read(model, &settings, false)?;
             embeddings.push(conditioning.encode(&models, &mut Timings::default(), &cancel)?);
         }
         let embeddings = Tensor::cat(&embeddings, 0)?;
         let distance = assert_close_case(name, &embeddings, reference(&format!("{name}.prompt_embeds")), TOLERANCE);
         let settings = Settings { loras, ..Settings::student("") };
-        let _adapted = model.adapt(&models, &settings, &cancel)?;
+        let _adapted = model.adapt(&models, &settings, &[], &cancel)?;
         let prediction = model.unet.network.forward(&noise, &timesteps, &embeddings, &cancel)?;
         let of_unet = assert_close_case(name, &prediction, reference(&format!("{name}.unet_t1000")), TOLERANCE);
         println!("{name}: {:.1e} and {:.1e} of the largest value", distance.of_largest(), of_unet.of_largest());

@@ -689,16 +689,14 @@ fn help_and_version_are_no_errors() {
     let place = Place::new();
     assert_eq!(place.good(&["--version"]), concat!("instaflow ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = place.good(&["--help"]);
-    for command in ["generate", "compare", "bench", "info", "tokens", "--tiny-decoder", "Examples:"] {
+    for command in ["generate", "compare", "bench", "info", "tokens", "models", "--tiny-decoder", "Examples:"] {
         assert!(help.contains(command), "{command}: {help}");
     }
-    for command in ["generate", "compare", "bench", "info", "tokens"] {
+    for command in ["generate", "compare", "bench", "info", "tokens", "models"] {
         assert!(place.good(&[command, "--help"]).contains("Example"), "{command}");
     }
     place.bad(2, &["paint"], "paint");
     place.bad(2, &["--model"], "--model");
-    place.bad(2, &["models", "list"], "--model");
-    place.bad(2, &["models", "download", "XCLiu/x", "--yes"], "--model");
 }
 
 #[test]

@@ -109,6 +109,22 @@ fn a_fine_tune_of_another_shape_is_refused_before_anything_is_loaded() {
     );
 }
 
+/// A tensor that the network does not ask for plays no part.
+#[test]
+fn junk_in_the_models_unet_is_not_asked_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_junk = altered_model(&folder.path().join("junk"), |part, weights| {
+        if part == "unet" {
+            let zeros = candle_core::Tensor::zeros(4, candle_core::DType::F32, &candle_core::Device::Cpu);
+            weights.insert("position_ids".to_owned(), zeros.unwrap());
+        }
+    });
+    let model = fixture("model");
+    let plain = request(None);
+    let request = OpenRequest { model: Source::Folder(with_junk), ..request(Some(carry(&model, &model, 1.0))) };
+    assert_eq!(latents(&open(&request), Vec::new()), latents(&open(&plain), Vec::new()));
+}
+
 /// A fine-tune of which only the U-Net is there, in one file, leaves the model's other parts in place.
 #[test]
 fn a_file_with_a_unet_alone_is_enough() {

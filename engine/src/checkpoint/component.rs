@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::digest;
 use super::dry_run::{DryRun, Size};
 use super::files::{CONFIG_LIMIT, Files};
-use super::tensors::Tensors;
+use super::tensors::{Stored, Tensors};
 use super::text_file;
 use super::weight_loader::WeightLoader;
 use crate::{Cancel, Error, Result};
@@ -42,6 +42,32 @@ pub(super) struct Carried {
     digest: String,
 }
 
+impl Carried {
+    /// Whether both have a tensor of the model's. The error is a file and what is wrong with it.
+    pub fn check(&self, name: &str, own: &Stored) -> Result<(), (PathBuf, String)> {
+        // Some programs store a matrix as a convolution.
+        let plain = |shape: &[usize]| shape.iter().copied().filter(|side| *side != 1).collect::<Vec<_>>();
+        for tensors in [&self.finetune, &self.base] {
+            let Some(theirs) = tensors.get(name) else {
+                let message = "to carry a fine-tune over, it, its base and the model must be of one shape";
+                return Err((tensors.path(), format!("lacks {name}, which the model has: {message}")));
+            };
+            let fault = |message| Err((tensors.path_of(theirs), message));
+            if plain(&theirs.shape) != plain(&own.shape) {
+                return fault(format!(
+                    "has {name} in the shape {:?}, but the model has {:?}: \
+                     a fine-tune can be carried over only to a model of its own shape",
+                    theirs.shape, own.shape
+                ));
+            }
+            if theirs.candle_dtype().is_none() {
+                return fault(format!("stores {name} as {}, which weights are not stored as", theirs.dtype));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Component {
     /// Reads the config and the headers of the weight files.
     pub fn open(files: &Files) -> Result<Self> {
@@ -64,41 +90,20 @@ impl Component {
         Ok(component)
     }
 
-    /// The same component with `weight` times the difference of two others added to its tensors. Theirs must be as many as
-    /// these, under the same names; they may have more.
-    pub(super) fn carrying(&self, finetune: &Self, base: &Self, weight: f32) -> Result<Self> {
-        for (name, stored) in self.tensors.iter() {
-            for other in [finetune, base] {
-                let fault = |message| Err(Error::Checkpoint { path: other.path.clone(), message });
-                let Some(theirs) = other.tensors.get(name) else {
-                    let message = "to carry a fine-tune over, it, its base and the model must be of one shape";
-                    return fault(format!("lacks {name}, which the model has: {message}"));
-                };
-                // Some programs store a matrix as a convolution.
-                let plain = |shape: &[usize]| shape.iter().copied().filter(|side| *side != 1).collect::<Vec<_>>();
-                if plain(&theirs.shape) != plain(&stored.shape) {
-                    let (theirs, ours) = (&theirs.shape, &stored.shape);
-                    return fault(format!(
-                        "has {name} in the shape {theirs:?}, but the model has {ours:?}: \
-                         a fine-tune can be carried over only to a model of its own shape"
-                    ));
-                }
-                if theirs.candle_dtype().is_none() {
-                    return fault(format!("stores {name} as {}, which weights are not stored as", theirs.dtype));
-                }
-            }
-        }
+    /// The same component with `weight` times the difference of two others added to its tensors. [`Self::check`] says whether
+    /// they have what the network asks for.
+    pub(super) fn carrying(&self, finetune: &Self, base: &Self, weight: f32) -> Self {
         let digest = digest::combine([finetune.digest(), base.digest()]);
         let (finetune, base) = (Arc::clone(&finetune.tensors), Arc::clone(&base.tensors));
         let Self { path, config_path, config, tensors, .. } = self;
-        Ok(Self {
+        Self {
             path: path.clone(),
             config_path: config_path.clone(),
             config: config.clone(),
             tensors: Arc::clone(tensors),
             carried: Some(Carried { finetune, base, weight, digest }),
             digest: OnceLock::new(),
-        })
+        }
     }
 
     /// The contents of config.json.
@@ -163,7 +168,7 @@ impl Component {
         dtype: DType,
         build: impl FnOnce(VarBuilder<'static>) -> Result<T, E>,
     ) -> Result<Size> {
-        let dry_run = DryRun::new(Arc::clone(&self.tensors));
+        let dry_run = DryRun::new(Arc::clone(&self.tensors), self.carried.clone());
         let built = build(VarBuilder::from_backend(Box::new(dry_run.clone()), dtype, Device::Cpu));
         match (built, dry_run.fault()) {
             (_, Some((path, message))) => Err(Error::Checkpoint { path, message }),

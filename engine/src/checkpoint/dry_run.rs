@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::Init;
 use candle_nn::var_builder::SimpleBackend;
 
+use super::component::Carried;
 use super::tensors::{Stored, Tensors};
 
 /// What a network needs.
@@ -25,6 +26,8 @@ pub struct Size {
 #[derive(Clone)]
 pub(super) struct DryRun {
     tensors: Arc<Tensors>,
+    /// Must fit as well.
+    carried: Option<Carried>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -37,8 +40,8 @@ struct Log {
 }
 
 impl DryRun {
-    pub fn new(tensors: Arc<Tensors>) -> Self {
-        Self { tensors, log: Arc::default() }
+    pub fn new(tensors: Arc<Tensors>, carried: Option<Carried>) -> Self {
+        Self { tensors, carried, log: Arc::default() }
     }
 
     /// The size of everything that was asked for. A tensor counts once, however often it is asked for.
@@ -68,6 +71,9 @@ impl DryRun {
         if stored.candle_dtype().is_none() {
             let message = format!("stores {name} as {}, but F32, F16, BF16 or F8_E4M3 is expected", stored.dtype);
             return self.refuse(self.tensors.path_of(stored), &message);
+        }
+        if let Some(Err((path, message))) = self.carried.as_ref().map(|carried| carried.check(name, stored)) {
+            return self.refuse(path, &message);
         }
         Ok(stored)
     }

@@ -13,7 +13,7 @@ const UNETS: [&str; 2] = ["UNet2DConditionModel", "StackedUNet2DConditionModel"]
 
 impl ModelFolder {
     /// Adds `weight`·(fine-tune − base) to the U-Net, and takes the text encoder, the tokenizer and the decoder of the
-    /// fine-tune, as far as it has them. Shapes are checked here; nothing is loaded.
+    /// fine-tune, as far as it has them. Nothing is loaded; shapes are checked before the first tensor is.
     pub(in crate::checkpoint) fn carry(&mut self, finetune: &Files, base: &Files, weight: f32) -> Result<()> {
         if !weight.is_finite() {
             return Err(Error::Setting(format!("a fine-tune cannot be carried over with a weight of {weight}")));
@@ -28,7 +28,7 @@ impl ModelFolder {
         // What it predicts plays no part, so nobody is asked; the model stays what it is.
         let tuned = Self::open(finetune, Some(self), Some(Prediction::Flow))?;
         let base = open_part(&base.folder("unet"), &UNETS)?;
-        self.unet = Arc::new(self.unet.carrying(&tuned.unet, &base, weight)?);
+        self.unet = Arc::new(self.unet.carrying(&tuned.unet, &base, weight));
         self.name = format!("{} + {}", self.name, tuned.name);
         (self.latent_channels, self.latent_factor) = (tuned.latent_channels, tuned.latent_factor);
         (self.text_encoder, self.tokenizer) = (tuned.text_encoder, tuned.tokenizer);

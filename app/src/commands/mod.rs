@@ -124,7 +124,7 @@ pub enum Command {
     /// line.
     Tokens(tokens::Tokens),
     /// List, download, remove and find models.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = models::EXAMPLES)]
     Models(models::Models),
 }
 

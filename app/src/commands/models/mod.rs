@@ -29,7 +29,6 @@ pub enum Models {
     ///
     /// Shows the licence first and asks whether you accept it. A download that was broken off goes on where it stopped.
     /// HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY have their usual meanings.
-    #[command(after_help = EXAMPLES)]
     Download {
         /// An ID of `models list`, ORG/NAME as on the hub, or ORG/NAME/FILE for one file
         #[arg(value_name = "ID|ORG/NAME")]
@@ -80,11 +79,13 @@ pub enum Models {
     },
 }
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
+  instaflow models list
   instaflow models download instaflow
   instaflow models download madebyollin/taesd --accept-licence
-  instaflow models download sd15 --dry-run                        show what it would take";
+  instaflow models download sd15 --dry-run      show what it would take
+  instaflow models scan ~/stable-diffusion-webui";
 
 pub(super) fn run(command: &Models) -> anyhow::Result<()> {
     match command {

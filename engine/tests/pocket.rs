@@ -35,7 +35,7 @@ fn it_is_a_stacked_student_and_its_teacher() -> Result {
     let summary = open()?.summary();
     let (student, teacher) = (summary.student.expect("a student"), summary.teacher.expect("a teacher"));
     assert_eq!((student.name.as_str(), student.num_stacks, teacher.num_stacks), ("Pocket", 2, 1));
-    assert_eq!((student.size, teacher.size), ((128, 128), (128, 128)));
+    assert_eq!((student.size, teacher.size), ((256, 256), (256, 256)));
     Ok(())
 }
 

@@ -28,6 +28,27 @@ fn distance(a: &Picture, b: &Picture) -> f64 {
     (squares / a.rgb.len() as f64).sqrt()
 }
 
+/// Its former decoder draws the same latents in half the size.
+#[test]
+fn the_decoder_of_128_pixels_draws_the_same_picture() -> Result {
+    let former = concat!(env!("CARGO_MANIFEST_DIR"), "/trainer/decoder-128");
+    let small = Models::open(&OpenRequest { vae: Some(former.into()), ..OpenRequest::default() }, &mut |_| {})?;
+    let settings = Settings::student("a red sailboat on the sea at sunset");
+    let (small, large) = (draw(&small, settings.clone())?, draw(&open()?, settings)?);
+    assert_eq!(((small.width, small.height), (large.width, large.height)), ((128, 128), (256, 256)));
+    let at = |x: usize, y: usize, colour: usize| u16::from(large.rgb[(y * 256 + x) * 3 + colour]);
+    let mean = |index: usize| {
+        let (x, y, colour) = (2 * (index / 3 % 128), 2 * (index / 3 / 128), index % 3);
+        let sum = at(x, y, colour) + at(x + 1, y, colour) + at(x, y + 1, colour) + at(x + 1, y + 1, colour);
+        (sum / 4) as u8
+    };
+    let halved = Picture::new(128, 128, (0..128 * 128 * 3).map(mean).collect(), small.settings.clone());
+    let apart = distance(&halved, &small);
+    assert!(apart < 12.0, "{apart:.1} grey levels");
+    println!("{apart:.1} grey levels");
+    Ok(())
+}
+
 const SEEDS: std::ops::Range<u64> = 0..4;
 
 #[test]

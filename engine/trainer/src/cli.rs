@@ -70,7 +70,13 @@ pub enum Command {
     /// Train pictures to latents and back.
     Autoencoder(Scenes),
     /// Normalise and freeze the latents, then train the decoder alone.
-    Decoder(Scenes),
+    Decoder {
+        #[command(flatten)]
+        options: Scenes,
+        /// An exported pair, whose student's latents it learns to draw sharply, too. Default: as the configuration says.
+        #[arg(long, value_name = "PAIR")]
+        student: Option<String>,
+    },
     /// Train the network that names a scene's attributes.
     Classifier(Scenes),
     /// Train text encoder and base flow.

@@ -62,10 +62,11 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             let (schedule, pool) = options.apply(run.config.autoencoder.schedule, run.config.autoencoder.pool)?;
             autoencoder::train(&run, &schedule, pool)
         }
-        Command::Decoder(options) => {
+        Command::Decoder { options, student } => {
             let given = &run.config.decoder;
             let (schedule, pool) = options.apply(given.schedule, given.pool)?;
-            decoder::train(&run, &Decoder { pool, schedule, ..given.clone() })
+            let student = student.unwrap_or_else(|| given.student.clone());
+            decoder::train(&run, &Decoder { pool, schedule, student, ..given.clone() })
         }
         Command::Classifier(options) => {
             let (schedule, pool) = options.apply(run.config.classifier.schedule, run.config.classifier.pool)?;

@@ -91,6 +91,12 @@ pub struct Decoder {
     pub adversarial: f64,
     /// Share of the steps after which it counts. The discriminator learns from the first step.
     pub adversarial_from: f64,
+    /// Folder of an exported pair whose student's latents it learns to draw sharply, too; empty: none.
+    pub student: String,
+    /// How many of them.
+    pub student_latents: usize,
+    /// How much it counts that their pictures are, seen from afar, those of the pair's own decoder.
+    pub likeness: f64,
     /// How it learns.
     pub schedule: Schedule,
 }
@@ -201,6 +207,9 @@ impl Config {
                 latent_noise: 0.3,
                 adversarial: 0.05,
                 adversarial_from: 0.4,
+                student: String::new(),
+                student_latents: 3_000,
+                likeness: 2.0,
                 schedule: decoder,
             },
             base: Base { pool: 30_000, timestep_sampling: TimestepSampling::Early, schedule: flow },
@@ -285,8 +294,8 @@ impl Config {
         let minutes = self.contact_sheet_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "contact_sheet_minutes takes a number, 0 or more");
         ensure!((0.0..=1.0).contains(&self.distill.first_share), "distill.first_share takes a number from 0 to 1");
-        let Decoder { latent_noise, adversarial, adversarial_from, .. } = self.decoder;
-        for (name, value) in [("latent_noise", latent_noise), ("adversarial", adversarial)] {
+        let Decoder { latent_noise, adversarial, adversarial_from, likeness, .. } = self.decoder;
+        for (name, value) in [("latent_noise", latent_noise), ("adversarial", adversarial), ("likeness", likeness)] {
             ensure!(value.is_finite() && value >= 0.0, "decoder.{name} takes a number, 0 or more");
         }
         ensure!((0.0..=1.0).contains(&adversarial_from), "decoder.adversarial_from takes a number from 0 to 1");

@@ -3,6 +3,7 @@
 //! decoder is is_perceptual by.
 
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
@@ -16,6 +17,7 @@ use crate::run_config::Decoder;
 use crate::seeded_random::{Random, key};
 use crate::stage::Stage;
 use crate::stages::autoencoder::{as_seen, batch, look};
+use crate::stages::student_latents::StudentLatents;
 use crate::training_run::Run;
 
 /// Pictures from which the latents' mean and variance are taken.
@@ -39,12 +41,25 @@ pub fn train(run: &Run, settings: &Decoder) -> Result<()> {
     let network = AutoencoderTiny::new(parameters.builder(), &config)?;
     discriminator(settings, &parameters)?;
     let weights = Weights { absolute: 1.0, squared: 20.0, edges: 1.0 };
+    let student = (!settings.student.is_empty())
+        .then(|| StudentLatents::open(run, Path::new(&settings.student), settings.student_latents))
+        .transpose()?;
     let loss = |step: u64, range: Range<usize>| {
+        // With a student, every other sample is of its latents.
+        let middle = if student.is_some() { range.start + range.len().div_ceil(2) } else { range.end };
+        let (range, of_student) = (range.start..middle, middle..range.end);
         let pictures = batch(run, &drawn, stage, step, &range)?;
         let input = if sizes.enlargement() > 1 { batch(run, &seen, stage, step, &range)? } else { pictures.clone() };
         let latents = network.encode(&input)?;
         let decoded = network.decode(&disturbed(&latents, settings.latent_noise, step, &range)?)?;
-        let error = losses::reconstruction(&decoded, &pictures, weights)?;
+        let mut error = losses::reconstruction(&decoded, &pictures, weights)?;
+        let mut decoded = decoded;
+        if let Some(student) = student.as_ref().filter(|_| !of_student.is_empty()) {
+            let latents = student.batch(step, of_student)?;
+            let drawn = network.decode(&latents)?;
+            error = (error + (student.likeness(&latents, &drawn)? * settings.likeness)?)?;
+            decoded = Tensor::cat(&[decoded, drawn], 0)?;
+        }
         let Some(learning) = discriminator(settings, &parameters)? else { return Ok(error) };
         let error = (error + learning.hinge(&pictures, &decoded)?)?;
         if (step as f64) < settings.adversarial_from * schedule.steps as f64 {

@@ -13,6 +13,7 @@ pub mod base;
 pub mod pairs;
 
 pub mod reflow;
+pub mod student_latents;
 
 pub mod distill;
 

@@ -18,7 +18,7 @@ use crate::flow_model::{FlowModel, noise};
 use crate::pair_data;
 use crate::parameters::Tensors;
 use crate::pictures;
-use crate::run_config::{Config, Loss, Reflow};
+use crate::run_config::{Config, Decoder, Loss, Reflow};
 use crate::shards::{self, Shard};
 use crate::stage::{STACKS, Stage, Student};
 use crate::stages::evaluate::{self, EvalSize};
@@ -97,6 +97,8 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     decoder::train(&finer, &finer.config.decoder)?;
     assert_not_close(&finer.trained(Stage::Decoder)?[kept], &after[kept], Tolerance::EXACT);
 
+    check_decoder_of_student_latents(&run, &folder, &pair)?;
+
     // Pairs of a flow that has learned on are another flow's.
     let mut longer = run.config.reflow.clone();
     longer.schedule.steps += 2;
@@ -104,6 +106,35 @@ fn a_run_ends_in_a_pair_that_the_engine_opens() -> Result<()> {
     let stale = |result: Result<()>| result.unwrap_err().to_string().contains("pairs --from reflow-1");
     assert!(stale(distill::train(&run, &run.config.distill, STACKED, 100)));
     assert!(stale(export::write(&run, &folder.path().join("stale"), STACKED)));
+    Ok(())
+}
+
+/// A decoder that learns on a student's latents, too: it learns something else, and the same if it was stopped.
+fn check_decoder_of_student_latents(run: &Run, folder: &tempfile::TempDir, pair: &Path) -> Result<()> {
+    let decoder_of = |name: &str, student: &str, steps: Option<u64>| -> Result<Tensors> {
+        let run_of = run_of(&folder.path().join(name), Config::toy(), steps)?;
+        copy_folder(&run.tokenizer_folder(), &run_of.tokenizer_folder());
+        adopt::adopt(&run_of, pair)?;
+        let settings = Decoder { student: student.to_owned(), student_latents: 3, ..run.config.decoder.clone() };
+        (0..2).try_for_each(|_| decoder::train(&run_of, &settings))?;
+        let latents = run_of.path("decoder/student.safetensors");
+        assert_eq!(latents.exists(), !student.is_empty());
+        run_of.trained(Stage::Decoder)
+    };
+    let student = pair.display().to_string();
+    let (without, whole) = (decoder_of("without", "", None)?, decoder_of("whole", &student, None)?);
+    let stopped = decoder_of("stopped", &student, Some(3))?;
+    let mut moved = 0;
+    for (name, tensor) in &whole {
+        assert_close_case(name, &stopped[name], tensor, Tolerance::EXACT);
+        moved += usize::from(distance(tensor, &without[name])?.difference > 0.0);
+        if name.starts_with("encoder.") {
+            assert_close_case(name, tensor, &without[name], Tolerance::EXACT);
+        }
+    }
+    assert!(moved > 10, "{moved} tensors");
+    let missing = decoder_of("missing", "no/such/pair", None).unwrap_err();
+    assert!(format!("{missing:#}").contains("no/such/pair"), "{missing:#}");
     Ok(())
 }
 

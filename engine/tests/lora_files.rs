@@ -34,6 +34,9 @@ fn file(folder: &Path, name: &str, layer: &str, parts: &[(&str, &[usize])]) -> P
     save(&folder.join(format!("{name}.safetensors")), &tensors.collect())
 }
 
+/// A file's name, its layer, its tensors and what is said of it.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a [usize])], &'a str);
+
 /// The layers are (16, 16) and (16, 16, 3, 3). Products of the larger shapes would take terabytes.
 #[test]
 fn shapes_that_do_not_fit_are_refused_before_anything_is_computed() {
@@ -42,7 +45,7 @@ fn shapes_that_do_not_fit_are_refused_before_anything_is_computed() {
     let plain = bits(&models, &settings(&[]));
     let many = 1 << 20;
     let other = "was made for another base model, and this model is one whose text embeddings are 16 wide";
-    let cases: &[(&str, &str, &[(&str, &[usize])], &str)] = &[
+    let cases: &[Case] = &[
         ("wide", QUERY, &[("lora_up.weight", &[32, 2]), ("lora_down.weight", &[2, 32])], other),
         ("vast", QUERY, &[("lora_up.weight", &[many, 1]), ("lora_down.weight", &[1, many])], other),
         ("ranks", QUERY, &[("lora_up.weight", &[16, 2]), ("lora_down.weight", &[3, 16])], other),

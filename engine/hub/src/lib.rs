@@ -72,6 +72,8 @@ pub use download::{Event, Wait};
 pub use environment::{Environment, Token};
 pub use error::{Error, Result};
 pub use licence::{Acceptances, Licence};
+#[cfg(feature = "answers")]
+pub use plan::answers;
 #[cfg(feature = "download")]
 pub use plan::{Plan, PlanOptions, PlannedFile, PlannedPiece};
 #[cfg(feature = "download")]

@@ -186,14 +186,28 @@ fn unet_bytes(names: &[String], heads: &[Head]) -> u64 {
 fn info(client: &Client, about: About<'_>) -> Result<Info, Failure> {
     let address = client.info(about.repository, about.revision);
     let text = read_text(client.get(&address, about, None)?, LARGEST_INFO, &address)?;
-    let json: Value = serde_json::from_str(&text).map_err(|_| odd(&address, "it is no JSON"))?;
-    let siblings = json["siblings"].as_array().ok_or_else(|| odd(&address, "it lists no files"))?;
+    Ok(read_info(&text).map_err(|why| odd(&address, why))?)
+}
+
+/// Reads the hub's JSON. The error is what is wrong with it.
+fn read_info(text: &str) -> Result<Info, &'static str> {
+    let json: Value = serde_json::from_str(text).map_err(|_| "it is no JSON")?;
+    let siblings = json["siblings"].as_array().ok_or("it lists no files")?;
     let files = siblings.iter().filter_map(|file| file["rfilename"].as_str());
     Ok(Info {
         commit: json["sha"].as_str().map(str::to_owned),
         files: files.filter(|path| is_plain_path(path)).map(str::to_owned).collect(),
         licences: stated_licences(&json),
     })
+}
+
+/// For fuzzing: reads what a hub says about a repository, and drops it.
+#[cfg(feature = "answers")]
+pub mod answers {
+    /// See the module.
+    pub fn read(text: &str) {
+        let _ = super::read_info(text);
+    }
 }
 
 /// The licences on a repository's page: short name, full name and address, the last two if the page gives them.

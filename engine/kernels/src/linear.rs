@@ -74,7 +74,7 @@ impl Linear {
         match cpu_tensor::fast(&[x]) {
             Some(dtype) if !learns => {
                 let packed = self.packed(x, fused_ops.activation == Activation::Geglu)?;
-                with_element!(dtype, E => self.infer::<E>(&packed, x, bias.as_ref(), &fused_ops))
+                with_element!(dtype, E => Self::infer::<E>(&packed, x, bias.as_ref(), &fused_ops))
             }
             _ => {
                 let weight = self.weights.given()?;
@@ -105,7 +105,6 @@ impl Linear {
     }
 
     fn infer<E: Element>(
-        &self,
         packed: &Packed,
         x: &Tensor,
         bias: Option<&Tensor>,

@@ -2,6 +2,7 @@
 //! keys to [`ENDINGS`].
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -212,7 +213,9 @@ impl Adapter {
             }
             !alone
         });
-        others.iter().for_each(|name| self.add_unknown(name));
+        for name in &others {
+            self.add_unknown(name);
+        }
     }
 
     fn add_unknown(&mut self, name: &str) {
@@ -338,7 +341,10 @@ fn hash_of_tensors(path: &Path) -> std::io::Result<String> {
             read => hash.update(&block[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 /// The scales in the header's `lora_adapter_metadata`, which Diffusers writes for PEFT.

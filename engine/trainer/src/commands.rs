@@ -66,7 +66,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
             let given = &run.config.decoder;
             let (schedule, pool) = options.apply(given.schedule, given.pool)?;
             let student = student.unwrap_or_else(|| given.student.clone());
-            decoder::train(&run, &Decoder { pool, schedule, student, ..given.clone() })
+            decoder::train(&run, &Decoder { pool, student, schedule, ..given.clone() })
         }
         Command::Classifier(options) => {
             let (schedule, pool) = options.apply(run.config.classifier.schedule, run.config.classifier.pool)?;

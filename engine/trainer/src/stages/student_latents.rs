@@ -39,14 +39,13 @@ impl StudentLatents {
         let own = Autoencoder::new(run.frozen_builder(&weights, ""), &teacher.architecture().autoencoder)?;
         let path = run.path(&Stage::Decoder.name()).join("student.safetensors");
         let kept = TensorFile::open(&path)?.map(|file| file.get(LATENTS)).transpose()?.flatten();
-        let latents = match kept.filter(|kept| kept.dims().first() == Some(&count)) {
-            Some(kept) => kept,
-            None => {
-                let drawn = draw(pair, count)?;
-                let tensors = Tensors::from([(LATENTS.to_owned(), drawn.clone())]);
-                file_io::write_tensors(&path, file_io::saved(&tensors), file_io::Metadata::new())?;
-                drawn
-            }
+        let latents = if let Some(kept) = kept.filter(|kept| kept.dims().first() == Some(&count)) {
+            kept
+        } else {
+            let drawn = draw(pair, count)?;
+            let tensors = Tensors::from([(LATENTS.to_owned(), drawn.clone())]);
+            file_io::write_tensors(&path, file_io::saved(&tensors), file_io::Metadata::new())?;
+            drawn
         };
         let (_, channels, height, width) = latents.dims4()?;
         let sizes = &run.config.sizes;

@@ -1,0 +1,4 @@
+//! See `instaflow_fuzz::readers::webp`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| instaflow_fuzz::readers::webp(data));

@@ -19,6 +19,7 @@ mod window;
 mod window_baseline;
 mod window_film;
 mod window_flow;
+mod window_models;
 mod window_settings;
 mod window_snapshots;
 mod window_words;

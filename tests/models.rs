@@ -9,9 +9,9 @@ use instaflow_test_support::{Fault, LoopbackHub, Repository, fixture};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const NAME: &str = "example/tiny-hills";
-const COMMIT: &str = "41e64cba9a7ae2bd1d34e1a2a5d4d7b3e2c9b2f0";
-const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
+pub const NAME: &str = "example/tiny-hills";
+pub const COMMIT: &str = "41e64cba9a7ae2bd1d34e1a2a5d4d7b3e2c9b2f0";
+pub const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 
 /// A home of its own, and a hub.
 struct Home {
@@ -20,7 +20,7 @@ struct Home {
 }
 
 /// The model of the reference outputs as a repository.
-fn repository(commit: &str) -> Repository {
+pub fn repository(commit: &str) -> Repository {
     let root = fixture("model");
     let mut repository = Repository::new(commit).card(r#"{"license":"mit"}"#).small("README.md", "words");
     let mut folders = vec![root.clone()];

@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use instaflow_engine::model_library::{self, Place, Program};
+#[cfg(feature = "hub")]
+use instaflow_engine::{device, protocol::DeviceChoice};
 use instaflow_hub::{Environment, Hub, Role};
 
 use crate::folders;
@@ -20,6 +23,26 @@ pub struct Named {
 /// The hub and its cache, as this process's environment and the person's own catalogue have them.
 pub fn hub() -> anyhow::Result<Hub> {
     Ok(Hub::new(Environment::of_process(), folders::settings().as_deref())?)
+}
+
+/// Where other programs keep models on this system, and the hub's cache; a sentence for each list that could not be read.
+pub fn known_places() -> (Vec<Place>, Vec<String>) {
+    let home = std::env::home_dir();
+    let (mut places, warnings) = model_library::known_places(&|name| std::env::var_os(name), home.as_deref());
+    let cache = Environment::of_process().cache;
+    if cache.is_dir() {
+        places.push(Place::new(Program::HubCache, cache));
+    }
+    (places, warnings)
+}
+
+/// Fetches full weights, or those of 16 bits if this system will compute in 16 bits anyway.
+#[cfg(feature = "hub")]
+pub fn plan_options() -> instaflow_hub::PlanOptions<'static> {
+    const F32_BYTES: u64 = 4;
+    let half_from =
+        device::sixteen_bits_from(DeviceChoice::Auto).map(|parameters| parameters.saturating_mul(F32_BYTES));
+    instaflow_hub::PlanOptions { half_from, ..instaflow_hub::PlanOptions::default() }
 }
 
 /// Where the model of this name is; `None` if it is a path and no name. A name that is known but not downloaded is an

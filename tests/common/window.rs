@@ -1,6 +1,6 @@
 //! The window without a display, on the real engine and the small fixture model.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use instaflow::state::{Answer, App, Ask, Dialog, Options, PaneId, Platform, Reveal};
+use instaflow::state::{Answer, App, Ask, Dialog, ModelSources, Options, PaneId, Platform, Reveal};
+use instaflow_engine::model_library;
 use instaflow_engine::protocol::{OpenRequest, Picture, Source};
 use instaflow_engine::worker::Engine;
+use instaflow_hub::{Environment, Hub};
 use instaflow_test_support::{fixture, skip_or_fail};
 use tempfile::TempDir;
 
@@ -32,6 +34,32 @@ pub fn in_theme(theme: egui::Theme, test: impl FnOnce()) {
 /// The theme that [`in_theme`] was told.
 pub fn theme() -> egui::Theme {
     THEME.get()
+}
+
+thread_local! {
+    /// Where the hub is for the windows of this thread; nothing listens at the first one.
+    static HUB: RefCell<String> = RefCell::new("http://127.0.0.1:9".to_owned());
+}
+
+/// The windows of this thread find their hub here.
+pub fn hub_at(endpoint: &str) {
+    HUB.set(endpoint.to_owned());
+}
+
+/// A hub, other programs' models in `webui`, and a folder for settings, all in the test's folder.
+fn models(folder: &TempDir) -> ModelSources {
+    let (folder, endpoint) = (folder.path().to_owned(), HUB.with_borrow(Clone::clone));
+    let (settings, webui) = (folder.join("settings"), folder.join("webui"));
+    let hub = {
+        let settings = settings.clone();
+        move || {
+            let variable = |name: &str| (name == "HF_ENDPOINT").then(|| endpoint.clone().into());
+            Hub::new(Environment::new(&variable, Some(folder.clone())), Some(&settings))
+                .map_err(|error| error.to_string())
+        }
+    };
+    let places = move || if webui.is_dir() { model_library::places_in(&webui) } else { (Vec::new(), Vec::new()) };
+    ModelSources { hub: Arc::new(hub), places: Arc::new(places), settings: Some(settings) }
 }
 
 /// Makes a test of each function, once in the light and once in the dark theme.
@@ -133,6 +161,7 @@ impl Window {
         let platform = Platform {
             library: Some(folder.path().join("library")),
             reveal,
+            models: models(&folder),
             dialog,
             output: folder.path().join("output"),
             state: Some(folder.path().join("window.json")),

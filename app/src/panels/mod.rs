@@ -12,12 +12,12 @@ mod log_view;
 mod lora_stack;
 mod menu;
 mod messages;
+mod models;
 mod number_field;
 mod path_plots;
 mod picture_grid;
 mod progress_bars;
 mod prompt_field;
-mod published_weights;
 mod question;
 mod settings;
 mod side_panel;
@@ -82,7 +82,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     command_palette::show(view, ui.ctx());
     settings::show(view, ui.ctx());
     log_view::show(view, ui.ctx());
-    published_weights::show(view, ui.ctx());
+    models::show(view, ui.ctx());
 }
 
 fn pictures(view: &mut View<'_>, ui: &mut Ui) {

@@ -33,7 +33,7 @@ pub fn line(view: &mut View<'_>, ui: &mut Ui) {
         ui.add_space(4.0);
         link(view, ui, Command::Words, &format!("What {} knows", name(app)));
         if app.models.request().model == Source::Pocket {
-            link(view, ui, Command::Weights, "For more: the published weights");
+            link(view, ui, Command::Models, "More models");
         }
     });
 }

@@ -50,6 +50,8 @@ pub(crate) enum Stop {
     Opening,
     /// The decoding of pictures for their files.
     Decoding,
+    /// All downloads.
+    Downloads,
     /// Whatever a lane draws.
     Lane(Lane),
 }
@@ -79,6 +81,7 @@ impl Stop {
         match self {
             Self::Opening => "Stop loading",
             Self::Decoding => "Stop saving",
+            Self::Downloads => "Stop downloads",
             Self::Lane(Lane::Background) => "Stop the animation",
             Self::Lane(Lane::Batch) => "Stop the other pictures",
             Self::Lane(Lane::Teacher) => "Stop the teacher",
@@ -132,6 +135,7 @@ impl App {
         }
         work.extend(self.pane_work(PaneId::Teacher));
         work.extend(self.pane_work(PaneId::Baseline));
+        work.extend(self.download_work());
         work
     }
 
@@ -140,6 +144,7 @@ impl App {
         match stop {
             Stop::Opening => self.engine.send(Request::StopOpening),
             Stop::Decoding => self.engine.send(Request::StopDecoding),
+            Stop::Downloads => self.stop_downloads(),
             Stop::Lane(lane) => {
                 match lane {
                     Lane::Live | Lane::Background => {}

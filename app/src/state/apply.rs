@@ -106,6 +106,7 @@ impl App {
                     self.restore(ctx, question.restored);
                 }
             }
+            Action::Models(action) => self.act_on_models(ctx, action),
             Action::TurnTo(page) => self.widgets.settings_page = page,
             Action::Reopen(request) => self.open(request),
             Action::AskOutput => self.ask_output(ctx),

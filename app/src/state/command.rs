@@ -47,8 +47,8 @@ pub enum Command {
     Examples,
     /// Show the words that the model knows.
     Words,
-    /// Tell how to open the published weights.
-    Weights,
+    /// Show the models that are here and that can be had.
+    Models,
     /// Draw now.
     Draw,
     /// Stop whatever runs.
@@ -127,6 +127,7 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
     (
         "File",
         &[
+            Some(Command::Models),
             Some(Command::Open),
             Some(Command::OpenPocket),
             Some(Command::OpenTeacher),
@@ -214,7 +215,6 @@ pub const MENUS: [(&str, &[Option<Command>]); 6] = [
         &[
             Some(Command::Examples),
             Some(Command::Words),
-            Some(Command::Weights),
             None,
             Some(Command::Palette),
             Some(Command::Shortcuts),
@@ -249,7 +249,7 @@ impl Command {
             Self::CompleteWord => "Complete word",
             Self::Examples => "Example prompts",
             Self::Words => "What the model knows",
-            Self::Weights => "The published weights…",
+            Self::Models => "Models…",
             Self::Draw => "Draw now",
             Self::Stop => "Stop",
             Self::Live => "Live",
@@ -310,7 +310,7 @@ impl Command {
             Self::CompleteWord => "Complete the word at the cursor with the first suggestion.",
             Self::Examples => "Show example prompts under the prompt field until you type.",
             Self::Words => "List the words that the model knows; a click adds one to the prompt.",
-            Self::Weights => "How to fetch and open InstaFlow-0.9B and its teacher.",
+            Self::Models => "Download models, find those on this computer, and open them.",
             Self::ForgetPrompts => "Clear the list of earlier prompts. The current prompt stays.",
             Self::Draw => "Draw the prompt now. If the seed is not locked, a new one is used.",
             Self::Stop => "Stop whatever is drawing.",
@@ -378,7 +378,7 @@ impl Command {
             Self::CompleteWord => (control, Key::Space),
             Self::Examples => (Modifiers::NONE, Key::F4),
             Self::Words => (Modifiers::NONE, Key::F3),
-            Self::Weights => (both, Key::W),
+            Self::Models => (control, Key::M),
             Self::Draw => (control, Key::Enter),
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Live => (control, Key::L),

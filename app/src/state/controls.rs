@@ -105,6 +105,8 @@ pub struct Controls {
     pub pause: f32,
     /// Write the settings into saved PNGs.
     pub metadata: bool,
+    /// Folders to look for models in, beside those of other programs.
+    pub model_folders: Vec<PathBuf>,
     /// Where quick save puts pictures; `None` is the pictures folder.
     pub output: Option<PathBuf>,
     /// The name that quick save gives a picture in there; see [`instaflow_engine::png::Pattern`].
@@ -138,6 +140,7 @@ impl Default for Controls {
             frame_rate: 12,
             pause: 0.4,
             metadata: true,
+            model_folders: Vec::new(),
             output: None,
             pattern: DEFAULT_PATTERN.to_owned(),
             show_side: true,

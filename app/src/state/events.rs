@@ -43,6 +43,7 @@ impl App {
         while let Some(done) = self.jobs.next() {
             match done {
                 Done::Folder { path, role } => self.open_folder(path, role),
+                Done::ModelFolder(folder) => self.add_model_folder(folder),
                 Done::Lora(file) => self.add_lora(ctx, file),
                 Done::Embedding(file) => self.add_embedding(ctx, file),
                 Done::Checkpoint(file) => self.open_model(Source::File(file), Role::Student),

@@ -22,6 +22,7 @@ mod latency_stats;
 mod library_actions;
 mod lora_stack;
 mod modal;
+mod model_library;
 mod notices;
 mod open_models;
 mod pan_zoom;
@@ -44,14 +45,15 @@ use instaflow_engine::png::Pattern;
 use instaflow_engine::protocol::{Failure, Lane, OpenRequest, Picture};
 use instaflow_engine::worker::Engine;
 
-pub(crate) use activity::{LiveState, Opening};
-pub(crate) use activity::{Stop, time_left};
+pub(crate) use activity::{LiveState, Opening, Stop, Work, time_left};
 pub(crate) use command::SEARCHES;
 pub(crate) use comparison::Comparison;
 pub(crate) use error_details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use kept_pictures::Standing;
 pub(crate) use modal::{LogView, Modal, Page, Palette, Question};
+pub use model_library::ModelSources;
+pub(crate) use model_library::{List, ModelAction, Question as ModelQuestion, Use, uses_of};
 pub(crate) use notices::{Message, Notice};
 pub(crate) use perform::is_narrow;
 pub(crate) use view::Focus;
@@ -100,6 +102,8 @@ pub struct Platform {
     pub reveal: Reveal,
     /// Where the window's state is kept from one start to the next, if it is.
     pub state: Option<PathBuf>,
+    /// Where models come from.
+    pub models: ModelSources,
     /// Called, from any thread, when [`App::logic`] has something to take in.
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -115,6 +119,7 @@ pub struct App {
     pub(crate) kept_pictures: kept_pictures::KeptPictures,
     pub(crate) pan_zoom: PanZoom,
     pub(crate) models: open_models::OpenModels,
+    pub(crate) model_library: model_library::ModelLibrary,
     pub(crate) prompt: prompt_history::PromptState,
     pub(crate) notices: notices::Notices,
     pub(crate) modal: Option<Modal>,
@@ -158,6 +163,7 @@ impl App {
             kept_pictures: kept_pictures::KeptPictures::new(platform.library.clone(), platform.wake.clone()),
             pan_zoom: PanZoom::default(),
             models: open_models::OpenModels { open: None, opening: None, opened },
+            model_library: model_library::ModelLibrary::new(platform.models.clone(), platform.wake.clone()),
             notices: notices::Notices::default(),
             modal: None,
             widgets: widgets::Widgets::new(&controls),
@@ -202,6 +208,7 @@ impl App {
         }
         self.take_events(ctx);
         self.take_jobs(ctx);
+        self.take_model_news(ctx);
         self.take_news(ctx);
         for file in ctx.input(|input| input.raw.dropped_files.clone()) {
             self.jobs.read_dropped(file.path().to_owned());
@@ -245,7 +252,7 @@ impl App {
             self.panes.live.run.is_some() || beside.iter().any(|pane| pane.run.is_some() || pane.due.is_some());
         let running =
             running || self.batch.due.is_some() || self.side_by_side.measuring || self.kept_pictures.is_busy();
-        let running = running || self.deliveries.count() > 0;
+        let running = running || self.deliveries.count() > 0 || !self.model_library.downloads.is_empty();
         running || self.models.opening.is_some() || !self.engine.under_way.is_empty()
     }
 

@@ -17,8 +17,8 @@ pub(crate) enum Modal {
     Palette(Palette),
     /// The end of the log.
     Log(LogView),
-    /// How to get the published weights.
-    Weights,
+    /// The models that are here and that can be had.
+    Models,
 }
 
 /// What was typed to find a command, and which of those found is marked.

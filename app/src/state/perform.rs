@@ -51,7 +51,7 @@ impl App {
             Command::CompleteWord => self.complete_word(),
             Command::Examples => self.toggle_examples(),
             Command::Words => controls.show_words = !controls.show_words,
-            Command::Weights => self.modal = Some(Modal::Weights),
+            Command::Models => self.show_models(),
             Command::Draw => {
                 if !controls.seed_locked {
                     controls.recipe.seed = random_seed();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use egui::{Rect, Vec2};
 use instaflow_engine::protocol::OpenRequest;
 
-use super::{Act, App, Command, Controls, Page, Palette, PanZoom, PaneId, Stop};
+use super::{Act, App, Command, Controls, ModelAction, Page, Palette, PanZoom, PaneId, Stop};
 use crate::library::Query;
 
 /// One frame, as the panels see it.
@@ -92,6 +92,8 @@ pub(crate) enum Action {
     Palette(Palette),
     /// Agreed to replace the prompt.
     ReplacePrompt,
+    /// Did something in the panel of the models.
+    Models(ModelAction),
     /// Turned to a page of the settings.
     TurnTo(Page),
     /// Opened what is open again, in another way.

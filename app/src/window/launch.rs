@@ -11,7 +11,7 @@ use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
 use crate::record::Recording;
-use crate::state::{App, Options, Platform, error_details, saved_state, system_dialog};
+use crate::state::{App, ModelSources, Options, Platform, error_details, saved_state, system_dialog};
 use crate::theme::tokens;
 use crate::{desktop, folders, library, record};
 
@@ -57,6 +57,7 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
             output: folders::pictures(),
             library: library::default_folder(),
             reveal: Arc::new(desktop::reveal),
+            models: ModelSources::of_system(),
             state,
             wake,
         };

@@ -114,8 +114,10 @@ impl FoundModel {
     pub fn matches(&self, search: &str) -> bool {
         let path = self.path.to_string_lossy();
         let texts = [&self.name, &*path, self.kind.name(), self.base.name(), self.program.name()];
+        // Whatever form it has, people call it a LoRA.
+        let family = matches!(self.kind, FoundKind::File(Kind::Lora(_))).then_some("lora");
         let more = self.trigger_words.iter().chain(&self.tags).map(String::as_str);
-        let all = texts.into_iter().chain(more).map(str::to_lowercase).collect::<Vec<_>>().join("\n");
+        let all = texts.into_iter().chain(family).chain(more).map(str::to_lowercase).collect::<Vec<_>>().join("\n");
         search.to_lowercase().split_whitespace().all(|word| all.contains(word))
     }
 }

@@ -3,17 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use instaflow_engine::device;
-use instaflow_engine::protocol::DeviceChoice;
 use instaflow_hub::selection::Weights;
 use instaflow_hub::{Acceptances, Entry, Error, Event, Hub, Licence, Plan, PlanOptions, State, Stop, readable_bytes};
 
 use super::super::progress::Progress;
 use super::super::{printable_line, say, wrong_use};
 use super::hub_error;
-
-/// Bytes of a number in full weights.
-const F32_BYTES: u64 = 4;
+use crate::model_names;
 
 /// What was asked for.
 pub(super) struct Wanted<'a> {
@@ -35,11 +31,8 @@ pub(super) fn run(hub: &Hub, settings: Option<&Path>, wanted: &Wanted<'_>) -> an
         return say_where(hub, &entry);
     }
     let progress = Progress::new();
-    let options = PlanOptions {
-        revision: wanted.revision,
-        weights: if wanted.half { Weights::Half } else { Weights::Full },
-        half_from: device::sixteen_bits_from(DeviceChoice::Auto).map(|parameters| parameters.saturating_mul(F32_BYTES)),
-    };
+    let weights = if wanted.half { Weights::Half } else { Weights::Full };
+    let options = PlanOptions { revision: wanted.revision, weights, ..model_names::plan_options() };
     let stop = Stop::default();
     let waits = |wait| progress.aside(|| eprintln!("{wait}"));
     progress.begin("asking the hub", 0);

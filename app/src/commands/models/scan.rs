@@ -3,22 +3,18 @@
 use std::path::PathBuf;
 
 use instaflow_engine::Cancel;
-use instaflow_engine::model_library::{self, FoundModel, Place, Program, Scan, ScanEvent, Thumbnail};
-use instaflow_hub::{Environment, readable_bytes};
+use instaflow_engine::model_library::{self, FoundModel, Scan, ScanEvent, Thumbnail};
+use instaflow_hub::readable_bytes;
 use serde_json::{Value, json};
 
 use super::super::progress::Progress;
 use super::super::{engine_error, printable_line, say};
+use crate::model_names;
 
 pub(super) fn run(folders: &[PathBuf], as_json: bool) -> anyhow::Result<()> {
     let (mut places, mut warnings) = (Vec::new(), Vec::new());
     if folders.is_empty() {
-        let home = std::env::home_dir();
-        (places, warnings) = model_library::known_places(&|name| std::env::var_os(name), home.as_deref());
-        let cache = Environment::of_process().cache;
-        if cache.is_dir() {
-            places.push(Place::new(Program::HubCache, cache));
-        }
+        (places, warnings) = model_names::known_places();
     }
     for folder in folders {
         anyhow::ensure!(folder.is_dir(), "{} is no folder: name one that holds models", folder.display());

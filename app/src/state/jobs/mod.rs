@@ -90,6 +90,11 @@ impl Jobs {
         self.ask(Ask::Safetensors { title: "Add a LoRA" }, |file| Some(Done::Lora(file?)))
     }
 
+    /// Asks for a folder to look for models in; `false` if a dialog is open already.
+    pub fn ask_model_folder(&self) -> bool {
+        self.ask(Ask::Folder { title: "Choose a folder with models" }, |path| Some(Done::ModelFolder(path?)))
+    }
+
     /// Asks for the folder that quick save writes to; `false` if a dialog is open already.
     pub fn ask_output(&self) -> bool {
         self.ask(Ask::Folder { title: "Choose the output folder" }, |path| Some(Done::Output(path?)))

@@ -18,6 +18,8 @@ pub(crate) enum Done {
     Log { path: PathBuf, text: String },
     /// A folder to open as a model that plays this part; a student may be a pair.
     Folder { path: PathBuf, role: Role },
+    /// A folder to look for models in.
+    ModelFolder(PathBuf),
     /// A LoRA to add.
     Lora(PathBuf),
     /// A textual inversion, whose words prompts may use from now on.

@@ -1,0 +1,176 @@
+//! The panel of the models, as a person uses it: licence, download, broken off, gone on; models found on the disk, and opened.
+
+use std::fs;
+use std::path::Path;
+
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+use instaflow::state::Answer;
+use instaflow_test_support::{Fault, LoopbackHub, fixture, more};
+
+use crate::common::window::{Window, hub_at, in_both_themes, student};
+use crate::models::{COMMIT, NAME, UNET, repository};
+
+const CATALOGUE: &str = r#"{"models": [{"id": "tiny-hills", "name": "Tiny hills", "licences": ["mit"], "bytes": 700000,
+"good_for": "tests", "pieces": [{"repository": "example/tiny-hills", "role": "student"}]}]}"#;
+
+/// A window with a catalogue of its own, and the hub that has what is in it.
+fn window() -> (Window, LoopbackHub) {
+    let hub = LoopbackHub::start();
+    hub.add(NAME, repository(COMMIT));
+    hub_at(hub.endpoint());
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("settings")).expect("made");
+    fs::write(folder.path().join("settings/catalogue.json"), CATALOGUE).expect("written");
+    let mut window = Window::in_folder(student(), folder);
+    window.settle();
+    window.keys(Modifiers::COMMAND, Key::M);
+    (window, hub)
+}
+
+/// Whether something on screen has these words in its name.
+fn shows(window: &Window, words: &str) -> bool {
+    window.query_all_by_label_contains(words).next().is_some()
+}
+
+/// Presses a button, wherever in its list it is.
+fn click(window: &mut Window, label: &str) {
+    window.see(label);
+    window.get_by_label(label).click_accesskit();
+    window.run();
+}
+
+/// Types into the field that has the keyboard.
+fn typed(window: &mut Window, text: &str) {
+    window.event(egui::Event::Text(text.to_owned()));
+    window.run();
+}
+
+fn accept(window: &mut Window) {
+    window.see("Do you accept this licence?");
+    click(window, "I have read and accept it: download");
+}
+
+fn a_model_is_fetched_after_its_licence_was_accepted_and_opened() {
+    let (mut window, hub) = window();
+    window.see("Download tiny-hills");
+    assert!(hub.requests().is_empty(), "a list needs no network");
+    click(&mut window, "Download tiny-hills");
+    window.see("Do you accept this licence?");
+    assert!(shows(&window, "MIT License"));
+    assert!(hub.fetches("safetensors").is_empty(), "nothing is fetched before the person has said yes");
+    click(&mut window, "Do not download");
+    window.see("Download tiny-hills");
+    assert!(hub.fetches("safetensors").is_empty());
+
+    click(&mut window, "Download tiny-hills");
+    accept(&mut window);
+    window.see("Open tiny-hills");
+    assert_eq!(hub.fetches(UNET).len(), 1);
+    click(&mut window, "Open tiny-hills");
+    window.settle();
+    assert_eq!(window.errors(), [""; 0]);
+    assert!(!shows(&window, "To download"), "the panel makes room for the picture");
+
+    // Accepted for this commit, so that it is not asked again; and removed after a question.
+    window.keys(Modifiers::COMMAND, Key::M);
+    window.see("Remove tiny-hills");
+    click(&mut window, "Remove tiny-hills");
+    window.see("Other programs that share");
+    click(&mut window, "Keep it");
+    window.see("Remove tiny-hills");
+    click(&mut window, "Remove tiny-hills");
+    click(&mut window, "Remove");
+    window.see("Download tiny-hills");
+    click(&mut window, "Download tiny-hills");
+    window.see("Open tiny-hills");
+}
+
+fn a_download_that_was_stopped_goes_on() {
+    const PART: usize = 100_000;
+    let (mut window, hub) = window();
+    hub.fail(UNET, [Fault::StallAfter(PART)]);
+    window.see("Download tiny-hills");
+    click(&mut window, "Download tiny-hills");
+    accept(&mut window);
+    hub.wait_until(|requests| requests.iter().any(|it| it.second_host && it.path.ends_with(UNET)));
+    let unfinished = window.folder().join(".cache/huggingface/hub/models--example--tiny-hills/blobs");
+    let is_there = |folder: &Path| {
+        fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|it| it == "incomplete")
+                && path.metadata().is_ok_and(|metadata| metadata.len() == PART as u64)
+        })
+    };
+    window.until("what was sent", |_| is_there(&unfinished));
+    click(&mut window, "Stop tiny-hills");
+    window.see("Go on tiny-hills");
+    assert_eq!(window.errors(), [""; 0]);
+    click(&mut window, "Go on tiny-hills");
+    window.see("Open tiny-hills");
+    assert_eq!(hub.fetches(UNET).last().expect("a request").from(), Some(PART));
+}
+
+fn what_goes_wrong_is_a_sentence_at_its_model() {
+    let (mut window, hub) = window();
+    hub.fail("api", [Fault::Status(403, "")]);
+    window.see("Download tiny-hills");
+    click(&mut window, "Download tiny-hills");
+    window.see("is refused by the hub");
+    click(&mut window, "Download tiny-hills");
+    accept(&mut window);
+    window.see("Open tiny-hills");
+    assert!(!shows(&window, "is refused by the hub"), "it goes when its cause has gone");
+    // A name that is none.
+    window.get_by_label("Name of a model on the hub").focus();
+    typed(&mut window, "not a name");
+    click(&mut window, "Download the named model");
+    window.see("names no model");
+}
+
+fn models_on_the_disk_are_found_and_used() {
+    let hub = LoopbackHub::start();
+    hub_at(hub.endpoint());
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |to: &str, from: &Path| {
+        let to = folder.path().join(to);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("made");
+        fs::copy(from, to).expect("copied");
+    };
+    place("webui/models/Lora/hills.safetensors", &more("lora/kohya_linear.safetensors"));
+    place("webui/models/VAE/small.safetensors", &fixture("vae_tiny/diffusion_pytorch_model.safetensors"));
+    fs::create_dir_all(folder.path().join("webui/models/Stable-diffusion")).expect("made");
+    fs::write(folder.path().join("webui/models/Stable-diffusion/old.ckpt"), "PK").expect("written");
+    place("mine/second.safetensors", &more("lora/lycoris_loha.safetensors"));
+    let mut window = Window::in_folder(student(), folder);
+    window.settle();
+    window.keys(Modifiers::COMMAND, Key::M);
+    click(&mut window, "On this computer");
+    window.see("3 models");
+    assert!(shows(&window, "Cannot be used") && shows(&window, "Add LoRA hills"));
+    window.get_by_label("Search models").focus();
+    typed(&mut window, "lora");
+    window.see("1 of 3 models");
+    click(&mut window, "Add LoRA hills");
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.settle();
+    assert!(shows(&window, "hills, weight"), "it is in the stack");
+
+    // One more folder, which is remembered.
+    window.keys(Modifiers::COMMAND, Key::M);
+    window.will_answer(Answer::Path(window.folder().join("mine")));
+    click(&mut window, "Add folder…");
+    window.see("2 of 4 models");
+    let mut window = window.reopen();
+    window.keys(Modifiers::COMMAND, Key::M);
+    click(&mut window, "On this computer");
+    window.see("Add LoRA second");
+    assert!(hub.requests().is_empty(), "a search needs no network");
+}
+
+in_both_themes!(
+    a_model_is_fetched_after_its_licence_was_accepted_and_opened,
+    a_download_that_was_stopped_goes_on,
+    what_goes_wrong_is_a_sentence_at_its_model,
+    models_on_the_disk_are_found_and_used,
+);

@@ -168,7 +168,55 @@ fn models_on_the_disk_are_found_and_used() {
     assert!(hub.requests().is_empty(), "a search needs no network");
 }
 
+fn what_a_model_predicts_is_asked_once_and_remembered() {
+    // Its name says nothing, and its shapes are those of no known model.
+    let file = more("single_file/full_with_junk.safetensors");
+    let mut window = Window::ready(student());
+    window.drop_file(&file);
+    window.see("What does this model predict?");
+    click(&mut window, "Do not open it");
+    window.settle();
+    assert_eq!(window.errors(), [""; 0], "the model that was open stays open");
+    window.drop_file(&file);
+    window.see("What does this model predict?");
+    click(&mut window, "A flow's velocity");
+    window.until("the end", |window| !window.state().is_busy());
+    assert!(!shows(&window, "What does this model predict?"));
+    // Once is enough, also after another start.
+    let mut window = window.reopen();
+    window.drop_file(&file);
+    window.until("the end", |window| !window.state().is_busy());
+    window.settle();
+    assert!(!shows(&window, "What does this model predict?"));
+}
+
+fn an_error_goes_when_its_cause_has_gone() {
+    let mut window = Window::ready(student());
+    // A picture's.
+    window.get_by_label("Prompt").focus();
+    typed(&mut window, "a lake <lora:nothing:1>");
+    window.until("the error", |window| !window.errors().is_empty());
+    window.keys(Modifiers::COMMAND, Key::A);
+    typed(&mut window, "a lake");
+    window.until("no error", |window| window.errors().is_empty());
+    // A model's.
+    let empty = window.folder().join("empty");
+    fs::create_dir(&empty).expect("made");
+    window.will_answer(Answer::Path(empty.clone()));
+    window.keys(Modifiers::COMMAND, Key::O);
+    window.until("the error", |window| window.errors().len() == 1);
+    window.will_answer(Answer::Path(empty));
+    window.keys(Modifiers::COMMAND, Key::O);
+    window.settle();
+    assert_eq!(window.errors().len(), 1, "the same one is not said twice");
+    window.will_answer(Answer::Path(fixture("model")));
+    window.keys(Modifiers::COMMAND, Key::O);
+    window.until("no error", |window| window.errors().is_empty());
+}
+
 in_both_themes!(
+    what_a_model_predicts_is_asked_once_and_remembered,
+    an_error_goes_when_its_cause_has_gone,
     a_model_is_fetched_after_its_licence_was_accepted_and_opened,
     a_download_that_was_stopped_goes_on,
     what_goes_wrong_is_a_sentence_at_its_model,

@@ -19,6 +19,7 @@ mod picture_grid;
 mod progress_bars;
 mod prompt_field;
 mod question;
+mod recipe_question;
 mod settings;
 mod side_panel;
 mod status_bar;
@@ -78,6 +79,7 @@ pub fn show(view: &mut View<'_>, ui: &mut Ui) {
     });
     drop(span);
     question::show(view, ui.ctx());
+    recipe_question::show(view, ui.ctx());
     menu::show_shortcuts(view, ui.ctx());
     command_palette::show(view, ui.ctx());
     settings::show(view, ui.ctx());

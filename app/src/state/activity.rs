@@ -11,6 +11,8 @@ use super::{App, PaneId};
 pub(crate) struct Opening {
     pub id: JobId,
     pub request: OpenRequest,
+    /// Whether it takes the place of one that failed.
+    pub instead: bool,
     /// Since when weights are read, and how far that is.
     pub progress: Option<(Instant, LoadProgress)>,
 }

@@ -107,6 +107,7 @@ impl App {
                 }
             }
             Action::Models(action) => self.act_on_models(ctx, action),
+            Action::AnswerRecipe(prediction) => self.answer_recipe(prediction),
             Action::TurnTo(page) => self.widgets.settings_page = page,
             Action::Reopen(request) => self.open(request),
             Action::AskOutput => self.ask_output(ctx),

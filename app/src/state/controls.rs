@@ -2,10 +2,11 @@
 //! [`Recipe`] in it. A new control needs a default in [`Controls::default`] and, if a file could hold nonsense, a bound in
 //! [`Controls::clamped`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use instaflow_engine::png::{DEFAULT_PATTERN, Pattern};
-use instaflow_engine::protocol::Decoder;
+use instaflow_engine::protocol::{Decoder, Prediction};
 use serde::{Deserialize, Serialize};
 
 use super::Page;
@@ -105,6 +106,8 @@ pub struct Controls {
     pub pause: f32,
     /// Write the settings into saved PNGs.
     pub metadata: bool,
+    /// What the U-Nets of models predict that do not say it themselves, as the person has answered, by their paths.
+    pub predictions: BTreeMap<String, Prediction>,
     /// Folders to look for models in, beside those of other programs.
     pub model_folders: Vec<PathBuf>,
     /// Where quick save puts pictures; `None` is the pictures folder.
@@ -140,6 +143,7 @@ impl Default for Controls {
             frame_rate: 12,
             pause: 0.4,
             metadata: true,
+            predictions: BTreeMap::new(),
             model_folders: Vec::new(),
             output: None,
             pattern: DEFAULT_PATTERN.to_owned(),

@@ -13,7 +13,7 @@ use super::delivery::Destination;
 use super::error_details::describe;
 use super::jobs::results::Done;
 use super::jobs::targets::SaveAs;
-use super::{App, Batch, LogView, Modal, PaneId, Run};
+use super::{About, App, Batch, LogView, Modal, PaneId, RecipeQuestion, Run};
 use crate::format;
 
 impl App {
@@ -127,6 +127,7 @@ impl App {
         }
         match outcome {
             DrawOutcome::Drawn { picture, seconds } => {
+                self.notices.settle(About::Pane(pane_id));
                 if let Some(asked) = asked.filter(|_| pane_id == PaneId::Live) {
                     crate::record::mark("key to picture", asked, id.0);
                 }
@@ -138,7 +139,10 @@ impl App {
                     self.diagnostics.latency_stats.add(latency);
                 }
             }
-            DrawOutcome::Failed(failure) => self.complain(failure, None),
+            DrawOutcome::Failed(failure) => {
+                self.settle(About::Pane(pane_id));
+                self.complain_of(About::Pane(pane_id), failure, None);
+            }
             DrawOutcome::Unchanged => pane.show_last(ctx),
             DrawOutcome::Dropped => pane.restore_trail(),
         }
@@ -157,10 +161,14 @@ impl App {
                 self.engine.forget(id, Lane::Batch, None);
                 match outcome {
                     DrawOutcome::Drawn { picture, .. } => {
+                        self.settle(About::Batch);
                         let last = self.batch.wanted.len().saturating_sub(1);
                         self.take_batch(ctx, id, last, *picture);
                     }
-                    DrawOutcome::Failed(failure) => self.complain(failure, None),
+                    DrawOutcome::Failed(failure) => {
+                        self.settle(About::Batch);
+                        self.complain_of(About::Batch, failure, None);
+                    }
                     DrawOutcome::Unchanged | DrawOutcome::Dropped => {}
                 }
                 if self.batch.latest == Some(id) {
@@ -204,8 +212,16 @@ impl App {
                 }
                 self.suit_guidance(&model);
                 self.history.adopt(&self.controls.recipe);
+                self.settle(About::Models);
+                if !opening.instead {
+                    self.settle(About::Opening);
+                }
+                // What was wrong with a picture may have been the model.
+                for pane in [PaneId::Live, PaneId::Teacher, PaneId::Baseline] {
+                    self.settle(About::Pane(pane));
+                }
                 for remark in &model.remarks {
-                    self.complain(remark.clone(), None);
+                    self.complain_of(About::Models, remark.clone(), None);
                 }
                 self.models.open = Some(*model);
                 self.models.opened = opening.request;
@@ -215,6 +231,16 @@ impl App {
                 self.batch = Batch::default();
                 self.side_by_side.measured.clear();
                 self.prompt.counted = None;
+            }
+            OpenOutcome::Asks { failure, choices } if self.modal.is_none() => {
+                let instead = self.models.open.is_none();
+                let request = opening.request;
+                let pocket = request.pocket();
+                self.modal = Some(Modal::Recipe(RecipeQuestion { request, sentence: failure.message, choices }));
+                self.draw_on();
+                if instead {
+                    self.open_instead(pocket);
+                }
             }
             OpenOutcome::Failed(failure) | OpenOutcome::Asks { failure, .. } => {
                 let pocket = opening.request.pocket();
@@ -227,10 +253,11 @@ impl App {
                     }
                     None => "Open a model folder or a pair: File, Open model or pair (Ctrl+O).",
                 };
-                self.complain(failure, Some(advice));
+                self.settle(About::Opening);
+                self.complain_of(About::Opening, failure, Some(advice));
                 self.draw_on();
                 if instead {
-                    self.open(pocket);
+                    self.open_instead(pocket);
                 }
             }
             OpenOutcome::Dropped => {

@@ -8,7 +8,7 @@ use instaflow_engine::protocol::{Decoder, Picture};
 
 use super::delivery::Destination;
 use super::kept_pictures::{Act, Standing, Viewed};
-use super::{App, Pane, PaneId};
+use super::{About, App, Pane, PaneId};
 use crate::library::{Catalog, Entry, Library, News, Purpose, Query};
 
 /// Seconds in which a deletion can be taken back.
@@ -142,12 +142,14 @@ impl App {
                 film.shelf = Catalog::new(entries);
                 film.shelf.set_query(query);
                 film.standing = Standing::Open;
+                self.settle(About::Library);
                 for remark in remarks {
-                    self.complain(remark, None);
+                    self.complain_of(About::Library, remark, None);
                 }
             }
             News::Closed(failure) => film.standing = Standing::Closed(failure),
             News::Kept { entry, rgb } => {
+                self.notices.settle(About::Library);
                 film.keeping.retain(|other| !Arc::ptr_eq(other, &rgb));
                 film.select(entry.id);
                 film.shelf.put(*entry);
@@ -156,8 +158,9 @@ impl App {
             News::NotKept { failure, rgb } => {
                 film.keeping.retain(|other| !Arc::ptr_eq(other, &rgb));
                 // Said once, however often it is tried on a full disk.
-                self.notices.messages.retain(|message| message.failure.message != failure.message);
-                self.complain(
+                self.notices.settle(About::Library);
+                self.complain_of(
+                    About::Library,
                     failure,
                     Some("The picture is still on screen: make room, or save it elsewhere (Ctrl+S)."),
                 );

@@ -51,10 +51,10 @@ pub(crate) use comparison::Comparison;
 pub(crate) use error_details::precision;
 pub(crate) use events::{duration, summary};
 pub(crate) use kept_pictures::Standing;
-pub(crate) use modal::{LogView, Modal, Page, Palette, Question};
+pub(crate) use modal::{LogView, Modal, Page, Palette, Question, RecipeQuestion};
 pub use model_library::ModelSources;
 pub(crate) use model_library::{List, ModelAction, Question as ModelQuestion, Use, uses_of};
-pub(crate) use notices::{Message, Notice};
+pub(crate) use notices::{About, Message, Notice};
 pub(crate) use perform::is_narrow;
 pub(crate) use view::Focus;
 pub(crate) use word_hints::Hint;
@@ -299,11 +299,21 @@ impl App {
 
     /// Shows an error; the same one twice is shown once.
     pub(crate) fn complain(&mut self, failure: Failure, advice: Option<&'static str>) {
+        self.complain_of(About::Itself, failure, advice);
+    }
+
+    /// The same of something that may go well later; see [`App::settle`].
+    pub(crate) fn complain_of(&mut self, about: About, failure: Failure, advice: Option<&'static str>) {
         tracing::warn!(causes = ?failure.causes, "{}", failure.message);
         if !self.notices.messages.iter().any(|message| message.failure == failure) {
             let (at, settings) = (jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string(), self.settings_now());
-            self.notices.messages.push(Message { failure, advice, at, settings });
+            self.notices.messages.push(Message { failure, about, advice, at, settings });
         }
+    }
+
+    /// Takes away what was said of something that has gone well, or is being tried again.
+    pub(crate) fn settle(&mut self, about: About) {
+        self.notices.settle(about);
     }
 
     /// Where pictures go that are saved without being asked for a name, inside the output folder.

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::Restored;
+use instaflow_engine::protocol::{OpenRequest, Prediction};
 
 /// A window over the window: one at a time, and nothing else takes keys while it is open.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Modal {
     /// Asked before anything of the person's is replaced.
     Question(Question),
+    /// What a model's U-Net predicts, asked because nothing says it.
+    Recipe(RecipeQuestion),
     /// All commands with their keys.
     Shortcuts,
     /// The program's settings.
@@ -38,6 +41,15 @@ pub(crate) struct LogView {
 pub(crate) struct Question {
     pub file: String,
     pub restored: Restored,
+}
+
+/// What a model's U-Net predicts.
+pub(crate) struct RecipeQuestion {
+    /// What did not open.
+    pub request: OpenRequest,
+    /// What the engine said.
+    pub sentence: String,
+    pub choices: &'static [Prediction],
 }
 
 /// A page of the settings.

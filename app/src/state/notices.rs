@@ -2,6 +2,8 @@
 
 use instaflow_engine::protocol::{Failure, Settings};
 
+use super::PaneId;
+
 /// Everything that it says now.
 #[derive(Default)]
 pub(crate) struct Notices {
@@ -12,15 +14,40 @@ pub(crate) struct Notices {
     pub details_with_prompt: bool,
 }
 
-/// Something that went wrong; stays until dismissed.
+impl Notices {
+    /// See [`App::settle`](super::App::settle).
+    pub fn settle(&mut self, about: About) {
+        self.messages.retain(|message| message.about != about);
+    }
+}
+
+/// Something that went wrong; stays until it is dismissed, or until what it is about has gone well.
 pub(crate) struct Message {
     pub failure: Failure,
+    pub about: About,
     /// What to do next, if the failure's own sentence cannot say.
     pub advice: Option<&'static str>,
     /// When, in local time.
     pub at: String,
     /// What was set then.
     pub settings: Settings,
+}
+
+/// What a message is about. The next success in the same takes it away, and so does the next failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The picture of a pane.
+    Pane(PaneId),
+    /// Variations, or pictures in few steps.
+    Batch,
+    /// A model that did not open.
+    Opening,
+    /// What is to be said of the models that are open.
+    Models,
+    /// The kept pictures.
+    Library,
+    /// Something of which no success can be expected: it stays until it is dismissed.
+    Itself,
 }
 
 /// A short remark that goes away by itself.

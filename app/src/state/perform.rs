@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use instaflow_engine::png::{Pattern, Restored};
-use instaflow_engine::protocol::{OpenRequest, Request, Role, Source};
+use instaflow_engine::protocol::{OpenRequest, Prediction, Request, Role, Source};
 
 use crate::theme::tokens;
 
 use super::delivery::Destination;
 use super::{
-    App, Command, CompareAs, Focus, Modal, Opening, Page, Palette, PanZoom, PaneId, Question, Show, StackedLora, Stop,
-    Theme, lora_stack,
+    App, Command, CompareAs, Focus, Modal, Opening, Page, Palette, PanZoom, PaneId, Question, RecipeQuestion, Show,
+    StackedLora, Stop, Theme, lora_stack,
 };
 
 /// Said where a dialog is asked for while one is open.
@@ -399,8 +399,27 @@ impl App {
         let id = self.engine.new_id();
         self.write_undecoded();
         self.stop();
-        self.models.opening = Some(Opening { id, request: request.clone(), progress: None });
+        let answered = sources(&request).find_map(|source| self.controls.predictions.get(&place(source)).copied());
+        let request = OpenRequest { prediction: request.prediction.or(answered), ..request };
+        self.models.opening = Some(Opening { id, request: request.clone(), instead: false, progress: None });
         self.engine.send(Request::Open(id, OpenRequest { lora_folders: crate::folders::loras(), ..request }));
+    }
+
+    /// Opens Pocket because something else did not open; what was said of that stays.
+    pub(super) fn open_instead(&mut self, pocket: OpenRequest) {
+        self.open(pocket);
+        if let Some(opening) = &mut self.models.opening {
+            opening.instead = true;
+        }
+    }
+
+    /// Opens a model whose U-Net predicts this, and remembers it.
+    pub(super) fn answer_recipe(&mut self, prediction: Prediction) {
+        let Some(Modal::Recipe(RecipeQuestion { request, .. })) = self.modal.take() else { return };
+        for source in sources(&request).filter(|source| **source != Source::Pocket) {
+            self.controls.predictions.entry(place(source)).or_insert(prediction);
+        }
+        self.open(OpenRequest { prediction: Some(prediction), ..request });
     }
 
     /// The request for a folder that was chosen; everything but the models stays as the program was started.
@@ -418,6 +437,19 @@ impl App {
             _ => OpenRequest { model: folder, teacher: None, as_teacher: role == Role::Teacher, ..opened },
         };
         self.open(request);
+    }
+}
+
+/// The models of a request, the model first.
+fn sources(request: &OpenRequest) -> impl Iterator<Item = &Source> {
+    [Some(&request.model), request.teacher.as_ref(), request.baseline.as_ref()].into_iter().flatten()
+}
+
+/// Under which name answers about a model are remembered.
+fn place(source: &Source) -> String {
+    match source {
+        Source::Folder(path) | Source::File(path) => path.display().to_string(),
+        _ => String::new(),
     }
 }
 

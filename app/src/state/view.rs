@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use egui::{Rect, Vec2};
-use instaflow_engine::protocol::OpenRequest;
+use instaflow_engine::protocol::{OpenRequest, Prediction};
 
 use super::{Act, App, Command, Controls, ModelAction, Page, Palette, PanZoom, PaneId, Stop};
 use crate::library::Query;
@@ -90,6 +90,8 @@ pub(crate) enum Action {
     CloseModal,
     /// Typed or moved in the command palette.
     Palette(Palette),
+    /// Said what a model's U-Net predicts.
+    AnswerRecipe(Prediction),
     /// Agreed to replace the prompt.
     ReplacePrompt,
     /// Did something in the panel of the models.

@@ -98,7 +98,7 @@ fn open_single(source: &Source, request: &OpenRequest) -> Result<Files> {
 fn open_many_steps(source: &Source, request: &OpenRequest) -> Result<ModelFolder> {
     let files = open_source(source, request)?;
     let teacher = halves(&files)?.map(|(_, teacher)| teacher);
-    let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None, None)?;
+    let mut model = ModelFolder::open(teacher.as_ref().unwrap_or(&files), None, request.prediction)?;
     model.rename(files.name());
     model.set_vocabulary(&files);
     Ok(model)

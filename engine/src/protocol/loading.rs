@@ -114,7 +114,7 @@ pub struct OpenRequest {
     /// Take the averaged weights (`model_ema.*`) of a checkpoint in one file.
     #[serde(default)]
     pub ema: bool,
-    /// What the student's or a single model's U-Net predicts, if neither its files nor the table of known models say so.
+    /// What a model's U-Net predicts, if neither its files nor the table of known models say so.
     #[serde(default)]
     pub prediction: Option<Prediction>,
     /// A folder or a file whose autoencoder replaces the student's and the teacher's own.

@@ -318,7 +318,8 @@ fn wrong_use_of_generate_is_told_in_one_line() {
         (&["-o", "a.png", "--schedule", "cosine"], "default, karras, trailing, linspace"),
         (&["-o", "a.png", "--recipe", "gan"], "epsilon, flow, v"),
         (&["-o", "a.png", "--sede", "1"], "--seed"),
-        (&["-o", "a.jpg"], ".png"),
+        (&["-o", "a.gif"], ".png, .jpg or .webp"),
+        (&["-o", "a.jpg", "--quality", "101"], "1..=100"),
         (&["-o", ".png"], ".png"),
         (&["-o", "a.png", "--save-latents", "a.png"], "two names"),
         (&["-o", "a.png", "second prompt"], "second prompt"),
@@ -328,6 +329,24 @@ fn wrong_use_of_generate_is_told_in_one_line() {
     }
     place.bad(2, &["generate", "-o", "a.png"], "<PROMPT>");
     place.bad(1, &["generate", "x", "-o", "a.png", "--model", "absent"], "absent");
+}
+
+#[test]
+fn pictures_are_saved_in_the_form_of_their_name() {
+    let place = Place::new();
+    let model = model();
+    let mut told = Vec::new();
+    for name in ["a.png", "a.jpg", "a.webp"] {
+        place.good(&["generate", "a lake, 😀", "-o", name, "--model", &model, "--seed", "7"]);
+        assert_eq!(read_settings(&place.path(name)).expect("settings").settings.seed, 7, "{name}");
+        told.push(place.good(&["info", name]));
+    }
+    assert!(told.iter().all(|text| *text == told[0]), "{told:?}");
+    let size = |name: &str| fs::metadata(place.path(name)).expect("a file").len();
+    place.good(&["generate", "a lake", "-o", "small.jpg", "--model", &model, "--seed", "7", "--quality", "20"]);
+    assert!(size("small.jpg") < size("a.jpg"));
+    place.good(&["compare", "a lake", "-o", "both.webp", "--model", &model, "--teacher-model", &model, "--steps", "2"]);
+    assert_eq!(read_settings(&place.path("both.webp")).expect("settings").settings.steps, 2);
 }
 
 #[test]
@@ -420,7 +439,7 @@ fn a_sheet_shows_each_prompt_from_each_seed() {
     place.bad(1, &["sheet", "absent.txt", "-o", "c.png", "--model", &model], "cannot read absent.txt");
     place.bad(2, &["sheet", "many.txt", "-o", "c.png", "--model", &model], "too large");
     place.bad(1, &["sheet", "prompts.txt", "-o", "a.png", "--model", &model], "--force");
-    place.bad(2, &["sheet", "prompts.txt", "-o", "a.jpg", "--model", &model], ".png");
+    place.bad(2, &["sheet", "prompts.txt", "-o", "a.gif", "--model", &model], ".png");
     place.bad(2, &["sheet", "prompts.txt", "-o", "c.png", "--model", &model, "--count", "0"], "1..=64");
 }
 

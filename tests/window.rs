@@ -124,7 +124,7 @@ fn a_saved_picture_brings_its_settings_back_after_a_question() {
     window.press("Save picture…");
     window.wait("the picture is saved", |_| path.exists());
     assert!(
-        matches!(&window.asked()[..], [Ask::SavePng { name }] if name.starts_with("red-fox") && Path::new(name).extension() == Some("png".as_ref()))
+        matches!(&window.asked()[..], [Ask::SavePicture { name }] if name.starts_with("red-fox") && Path::new(name).extension() == Some("png".as_ref()))
     );
     assert_eq!(png::read_settings(&path).expect("our own PNG").settings, drawn.settings);
 

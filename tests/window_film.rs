@@ -194,7 +194,7 @@ fn a_kept_picture_stands_in_the_place_of_the_live_one_until_one_types() {
     window.will_answer(Answer::Path(path.clone()));
     window.key_press_modifiers(Modifiers::COMMAND, Key::S);
     window.wait("the kept one is saved", |_| path.exists());
-    assert!(matches!(&window.asked()[..], [Ask::SavePng { name }] if name == "two_0.png"));
+    assert!(matches!(&window.asked()[..], [Ask::SavePicture { name }] if name == "two_0.png"));
     assert_eq!(png::read_settings(&path).expect("a PNG").settings.prompt, "two");
 
     window.key_press(Key::Escape);

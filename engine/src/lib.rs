@@ -66,6 +66,8 @@ pub mod vae;
 
 pub mod png;
 
+pub mod picture_file;
+
 pub mod device;
 
 pub mod threads;

@@ -11,6 +11,8 @@ use instaflow_engine::protocol::{
 };
 use instaflow_hub::Role;
 
+use instaflow_engine::picture_file::DEFAULT_QUALITY;
+
 use crate::model_names;
 
 use crate::folders;
@@ -250,8 +252,12 @@ pub(super) struct DrawArguments {
     pub prompt: String,
 
     /// Where to save; several pictures become NAME-001.png, NAME-002.png …
-    #[arg(short, long, value_name = "FILE.png")]
+    #[arg(short, long, value_name = "FILE.png|.jpg|.webp")]
     pub output: PathBuf,
+
+    /// Quality of a JPEG
+    #[arg(long, value_name = "1..100", default_value_t = DEFAULT_QUALITY, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: u8,
 
     #[command(flatten)]
     pub model: ModelArguments,

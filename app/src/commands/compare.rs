@@ -4,7 +4,7 @@ use anyhow::ensure;
 use clap::Args;
 use instaflow_engine::pipeline::{Drawn, Models};
 use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
-use instaflow_engine::{Cancel, png};
+use instaflow_engine::{Cancel, picture_file};
 
 use super::arguments::{BaselineArguments, DrawArguments, ModelArguments, with_loras};
 use super::generate::in_short;
@@ -91,8 +91,14 @@ pub(super) fn run(arguments: &Compare) -> anyhow::Result<()> {
             shared(baseline, "baseline")?;
         }
         let third = baseline.as_ref().map(|drawn| &drawn.picture);
-        png::save(output, &side_by_side(&student.picture, &teacher.picture, third), true, draw.force)
-            .map_err(engine_error)?;
+        picture_file::save(
+            output,
+            &side_by_side(&student.picture, &teacher.picture, third),
+            true,
+            draw.quality,
+            draw.force,
+        )
+        .map_err(engine_error)?;
         progress.aside(|| {
             let panes = if third.is_some() { "baseline | difference" } else { "difference" };
             say(format!("{}: student | teacher | {panes}", output.display()))?;

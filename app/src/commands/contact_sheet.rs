@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{ModelCard, Picture, Role, Settings};
-use instaflow_engine::{Cancel, checkpoint, png};
+use instaflow_engine::{Cancel, checkpoint, picture_file};
 
 use super::arguments::{ModelArguments, TraceArguments, seed};
 use super::output::{check_name, check_output};
@@ -24,7 +24,7 @@ pub struct ContactSheet {
     prompts: PathBuf,
 
     /// Where to save
-    #[arg(short, long, value_name = "FILE.png")]
+    #[arg(short, long, value_name = "FILE.png|.jpg|.webp")]
     output: PathBuf,
 
     #[command(flatten)]
@@ -106,7 +106,14 @@ pub(super) fn run(arguments: &ContactSheet) -> anyhow::Result<()> {
     };
     let row = |prompt: &String| columns.iter().map(|&((role, card), seed)| draw(prompt, role, card, seed)).collect();
     let rows = prompts.iter().map(row).collect::<anyhow::Result<Vec<Vec<Picture>>>>()?;
-    png::save(&arguments.output, &compose(&rows, seeds.len()), false, arguments.force).map_err(engine_error)?;
+    picture_file::save(
+        &arguments.output,
+        &compose(&rows, seeds.len()),
+        false,
+        picture_file::DEFAULT_QUALITY,
+        arguments.force,
+    )
+    .map_err(engine_error)?;
     progress.aside(|| {
         let last = seeds.len();
         let seeds = format!("seeds {} to {}", seeds[0], seeds[last - 1]);

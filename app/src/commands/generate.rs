@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use instaflow_engine::pipeline::Models;
 use instaflow_engine::protocol::{Picture, Role};
-use instaflow_engine::{Cancel, png};
+use instaflow_engine::{Cancel, picture_file};
 
 use super::arguments::{DrawArguments, with_loras};
 use super::progress::Progress;
@@ -64,7 +64,8 @@ pub(super) fn run(arguments: &Generate) -> anyhow::Result<()> {
                 &Cancel::default(),
             )
             .map_err(engine_error)?;
-        png::save(output, &drawn.picture, true, arguments.draw.force).map_err(engine_error)?;
+        picture_file::save(output, &drawn.picture, true, arguments.draw.quality, arguments.draw.force)
+            .map_err(engine_error)?;
         progress.aside(|| say(format!("{}: {}", output.display(), in_short(&drawn.picture))))?;
         // They are of the prompt, which all pictures share.
         if index == 0 {

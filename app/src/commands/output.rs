@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
+use instaflow_engine::picture_file::Format;
 
 use super::wrong_use;
 
@@ -24,10 +25,11 @@ pub(super) fn output_names(output: &Path, count: u32) -> Vec<PathBuf> {
 
 /// Checks that a picture can have this name.
 pub(super) fn check_name(output: &Path) -> anyhow::Result<()> {
-    if output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+    if Format::of(output).is_some() && output.file_stem().is_some() {
         return Ok(());
     }
-    Err(wrong_use(format!("{} does not end in .png: pictures are saved only as PNG files", output.display())))
+    let (name, endings) = (output.display(), Format::ENDINGS);
+    Err(wrong_use(format!("{name} does not end in {endings}: pictures are saved in these forms")))
 }
 
 /// Checks that a file can be written at `path`, as far as that can be told before it is tried.

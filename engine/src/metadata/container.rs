@@ -7,6 +7,7 @@ use std::path::Path;
 use flate2::read::ZlibDecoder;
 
 use super::{LIMIT, exif};
+use crate::png::RECORD_KEYWORD;
 
 /// What a file holds besides pixels.
 #[derive(Debug, Default)]
@@ -24,6 +25,13 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    fn add_exif(&mut self, bytes: &[u8]) {
+        self.exif.extend(exif::texts(bytes));
+        if let Some(record) = exif::own_record(bytes) {
+            self.chunks.push((RECORD_KEYWORD.to_owned(), record));
+        }
+    }
+
     /// The last chunk with this keyword.
     pub fn chunk(&self, keyword: &str) -> Option<&str> {
         self.chunks.iter().rev().find(|(name, _)| name == keyword).map(|(_, text)| text.as_str())
@@ -129,7 +137,7 @@ fn png(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
                     }
                 }
             }
-            b"eXIf" => texts.exif.extend(file.text(length)?.iter().flat_map(|bytes| exif::texts(bytes))),
+            b"eXIf" => texts.add_exif(&file.text(length)?.unwrap_or_default()),
             b"IEND" => return Ok(()),
             _ => {}
         }
@@ -208,7 +216,7 @@ fn jpeg(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
             if let Some(packet) = bytes.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
                 texts.xmp = Some(text(packet.to_vec()));
             } else if bytes.starts_with(b"Exif\0") {
-                texts.exif.extend(exif::texts(&bytes));
+                texts.add_exif(&bytes);
             }
         }
         file.seek(next)?;
@@ -226,7 +234,7 @@ fn webp(file: &mut Source, texts: &mut Texts) -> io::Result<()> {
             return Ok(());
         }
         match &[a, b, c, d] {
-            b"EXIF" => texts.exif.extend(file.text(length)?.iter().flat_map(|bytes| exif::texts(bytes))),
+            b"EXIF" => texts.add_exif(&file.text(length)?.unwrap_or_default()),
             b"XMP " => texts.xmp = file.text(length)?.map(text),
             _ => {}
         }

@@ -1,12 +1,14 @@
 //! The texts of EXIF that programs write settings into (TIFF 6.0; EXIF 2.32).
 
 use super::container;
+use crate::picture_file::MAKER;
 
 /// Most entries of a directory that are looked at.
 const MOST_ENTRIES: u16 = 512;
 
 const USER_COMMENT: u16 = 0x9286;
 const EXIF_DIRECTORY: u16 = 0x8769;
+const MAKER_NOTE: u16 = 0x927c;
 /// Image description, make and model, which some programs use.
 const OTHERS: [u16; 3] = [0x010e, 0x010f, 0x0110];
 
@@ -21,6 +23,16 @@ pub(super) fn texts(bytes: &[u8]) -> Vec<String> {
     }
     found.texts.sort_by_key(|(tag, _)| *tag != USER_COMMENT);
     found.texts.into_iter().map(|(_, text)| text).collect()
+}
+
+/// The record in this program's own maker note.
+pub(super) fn own_record(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes);
+    let tiff = Tiff::new(bytes)?;
+    let exif = tiff.find(tiff.u32(4)? as usize, EXIF_DIRECTORY)?;
+    let note = tiff.find(tiff.u32(exif + 8)? as usize, MAKER_NOTE)?;
+    let record = tiff.value(note, tiff.u16(note + 2)?)?.strip_prefix(MAKER)?;
+    Some(String::from_utf8_lossy(record).into_owned())
 }
 
 /// The texts so far, with their tags.
@@ -70,6 +82,13 @@ impl<'a> Tiff<'a> {
                 found.texts.push((tag, self.decoded(tag, bytes)));
             }
         }
+    }
+
+    /// Where a directory has its entry of this tag.
+    fn find(&self, directory: usize, tag: u16) -> Option<usize> {
+        let count = self.u16(directory)?.min(MOST_ENTRIES);
+        let places = (0..usize::from(count)).map_while(|entry| directory.checked_add(2 + 12 * entry));
+        places.into_iter().find(|at| self.u16(*at) == Some(tag))
     }
 
     /// The bytes of an entry of single bytes.

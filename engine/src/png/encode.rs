@@ -32,7 +32,7 @@ fn write(bytes: &mut Vec<u8>, picture: &Picture, metadata: bool) -> Result<(), E
 
 /// Writes the three chunks that say how a picture was made.
 pub(super) fn write_metadata(writer: &mut Writer<&mut Vec<u8>>, picture: &Picture) -> Result<(), EncodingError> {
-    write_text(writer, PARAMETERS_KEYWORD, a1111::format(picture))?;
+    write_text(writer, PARAMETERS_KEYWORD, parameters(picture))?;
     write_text(writer, RECORD_KEYWORD, record(picture))?;
     writer.write_text_chunk(&ITXtChunk::new(XMP_KEYWORD, xmp()))
 }
@@ -48,7 +48,13 @@ fn write_text(writer: &mut Writer<&mut Vec<u8>>, keyword: &str, text: String) ->
     }
 }
 
-fn record(picture: &Picture) -> String {
+/// The text that other programs read.
+pub(crate) fn parameters(picture: &Picture) -> String {
+    a1111::format(picture)
+}
+
+/// What this program restores every setting from.
+pub(crate) fn record(picture: &Picture) -> String {
     let record = Record {
         version: env!("CARGO_PKG_VERSION").into(),
         model: picture.model.clone(),

@@ -21,6 +21,7 @@ mod filename_pattern;
 pub use crate::metadata::Restored;
 pub use animation::encode_animation;
 pub use encode::encode;
+pub(crate) use encode::{parameters, record};
 pub use filename_pattern::{DEFAULT_PATTERN, Pattern, TOKENS};
 pub use frames::save_frames;
 pub use read_settings::read_settings;

@@ -17,7 +17,12 @@ pub enum Ask {
         /// The dialog's title.
         title: &'static str,
     },
-    /// Where to save a picture.
+    /// Where to save a picture, in any form.
+    SavePicture {
+        /// The suggested file name.
+        name: String,
+    },
+    /// Where to save an animation.
     SavePng {
         /// The suggested file name.
         name: String,
@@ -46,8 +51,14 @@ pub fn system_dialog(ask: &Ask) -> Answer {
         Ask::Safetensors { title } => {
             rfd::FileDialog::new().set_title(*title).add_filter("safetensors", &["safetensors"]).pick_file()
         }
-        Ask::SavePng { name } => {
+        Ask::SavePicture { name } => {
             let dialog = rfd::FileDialog::new().set_title("Save picture").set_file_name(name);
+            let dialog = dialog.add_filter("Pictures", &["png", "jpg", "jpeg", "webp"]);
+            let dialog = dialog.add_filter("PNG picture", &["png"]).add_filter("JPEG picture", &["jpg", "jpeg"]);
+            dialog.add_filter("WebP picture, without loss", &["webp"]).save_file()
+        }
+        Ask::SavePng { name } => {
+            let dialog = rfd::FileDialog::new().set_title("Save animation").set_file_name(name);
             dialog.add_filter("PNG picture", &["png"]).save_file()
         }
     };

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 use instaflow_engine::checkpoint::{self, FileKind, Kind};
+use instaflow_engine::picture_file;
 use instaflow_engine::png::{self, Pattern};
 use instaflow_engine::protocol::{Failure, Picture, Role};
 use instaflow_engine::{Error, atomic};
@@ -97,7 +98,7 @@ pub(super) fn run(jobs: &Receiver<Job>, output: &Path, report: &Report) {
                 },
             },
             Job::Save(SaveAs { path, picture, metadata, overwrite }) => {
-                match png::save(&path, &picture, metadata, overwrite) {
+                match picture_file::save(&path, &picture, metadata, picture_file::DEFAULT_QUALITY, overwrite) {
                     Ok(()) => Done::Saved(path),
                     Err(error) => save_failed(&error),
                 }

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use instaflow_engine::picture_file::Format;
 use instaflow_engine::png::Pattern;
 use instaflow_engine::protocol::{Failure, Picture, Role};
 
@@ -103,8 +104,8 @@ impl Jobs {
     /// Asks where to save, to be answered with [`Jobs::save`]; `false` if a dialog is open already.
     pub fn ask_where(&self, picture: Picture, metadata: bool) -> bool {
         let name = format!("{}_{}.png", file_stem(&picture.settings.prompt), picture.settings.seed);
-        self.ask(Ask::SavePng { name }, move |chosen| {
-            let (path, overwrite) = png_path(chosen?);
+        self.ask(Ask::SavePicture { name }, move |chosen| {
+            let (path, overwrite) = picture_path(chosen?);
             Some(Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite })))
         })
     }
@@ -117,9 +118,9 @@ impl Jobs {
         make: impl FnOnce() -> Picture + Send + 'static,
     ) -> bool {
         let name = format!("{}_comparison.png", file_stem(name));
-        self.ask(Ask::SavePng { name }, move |chosen| {
+        self.ask(Ask::SavePicture { name }, move |chosen| {
             let picture = make();
-            Some(match chosen.map(png_path) {
+            Some(match chosen.map(picture_path) {
                 Some((path, overwrite)) => Done::SaveAs(Box::new(SaveAs { path, picture, metadata, overwrite })),
                 None => Done::SaveQuick(Box::new(picture)),
             })
@@ -270,7 +271,7 @@ impl Jobs {
                 Answer::Unavailable => None,
             };
             let advice = match ask {
-                Ask::SavePng { .. } => {
+                Ask::SavePicture { .. } | Ask::SavePng { .. } => {
                     "Quick save (Ctrl+Shift+S) works without it. For the dialog, install the Debian packages \
                      xdg-desktop-portal and xdg-desktop-portal-gtk."
                 }
@@ -313,9 +314,13 @@ fn file_stem(prompt: &str) -> String {
 
 /// What was chosen with its ending, and whether a file there may be replaced: where the ending is added here, the dialog
 /// has not asked about that name.
+fn picture_path(chosen: PathBuf) -> (PathBuf, bool) {
+    if Format::of(&chosen).is_some() { (chosen, true) } else { (with_png(&chosen), false) }
+}
+
+/// The same for animations, which are PNGs.
 fn png_path(chosen: PathBuf) -> (PathBuf, bool) {
-    let has_ending = chosen.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    if has_ending { (chosen, true) } else { (with_png(&chosen), false) }
+    if Format::of(&chosen) == Some(Format::Png) { (chosen, true) } else { (with_png(&chosen), false) }
 }
 
 /// The path with `.png` after whatever name it has.

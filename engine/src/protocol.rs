@@ -221,6 +221,16 @@ pub struct Failure {
     pub causes: Vec<String>,
 }
 
+/// What the message of a panic says.
+pub(crate) const BUG: &str = "failed because of a bug in this program";
+
+impl Failure {
+    /// Whether it was a panic: then trying again mends nothing, and it is worth a report.
+    pub fn is_bug(&self) -> bool {
+        self.message.contains(BUG)
+    }
+}
+
 impl From<&crate::Error> for Failure {
     fn from(error: &crate::Error) -> Self {
         Self { message: error.to_string(), causes: error.causes() }

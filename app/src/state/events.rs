@@ -141,7 +141,9 @@ impl App {
             }
             DrawOutcome::Failed(failure) => {
                 self.settle(About::Pane(pane_id));
-                self.complain_of(About::Pane(pane_id), failure, None);
+                // It is worth a report, even if the next picture is drawn.
+                let about = if failure.is_bug() { About::Itself } else { About::Pane(pane_id) };
+                self.complain_of(about, failure, None);
             }
             DrawOutcome::Unchanged => pane.show_last(ctx),
             DrawOutcome::Dropped => pane.restore_trail(),

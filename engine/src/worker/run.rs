@@ -11,7 +11,7 @@ use tracing::info_span;
 use super::queue::{DecodeJob, Done, DrawJob, Work};
 use super::{Backend, OnProgress, Shared};
 use crate::protocol::{
-    DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, LoadProgress, OpenEvent, OpenOutcome, OpenRequest,
+    BUG, DecodeEvent, DrawEvent, DrawOutcome, Event, Failure, JobId, LoadProgress, OpenEvent, OpenOutcome, OpenRequest,
     Picture,
 };
 use crate::{Cancel, Error, Result};
@@ -162,9 +162,7 @@ fn failure(doing: &str, panic: &(dyn Any + Send)) -> Failure {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
     Failure {
-        message: format!(
-            "{doing} failed because of a bug in this program; nothing else was lost: try again, and please report it"
-        ),
+        message: format!("{doing} {BUG}; nothing else was lost: try again, and please report it"),
         causes: vec![text.to_owned()],
     }
 }

@@ -59,6 +59,36 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn typing_shows_the_tiny_decoders_picture_and_rest_brings_the_full_ones() {
+    let mut window = Window::ready(with_tiny());
+    let models = Models::open(&with_tiny(), &mut |_| {}).expect("the fixture opens");
+    let draw =
+        |settings: &Settings| models.draw(settings, None, &mut |_| {}, &Cancel::default()).expect("drawn").picture;
+    window.get_by_label("Prompt").focus();
+    for prompt in ["lake", "lake at night"] {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+        window.event(egui::Event::Text(prompt.to_owned()));
+        window.until("the picture", |window| window.picture(PaneId::Live).settings.prompt == prompt);
+        let first = window.picture(PaneId::Live).clone();
+        assert_eq!(first.settings.decoder, Decoder::Tiny);
+        assert_eq!(first.rgb, draw(&first.settings).rgb);
+        window.until("the full decoder's", |window| window.picture(PaneId::Live).settings.decoder == Decoder::Full);
+        window.settle();
+        let last = window.picture(PaneId::Live);
+        assert_eq!(last.settings, Settings { decoder: Decoder::Full, ..first.settings });
+        assert_eq!(last.rgb, draw(&last.settings).rgb, "what is drawn without typing");
+    }
+    // One picture that is asked for is drawn in full at once, and so is every one if the setting is off.
+    open_settings(&mut window, "Drawing");
+    window.press("Tiny while you type");
+    window.press("Close");
+    window.get_by_label("Prompt").focus();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.event(egui::Event::Text("a boat".to_owned()));
+    window.until("the picture", |window| window.picture(PaneId::Live).settings.prompt == "a boat");
+    assert_eq!(window.picture(PaneId::Live).settings.decoder, Decoder::Full);
+}
+
 fn files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder() {
     let mut window = Window::ready(with_tiny());
     open_settings(&mut window, "Drawing");
@@ -375,6 +405,7 @@ fn the_log_is_shown_or_it_is_said_why_not() {
 }
 
 in_both_themes!(
+    typing_shows_the_tiny_decoders_picture_and_rest_brings_the_full_ones,
     files_are_decoded_in_full_while_the_screen_takes_the_tiny_decoder,
     a_picture_that_waits_for_its_decoder_is_not_lost_with_the_window,
     without_a_tiny_decoder_the_settings_say_how_to_have_one,

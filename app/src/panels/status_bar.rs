@@ -2,7 +2,7 @@
 
 use egui::accesskit::Live;
 use egui::{Align, Label, Layout, RichText, Ui};
-use instaflow_engine::protocol::Timings;
+use instaflow_engine::protocol::{Decoder, Timings};
 
 use super::progress_bars;
 use crate::state::{App, PaneId, View, duration, precision};
@@ -81,6 +81,11 @@ fn latency(app: &App, ui: &mut Ui) {
         RichText::new(format!("Key to picture {}", duration(seconds))).color(ui.visuals().widgets.active.text_color());
     ui.label(text).on_hover_ui(|ui| stages(ui, &picture.timings, seconds));
     ui.separator();
+    if picture.settings.decoder == Decoder::Tiny {
+        let label = ui.label("By the tiny decoder");
+        label.on_hover_text("The full decoder follows when you stop typing, if the settings say so.");
+        ui.separator();
+    }
 }
 
 /// Where the time went.

@@ -96,6 +96,8 @@ pub struct Controls {
     pub split: f32,
     /// Whether the teacher's path is shown under the comparison.
     pub show_path: bool,
+    /// Whether the live picture is drawn with the tiny decoder while the person types, if there is one.
+    pub tiny_while_typing: bool,
     /// Which decoder makes pictures for files: the full one, or the one on screen.
     pub file_decoder: Decoder,
     /// Frames of an exported animation, there and back not counted.
@@ -138,6 +140,7 @@ impl Default for Controls {
             against: Against::Teacher,
             split: 0.5,
             show_path: true,
+            tiny_while_typing: true,
             file_decoder: Decoder::Full,
             frames: 24,
             frame_rate: 12,
@@ -165,6 +168,7 @@ impl Controls {
         match page {
             Page::Drawing => Self {
                 recipe: Recipe { decoder: default.recipe.decoder, ..mine.recipe },
+                tiny_while_typing: default.tiny_while_typing,
                 file_decoder: default.file_decoder,
                 ..mine
             },

@@ -137,6 +137,7 @@ impl App {
                 pane.latency = Some(latency);
                 if pane_id == PaneId::Live {
                     self.diagnostics.latency_stats.add(latency);
+                    self.plan_refinement(ctx);
                 }
             }
             DrawOutcome::Failed(failure) => {
@@ -145,7 +146,13 @@ impl App {
                 let about = if failure.is_bug() { About::Itself } else { About::Pane(pane_id) };
                 self.complain_of(about, failure, None);
             }
-            DrawOutcome::Unchanged => pane.show_last(ctx),
+            DrawOutcome::Unchanged => {
+                pane.show_last(ctx);
+                if pane_id == PaneId::Live {
+                    self.show_unrefined(ctx);
+                    self.plan_refinement(ctx);
+                }
+            }
             DrawOutcome::Dropped => pane.restore_trail(),
         }
     }

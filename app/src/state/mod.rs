@@ -252,7 +252,10 @@ impl App {
             self.panes.live.run.is_some() || beside.iter().any(|pane| pane.run.is_some() || pane.due.is_some());
         let running =
             running || self.batch.due.is_some() || self.side_by_side.measuring || self.kept_pictures.is_busy();
-        let running = running || self.deliveries.count() > 0 || !self.model_library.downloads.is_empty();
+        let running = running
+            || self.deliveries.count() > 0
+            || self.deliveries.refines()
+            || !self.model_library.downloads.is_empty();
         running || self.models.opening.is_some() || !self.engine.under_way.is_empty()
     }
 

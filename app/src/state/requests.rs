@@ -74,6 +74,7 @@ impl App {
             self.send_live();
         }
         if self.ready() {
+            self.follow_refinement(ctx);
             self.follow_batch(ctx);
             self.follow_beside(ctx, PaneId::Teacher);
             self.follow_beside(ctx, PaneId::Baseline);
@@ -101,8 +102,13 @@ impl App {
     fn send_live(&mut self) {
         let wanted = self.wanted(PaneId::Live);
         if self.ready() && self.panes.live.sent.as_ref() != Some(&wanted) {
+            // Whoever asks for one picture waits for the full decoder; whoever types sees the tiny one's at once.
+            let follows = self.controls.live && self.panes.live.due.is_none();
             self.panes.live.due = None;
-            self.send(PaneId::Live, wanted);
+            self.forget_refinement();
+            let decoder = if follows { self.typing_decoder() } else { wanted.decoder };
+            self.send(PaneId::Live, Settings { decoder, ..wanted.clone() });
+            self.panes.live.sent = Some(wanted);
         }
     }
 
@@ -143,7 +149,10 @@ impl App {
 
     /// Compares the student's picture with another once both are new and of the same input.
     fn measure(&mut self) {
-        if self.side_by_side.measuring || !self.panes.live.shows(&self.wanted(PaneId::Live)) {
+        if self.side_by_side.measuring
+            || self.deliveries.refines()
+            || !self.panes.live.shows(&self.wanted(PaneId::Live))
+        {
             return;
         }
         for pane_id in self.others() {

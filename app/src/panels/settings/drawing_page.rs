@@ -56,16 +56,21 @@ fn decoders(view: &mut View<'_>, ui: &mut Ui) {
     let defaults = Controls::default();
     let has_tiny = app.models.live_card().is_some_and(|card| card.has_tiny_decoder);
     let controls = &mut view.controls;
-    let changed = controls.recipe.decoder != defaults.recipe.decoder;
+    let typing = controls.tiny_while_typing != defaults.tiny_while_typing;
+    let changed = controls.recipe.decoder != defaults.recipe.decoder || typing;
     let meaning = if has_tiny { ON_SCREEN } else { NO_TINY };
     let reset = setting(ui, "Decoder on screen", meaning, changed, |ui| {
         ui.add_enabled_ui(has_tiny, |ui| {
             let ways = [(Decoder::Full, "Full"), (Decoder::Tiny, "Tiny")];
             controls.recipe.decoder = choice(ui, controls.recipe.decoder, &ways).unwrap_or(controls.recipe.decoder);
+            if controls.recipe.decoder == Decoder::Full {
+                super::super::outlined(ui, |ui| ui.checkbox(&mut controls.tiny_while_typing, "Tiny while you type"));
+            }
         });
     });
     if reset {
         controls.recipe.decoder = defaults.recipe.decoder;
+        controls.tiny_while_typing = defaults.tiny_while_typing;
     }
     let changed = controls.file_decoder != defaults.file_decoder;
     let reset = setting(ui, "Decoder for files", FOR_FILES, changed, |ui| {

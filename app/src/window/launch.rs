@@ -10,6 +10,7 @@ use egui::{IconData, ViewportBuilder};
 use instaflow_engine::worker::Engine;
 use tracing::info_span;
 
+use super::display;
 use crate::record::Recording;
 use crate::state::{App, ModelSources, Options, Platform, error_details, saved_state, system_dialog};
 use crate::theme::tokens;
@@ -44,7 +45,7 @@ pub fn run(options: Options, repaint: bool, recording: Recording) -> anyhow::Res
             viewport = viewport.with_position(position);
         }
     }
-    let native = NativeOptions { viewport, ..NativeOptions::default() };
+    let native = NativeOptions { viewport, event_loop_builder: display::choice(), ..NativeOptions::default() };
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         let ctx = creation.egui_ctx.clone();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || ctx.request_repaint());

@@ -1,6 +1,7 @@
 //! The window as a whole: it opens here ([`run`]), and each frame shows the state to the panels and gives what the person
 //! did in them back to the state ([`show`]). What stands in it is [`panels`]', what it does is [`app`](crate::state)'s.
 
+mod display;
 mod launch;
 
 use crate::panels;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable;
-use instaflow::state::Answer;
-use instaflow_test_support::{Fault, LoopbackHub, fixture, more};
+use egui_kittest::kittest::{NodeT, Queryable};
+use instaflow::state::{Answer, PaneId};
+use instaflow_test_support::{Fault, LoopbackHub, copy_folder, fixture, more};
 
 use crate::common::window::{Window, hub_at, in_both_themes, student};
 use crate::models::{COMMIT, NAME, UNET, repository};
@@ -202,19 +202,57 @@ fn an_error_goes_when_its_cause_has_gone() {
     // A model's.
     let empty = window.folder().join("empty");
     fs::create_dir(&empty).expect("made");
-    window.will_answer(Answer::Path(empty.clone()));
-    window.keys(Modifiers::COMMAND, Key::O);
+    window.drop_file(&empty);
     window.until("the error", |window| window.errors().len() == 1);
-    window.will_answer(Answer::Path(empty));
-    window.keys(Modifiers::COMMAND, Key::O);
+    window.drop_file(&empty);
     window.settle();
     assert_eq!(window.errors().len(), 1, "the same one is not said twice");
-    window.will_answer(Answer::Path(fixture("model")));
-    window.keys(Modifiers::COMMAND, Key::O);
+    window.drop_file(&fixture("model"));
     window.until("no error", |window| window.errors().is_empty());
 }
 
+fn a_fine_tune_is_carried_over_and_taken_out_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["base", "tuned"] {
+        copy_folder(&fixture("model"), &folder.path().join("mine").join(name));
+    }
+    let mut window = Window::in_folder(student(), folder);
+    window.settle();
+    let before = window.picture(PaneId::Live).clone();
+    window.keys(Modifiers::COMMAND, Key::M);
+    click(&mut window, "On this computer");
+    window.will_answer(Answer::Path(window.folder().join("mine")));
+    click(&mut window, "Add folder…");
+    click(&mut window, "Carry over… tuned");
+    window.see("It was tuned from");
+    assert!(
+        window.get_by_label("Carry it over").accesskit_node().is_disabled(),
+        "without a base there is no difference"
+    );
+    window
+        .get_by(|node| {
+            node.role() == egui::accesskit::Role::ComboBox
+                && node.label().is_some_and(|label| label == "It was tuned from")
+        })
+        .click_accesskit();
+    window.run();
+    click(&mut window, "base");
+    click(&mut window, "Carry it over");
+    window.until("the model", |window| shows(window, "model + tuned"));
+    window.settle();
+    assert_eq!(window.errors(), [""; 0]);
+    // The two are the same here, so that the difference is nothing; the name is another.
+    assert_eq!(window.picture(PaneId::Live).rgb, before.rgb);
+    assert_ne!(window.picture(PaneId::Live).model_hash, before.model_hash);
+    window.keys(Modifiers::COMMAND, Key::M);
+    window.see("Carried over: 1.00 of tuned");
+    click(&mut window, "Take it out");
+    window.settle();
+    assert_eq!(window.picture(PaneId::Live).model_hash, before.model_hash);
+}
+
 in_both_themes!(
+    a_fine_tune_is_carried_over_and_taken_out_again,
     what_a_model_predicts_is_asked_once_and_remembered,
     an_error_goes_when_its_cause_has_gone,
     a_model_is_fetched_after_its_licence_was_accepted_and_opened,

@@ -53,7 +53,7 @@ pub(crate) use events::{duration, summary};
 pub(crate) use kept_pictures::Standing;
 pub(crate) use modal::{LogView, Modal, Page, Palette, Question, RecipeQuestion};
 pub use model_library::ModelSources;
-pub(crate) use model_library::{List, ModelAction, Question as ModelQuestion, Use, uses_of};
+pub(crate) use model_library::{List, ModelAction, Question as ModelQuestion, Use, bases, uses_of};
 pub(crate) use notices::{About, Message, Notice};
 pub(crate) use perform::is_narrow;
 pub(crate) use view::Focus;

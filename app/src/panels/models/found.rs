@@ -2,6 +2,7 @@
 
 use egui::{ScrollArea, TextEdit, Ui};
 use instaflow_engine::model_library::FoundModel;
+use instaflow_engine::protocol::Source;
 use instaflow_hub::readable_bytes;
 
 use crate::state::{Action, ModelAction, View, uses_of};
@@ -26,6 +27,16 @@ pub(super) fn show(view: &mut View<'_>, ui: &mut Ui, height: f32) {
             view.act(Action::Models(ModelAction::Rescan));
         }
     });
+    if let Some(carry) = &app.models.request().carry {
+        let (Source::Folder(path) | Source::File(path)) = &carry.finetune else { return };
+        ui.horizontal(|ui| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            ui.label(format!("Carried over: {:.2} of {name}", carry.weight));
+            if ui.button("Take it out").clicked() {
+                view.act(Action::Models(ModelAction::DropCarry));
+            }
+        });
+    }
     super::small(
         ui,
         match found.progress {

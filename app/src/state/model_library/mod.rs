@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use instaflow_engine::model_library::{FoundModel, Place, Scan};
-use instaflow_engine::protocol::{Failure, OpenRequest, Role as Part, Source};
+use instaflow_engine::protocol::{Carry, Failure, OpenRequest, Role as Part, Source};
 use instaflow_engine::{Cancel, model_library};
 use instaflow_hub::{Entry, Hub, Licence, Role, State, readable_bytes};
 
@@ -86,6 +86,8 @@ pub(crate) enum Question {
     Licences { id: String, licences: Vec<Licence>, bytes: u64, plan: Planned },
     /// Whether a model is to be removed.
     Remove { id: String, bytes: u64 },
+    /// What a fine-tune was tuned from, and how much of it is to be carried over to the open flow.
+    Carry { finetune: PathBuf, base: Option<PathBuf>, weight: f32 },
 }
 
 #[cfg(feature = "hub")]
@@ -126,6 +128,8 @@ pub(crate) enum Use {
     Vae,
     Lora,
     Embedding,
+    /// Its difference to its base is carried over to the model that is open.
+    Carry,
 }
 
 /// What the person did in the panel.
@@ -133,6 +137,10 @@ pub(crate) enum ModelAction {
     Turn(List),
     Type(String),
     Download(String),
+    /// Chose what a fine-tune was tuned from, and how much of it is carried over.
+    EditCarry(Option<PathBuf>, f32),
+    /// Takes out what was carried over.
+    DropCarry,
     /// Accepted the licences that are shown, or agreed to the removal.
     Agree,
     /// Refused.
@@ -206,6 +214,7 @@ impl Use {
             Self::Vae => "Use as decoder",
             Self::Lora => "Add LoRA",
             Self::Embedding => "Add word",
+            Self::Carry => "Carry over…",
         }
     }
 
@@ -347,8 +356,23 @@ impl App {
                 #[cfg(not(feature = "hub"))]
                 Some(Question::Licences { plan, .. }) => match plan {},
                 Some(Question::Remove { id, .. }) => self.remove_model(id),
+                Some(Question::Carry { finetune, base: Some(base), weight }) => {
+                    let carry = Carry { finetune: source(&finetune), base: source(&base), weight };
+                    self.open(OpenRequest { carry: Some(carry), ..self.models.request().clone() });
+                    self.modal = None;
+                }
+                Some(Question::Carry { .. }) => {}
                 None => {}
             },
+            ModelAction::EditCarry(chosen, so_much) => {
+                if let Some(Question::Carry { base, weight, .. }) = &mut library.question {
+                    (*base, *weight) = (chosen, so_much);
+                }
+            }
+            ModelAction::DropCarry => {
+                self.open(OpenRequest { carry: None, ..self.models.request().clone() });
+                self.modal = None;
+            }
             ModelAction::Refuse => library.question = None,
             ModelAction::Stop(id) => {
                 if let Some(download) = library.downloads.get(&id) {
@@ -412,6 +436,10 @@ impl App {
             }
             Use::Lora => return self.add_lora(ctx, path),
             Use::Embedding => return self.add_embedding(ctx, path),
+            Use::Carry => {
+                self.model_library.question = Some(Question::Carry { finetune: path, base: None, weight: 1.0 });
+                return;
+            }
         }
         self.modal = None;
     }
@@ -468,6 +496,11 @@ fn sentence(error: &instaflow_hub::Error) -> String {
     text + "."
 }
 
+/// The models that a fine-tune may have been tuned from.
+pub(crate) fn bases(scan: &Scan) -> impl Iterator<Item = &FoundModel> {
+    scan.models.iter().filter(|model| uses_of(model).contains(&Use::Carry))
+}
+
 /// How a model that was found can be used.
 pub(crate) fn uses_of(model: &FoundModel) -> Vec<Use> {
     use instaflow_engine::checkpoint::Kind;
@@ -477,7 +510,7 @@ pub(crate) fn uses_of(model: &FoundModel) -> Vec<Use> {
     }
     match model.kind {
         FoundKind::ModelFolder | FoundKind::Pair | FoundKind::File(Kind::Checkpoint) => {
-            vec![Use::Model, Use::Teacher, Use::Baseline]
+            vec![Use::Model, Use::Teacher, Use::Baseline, Use::Carry]
         }
         FoundKind::File(Kind::Vae) => vec![Use::Vae],
         FoundKind::File(Kind::TinyAutoencoder) => vec![Use::TinyDecoder],

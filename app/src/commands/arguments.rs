@@ -251,8 +251,8 @@ pub(super) struct DrawArguments {
     /// What to draw, in quotes; put -- before a prompt that starts with a dash
     pub prompt: String,
 
-    /// Where to save; several pictures become NAME-001.png, NAME-002.png …
-    #[arg(short, long, value_name = "FILE.png|.jpg|.webp")]
+    /// Where to save (.png, .jpg or .webp); several pictures become NAME-001.png, NAME-002.png …
+    #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 
     /// Quality of a JPEG

@@ -24,7 +24,7 @@ pub struct ContactSheet {
     prompts: PathBuf,
 
     /// Where to save
-    #[arg(short, long, value_name = "FILE.png|.jpg|.webp")]
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
     #[command(flatten)]

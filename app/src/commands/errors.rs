@@ -89,7 +89,7 @@ mod tests {
     fn refusals_are_one_line() {
         let draw = ["generate", "x", "-o", "a.png"];
         for (arguments, expected) in [
-            (&["generate", "x"][..], "missing --output <FILE.png>"),
+            (&["generate", "x"][..], "missing --output <FILE>"),
             (&[&draw[..], &["--sede", "4"]].concat(), "unexpected argument '--sede'; did you mean --seed?"),
             (&[&draw[..], &["--seed", "1", "--seed", "2"]].concat(), "--seed <S> can be given only once"),
             (&[&draw[..], &["--seed"]].concat(), "--seed <S> needs a value"),

@@ -60,6 +60,8 @@ pub(crate) struct ModelLibrary {
     /// What was typed to name a model of the hub.
     pub typed: String,
     pub found: Found,
+    /// How often it was looked how much is here. Only the last look counts: an earlier one may come later.
+    looks: u64,
 }
 
 /// The lists of the panel.
@@ -158,7 +160,10 @@ pub(crate) enum ModelAction {
 
 /// What the threads say.
 enum News {
-    Rows(Vec<Row>),
+    Rows {
+        look: u64,
+        rows: Vec<Row>,
+    },
     #[cfg(feature = "hub")]
     Planned {
         id: String,
@@ -248,6 +253,7 @@ impl ModelLibrary {
             faults: BTreeMap::new(),
             typed: String::new(),
             found: Found::default(),
+            looks: 0,
         }
     }
 
@@ -259,6 +265,8 @@ impl ModelLibrary {
     fn refresh(&mut self) {
         let Some(Ok(hub)) = &self.hub else { return };
         let (hub, report) = (hub.clone(), self.report.clone());
+        self.looks += 1;
+        let look = self.looks;
         let mut entries = hub.catalogue().models.clone();
         let more = self.rows.iter().map(|row| &row.entry);
         entries.extend(more.filter(|entry| hub.catalogue().entry(&entry.id).is_none()).cloned());
@@ -268,7 +276,7 @@ impl ModelLibrary {
                 let licences = entry.licences.iter().map(name).collect::<Vec<_>>().join(", ");
                 Row { state: hub.cache().state(&entry), entry, licences }
             };
-            report.send(News::Rows(entries.into_iter().map(row).collect()));
+            report.send(News::Rows { look, rows: entries.into_iter().map(row).collect() });
         });
     }
 }
@@ -302,7 +310,8 @@ impl App {
         while let Ok(news) = self.model_library.news.try_recv() {
             let library = &mut self.model_library;
             match news {
-                News::Rows(rows) => library.rows = rows,
+                News::Rows { look, rows } if look == library.looks => library.rows = rows,
+                News::Rows { .. } => {}
                 #[cfg(feature = "hub")]
                 News::Planned { id, plan } => self.take_plan(id, plan),
                 #[cfg(feature = "hub")]

@@ -6,7 +6,6 @@ use instaflow_engine::png::Restored;
 use instaflow_engine::protocol::{OpenRequest, Prediction};
 
 /// A window over the window: one at a time, and nothing else takes keys while it is open.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Modal {
     /// Asked before anything of the person's is replaced.
     Question(Question),

@@ -449,7 +449,7 @@ fn sources(request: &OpenRequest) -> impl Iterator<Item = &Source> {
 fn place(source: &Source) -> String {
     match source {
         Source::Folder(path) | Source::File(path) => path.display().to_string(),
-        _ => String::new(),
+        Source::Pocket => String::new(),
     }
 }
 

@@ -58,9 +58,16 @@ type_and_look() {
     # There is no window manager to give it the keyboard.
     xdotool windowfocus "$window"
     sleep 0.5
-    xdotool key --window "$window" ctrl+a 2>/dev/null || true
     xdotool type --delay 30 "$prompt"
     wait_for "another picture" picture_differs_from "$before"
     wait_for "a picture that stays" picture_stands_still
     import -window root "$screenshot"
+}
+
+has_ended() { ! kill -0 "$1"; }
+
+# Closes the window by its key and waits for the process.
+quit_window() {
+    xdotool key ctrl+q
+    wait_for "the end of the program" has_ended "$1"
 }
